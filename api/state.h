@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Run-time state as the API shows it: plain values, copied out of the running gateway. Counters count
+// since the process started. Ages and times are in seconds unless a name says otherwise.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "compartments/address.h"
+#include "compartments/ids.h"
+
+namespace hnv {
+
+struct NamedCount {
+  std::string name;
+  uint64_t count = 0;
+};
+
+struct SystemState {
+  std::string version;
+  double uptime_seconds = 0;
+  uint64_t generation = 0;       // of the desired state
+  uint32_t workers = 0;
+  bool hugepages = false;
+  uint64_t memory_bytes = 0;     // of the packet memory (EAL)
+  uint32_t packet_buffers = 0;
+  uint32_t packet_buffers_free = 0;
+  std::string mac_address;       // the gateway's default MAC in virtual subnets
+};
+
+struct PortState {
+  std::string name;
+  std::string device;
+  std::string driver;
+  MacAddress mac_address;
+  bool link_up = false;
+  uint16_t mtu = 0;
+  std::vector<std::string> limitations;  // what the port cannot do, and what is done instead
+  uint64_t rx_packets = 0, rx_bytes = 0, tx_packets = 0, tx_bytes = 0;
+  uint64_t rx_missed = 0, rx_errors = 0, tx_errors = 0;
+};
+
+// gateway/ARCHITECTURE.md, "the ledger":
+// rx + handed_in + injected + originated = tx + drops + punts + consumed + handed_out + held.
+struct LedgerState {
+  uint64_t rx = 0, handed_in = 0, injected = 0, originated = 0;
+  uint64_t tx = 0, drops = 0, punts = 0, consumed = 0, handed_out = 0, held = 0;
+  bool balanced = false;
+};
+
+struct DropsState {
+  LedgerState ledger;                  // summed over the workers
+  std::vector<LedgerState> workers;
+  std::vector<NamedCount> drops;       // every reason, by name, also those at zero
+  std::vector<NamedCount> originated;  // by reason
+  std::vector<NamedCount> consumed;    // by reason
+};
+
+struct StationState {
+  std::string name;
+  uint64_t packets = 0;
+  uint64_t vectors = 0;  // times the station had work
+};
+
+struct WorkerState {
+  uint32_t worker = 0;
+  uint32_t lcore = 0;
+  uint64_t breaths = 0, idle_breaths = 0, sleeps = 0;
+  std::vector<StationState> stations;
+};
+
+struct StatisticsState {
+  std::vector<WorkerState> workers;
+  uint64_t publishes = 0;
+  uint64_t roots_waiting = 0;  // old dataplanes not yet freed
+};
+
+struct DomainStatistics {
+  std::string domain;
+  uint64_t inbound_packets = 0, inbound_bytes = 0;    // entered by NVGRE
+  uint64_t outbound_packets = 0, outbound_bytes = 0;  // left by NVGRE
+  uint64_t l3_inbound_packets = 0, l3_inbound_bytes = 0;
+  uint64_t l3_outbound_packets = 0, l3_outbound_bytes = 0;
+  uint64_t originated_packets = 0;                    // answers and ICMP errors of the gateway
+  uint64_t moved_record_packets = 0;  // accepted from a record's previous PA after a migration
+  std::vector<NamedCount> drops;                      // non-zero reasons only
+};
+
+struct RouteCandidateState {
+  std::string source;      // local, connected, static, networkConnection
+  uint32_t preference = 0;
+  uint32_t metric = 0;
+  std::string next_hop;    // a customer address, or empty when on-link
+  std::string interface;   // virtualSubnets/NAME, networkConnections/NAME, or "local"
+  double age_seconds = 0;
+  bool best = false;
+  std::string reason;      // why it won, or why it lost, as a sentence
+};
+
+struct RouteState {
+  Prefix<Space::customer> prefix;
+  std::vector<RouteCandidateState> candidates;  // the best one first
+  std::string fib;                              // what the dataplane holds, as text
+};
+
+struct RouteTableState {
+  std::vector<RouteState> routes;  // by prefix
+  uint64_t fib_bytes = 0;
+  uint64_t fib_ranges = 0;
+};
+
+struct NeighborState {
+  std::string network;    // providerNetworks/NAME, externalNetworks/NAME, networkConnections/NAME
+  std::string ip_address;
+  std::optional<MacAddress> mac_address;
+  std::string state;      // incomplete, reachable, stale, probe, failed
+  double age_seconds = 0; // since the last confirmation
+  uint64_t held_packets = 0;
+};
+
+struct ConfigurationState {  // Windows Network Controller's shape
+  struct Detail {
+    std::string source, code, message;
+  };
+  std::string status = "Success";  // Success, Warning, Failure
+  std::vector<Detail> detailed_info;
+};
+
+struct ConnectionState {
+  std::string connection_state;  // Connected, Disconnected
+  double connection_up_time_seconds = 0;
+  std::string unreachability_reason;
+  uint64_t inbound_packets = 0, inbound_bytes = 0, outbound_packets = 0, outbound_bytes = 0;
+};
+
+struct LookupExplanation {
+  std::string destination;
+  std::optional<RouteState> route;      // absent: no route
+  std::string record;                   // path of the record used, if any
+  std::string record_type;
+  std::string provider_address;
+  std::string mac_address;
+  std::optional<uint32_t> virtual_subnet_id;
+  std::optional<NeighborState> next_hop;  // on the outside network
+  std::string verdict;                  // one sentence: where a packet goes, or why it is dropped
+};
+
+struct TraceFilter {
+  std::string domain;
+  std::optional<IpAddress<Space::customer>> source, destination;
+  std::optional<uint8_t> protocol;
+  std::optional<uint16_t> source_port, destination_port;
+  uint32_t limit = 1000;  // events, then it stops by itself
+};
+
+struct TraceEvent {
+  double time_seconds = 0;  // since the trace was switched on
+  uint32_t worker = 0;
+  std::string station;      // where the packet was
+  std::string next;         // where it went: a station or a drop reason
+  std::string packet;       // "10.0.0.4:1000 > 10.0.0.5:80 tcp, 60 bytes, vsid 5001"
+};
+
+struct TraceState {
+  std::optional<TraceFilter> filter;
+  std::vector<TraceEvent> events;
+  uint64_t missed = 0;  // events that did not fit the ring
+};
+
+}  // namespace hnv
