@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The topology that the lab shows and the main test proves.
+
+                          ┌────────────────────── switch ──────────────────────┐
+     gateway ── fab0 ─────┤ access, fabric VLAN 50, MTU 1700                    │
+        │                 │      host1 10.250.0.11   host2 10.250.0.12          │
+        └────── wan0 ─────┤ trunk 100, 200                                      │
+                          │      VLAN 100: contoso-server   VLAN 200: fabrikam-server
+                          └─────────────────────────────────────────────────────┘
+
+     host1, full policy                        host2, no flows toward subnet web
+       web1    10.0.1.11   (distributed)         web2  10.0.1.12
+       app1    10.0.2.11   (distributed)         app2  10.0.2.12
+       legacy1 10.0.3.11   (router: gateway)
+
+     Each of the two tenants has all of this, with the same addresses and the same MACs; only the
+     VSIDs differ (contoso 5000 to 5003, fabrikam 6000 to 6003). The gateway is 10.0.0.2 in each
+     tenant's gateway subnet, 10.0.3.1 in legacy, and 192.168.50.1 toward each tenant's physical
+     network, where the tenant's server is 192.168.50.10.
+"""
+
+import sys
+
+from .gateway import Gateway
+from .nvgre_host import Centre, GatewaySide, NvgreHost, Subnet, Tenant, Vm
+from .ovs import Switch
+from .server import Server
+
+FABRIC_VLAN = 50
+FABRIC_MTU = 1700
+GATEWAY_PA = "10.250.0.1"
+SERVER = "192.168.50.10"
+SERVER_GATEWAY = "192.168.50.1"
+TENANTS = {"contoso": (1, 5000, 100), "fabrikam": (2, 6000, 200)}  # number, first VSID, VLAN
+MACS = {"web1": "00:15:5d:01:00:11", "web2": "00:15:5d:01:00:12", "app1": "00:15:5d:02:00:11",
+        "app2": "00:15:5d:02:00:12", "legacy1": "00:15:5d:03:00:11"}
+PLACES = {"web1": "host1", "app1": "host1", "legacy1": "host1", "web2": "host2", "app2": "host2"}
+
+
+class Lab:
+    """The topology without and, after start_gateway() and configure(), with the gateway."""
+
+    def __init__(self, run, gateway_binary, hnvctl, tell=lambda line: None):
+        self.run, self.tell = run, tell
+        tell("switch: Open vSwitch in user space")
+        self.switch = Switch(run)
+        tell("hosts: host1 (full policy) and host2 (partial policy)")
+        self.hosts = {
+            "host1": NvgreHost(run, self.switch, "host1", "10.250.0.11/24", vlan=FABRIC_VLAN, mtu=FABRIC_MTU),
+            "host2": NvgreHost(run, self.switch, "host2", "10.250.0.12/24", vlan=FABRIC_VLAN, mtu=FABRIC_MTU,
+                               routes_to={"app"}),
+        }
+        self.centre = Centre(self.hosts.values())
+        self.tenants, self.vms, self.servers = {}, {}, {}
+        for name, (number, vsid, vlan) in TENANTS.items():
+            tell(f"tenant {name}: VMs {', '.join(MACS)}; a physical server on VLAN {vlan}")
+            self._tenant(name, number, vsid, vlan)
+        self.centre.publish()
+        self.gateway = Gateway(run, gateway_binary, hnvctl)
+        self.gateway.port(self.switch, "fabric0", "fab0", vlan=FABRIC_VLAN, mtu=FABRIC_MTU)
+        self.gateway.port(self.switch, "wan0", "wan0", trunks=[t[2] for t in TENANTS.values()])
+
+    def _tenant(self, name, number, vsid, vlan):
+        subnets = [Subnet("web", vsid + 1, "10.0.1.0/24"), Subnet("app", vsid + 2, "10.0.2.0/24"),
+                   Subnet("legacy", vsid + 3, "10.0.3.0/24", router="gateway")]
+        tenant = self.tenants[name] = Tenant(name, number, subnets)
+        for vm_name, mac in MACS.items():
+            subnet = tenant.subnets[vm_name[:-1]]
+            ca = f"{subnet.prefix.rsplit('.', 1)[0]}.1{vm_name[-1]}"
+            vm = self.vms[name, vm_name] = Vm(self.run, f"{name}-{vm_name}", tenant, subnet, ca, mac)
+            self.centre.add(vm, self.hosts[PLACES[vm_name]])
+        self.servers[name] = Server(self.run, self.switch, f"{name}-server", name, f"{SERVER}/24",
+                                    SERVER_GATEWAY, vlan, "02:00:00:00:50:10")
+
+    def vm(self, tenant, name):
+        return self.vms[tenant, name]
+
+    # -- the gateway
+
+    def resources(self):
+        """The desired state, as `hnvctl apply` takes it."""
+        out = [{"path": "/v1/providerNetworks/fabric", "body": {
+            "port": "fabric0", "vlanId": 0, "providerAddresses": [f"{GATEWAY_PA}/24"], "mtu": FABRIC_MTU}}]
+        for name, tenant in self.tenants.items():
+            out += self._domain(f"/v1/routingDomains/{name}", name, tenant)
+        return out
+
+    def _domain(self, domain, name, tenant):
+        _, vsid, vlan = TENANTS[name]
+        out = [{"path": domain, "body": {"description": f"the network of {name}"}},
+               {"path": f"{domain}/virtualSubnets/gateway", "body": {
+                   "virtualSubnetId": vsid, "addressPrefixes": ["10.0.0.0/24"], "kind": "gateway",
+                   "providerNetwork": "fabric"}}]
+        for subnet in tenant.subnets.values():
+            out.append({"path": f"{domain}/virtualSubnets/{subnet.name}", "body": {
+                "virtualSubnetId": subnet.vsid, "addressPrefixes": [subnet.prefix], "kind": "vm",
+                "router": subnet.router, "providerNetwork": "fabric"}})
+        for vm in self.centre.vms:
+            if vm.tenant is tenant:
+                out.append(self.record(vm))
+        out.append({"path": f"{domain}/networkConnections/datacentre", "body": {
+            "connectionType": "L3",
+            "l3Configuration": {"port": "wan0", "vlanId": vlan, "ipAddresses": [f"{SERVER_GATEWAY}/24"]}}})
+        return out
+
+    @staticmethod
+    def record(vm, host=None):
+        """A VM's lookup record as a resource."""
+        return {"path": f"/v1/routingDomains/{vm.tenant.name}/virtualSubnets/{vm.subnet.name}/lookupRecords/{vm.ca}",
+                "body": {"customerAddress": vm.ca, "providerAddress": (host or vm.host).pa,
+                         "macAddress": vm.mac, "type": "Static"}}
+
+    def start_gateway(self):
+        self.tell("gateway: starting")
+        self.gateway.start()
+        self.tell(f"gateway: ready after {self.gateway.ready_after:.2f} s")
+
+    def configure(self):
+        """One transaction for all tenants; then the hosts are told of the gateway, as VMM does."""
+        self.gateway.api.apply(self.resources())
+        self.tell_hosts()
+
+    def tell_hosts(self):
+        for name, tenant in self.tenants.items():
+            base = f"/v1/routingDomains/{name}/virtualSubnets"
+            macs = {s: self.gateway.api.get(f"{base}/{s}")["macAddress"]
+                    for s in ["gateway", *tenant.subnets]}
+            tenant.gateway = GatewaySide(TENANTS[name][1], GATEWAY_PA, macs["gateway"], macs)
+        self.centre.publish()
+
+    def dump(self):
+        print(self.gateway.dump(), file=sys.stderr)
+        for host in self.hosts.values():
+            print(f"---- flows of {host.name}\n{host.dump()}", file=sys.stderr)
+        print(f"---- switch\n{self.switch.dump()}", file=sys.stderr)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open vSwitch in user space: an instance of its own (database, daemon, sockets) in a namespace,
+and the VLAN switch that stands between gateway, hosts and physical networks.
+
+The kernel here may know neither VLANs nor GRE; Open vSwitch's netdev datapath needs neither.
+"""
+
+import os
+
+from .run import call, veth
+
+_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+
+
+class Ovs:
+    """ovsdb-server and ovs-vswitchd of one namespace."""
+
+    def __init__(self, space):
+        self.space, run = space, space.run
+        self.folder = os.path.join(run.folder, f"ovs-{space.name}")
+        os.makedirs(self.folder)
+        self._socket = f"unix:{self.folder}/db.sock"
+        call("ovsdb-tool", "create", f"{self.folder}/conf.db", _SCHEMA)
+        # Both go to the background by themselves once they serve, so the call's end is the event.
+        for daemon, argv in (
+                ("ovsdb-server", [f"{self.folder}/conf.db", f"--remote=p{self._socket}"]),
+                ("ovs-vswitchd", [self._socket])):
+            if daemon == "ovs-vswitchd":
+                call("ovs-vsctl", f"--db={self._socket}", "--no-wait", "init")
+            pidfile = f"{self.folder}/{daemon}.pid"
+            space(daemon, *argv, f"--pidfile={pidfile}", f"--log-file={self.folder}/{daemon}.log",
+                  f"--unixctl={self.folder}/{daemon}.ctl", "-vconsole:off", "--detach", "--no-chdir",
+                  env={**os.environ, "OVS_RUNDIR": self.folder})
+            with open(pidfile, encoding="ascii") as file:
+                pid = int(file.read())
+            run.record_daemon(f"{space.name}-{daemon}", pid)
+
+    def vsctl(self, *argv):
+        return call("ovs-vsctl", f"--db={self._socket}", "--timeout=20", *argv).stdout.strip()
+
+    def ofctl(self, command, bridge, *argv, **options):
+        return call("ovs-ofctl", "-O", "OpenFlow13,OpenFlow10", command,
+                    f"unix:{self.folder}/{bridge}.mgmt", *argv, **options).stdout
+
+    def appctl(self, *argv, **options):
+        return call("ovs-appctl", "-t", f"{self.folder}/ovs-vswitchd.ctl", *argv, **options).stdout
+
+    def replace_flows(self, bridge, flows):
+        """Makes the bridge hold exactly these flows, in one transaction."""
+        path = os.path.join(self.folder, f"{bridge}.flows")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("\n".join(flows) + "\n")
+        call("ovs-ofctl", "--bundle", "-O", "OpenFlow14", "replace-flows",
+             f"unix:{self.folder}/{bridge}.mgmt", path)
+
+
+class Switch:
+    """The physical switch: access ports and trunks."""
+
+    def __init__(self, run, name="switch"):
+        self.space = run.namespace(name)
+        self.ovs = Ovs(self.space)
+        self.ovs.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev",
+                       "protocols=OpenFlow10,OpenFlow13,OpenFlow14")
+
+    def connect(self, port, space, interface, vlan=None, trunks=None, mtu=1500):
+        """Wires interface of space to a port of the switch, which carries its name in `port`."""
+        veth(self.space, port, space, interface, mtu)
+        options = [f"tag={vlan}"] if vlan else []
+        if trunks:
+            options.append(f"trunks={','.join(str(t) for t in trunks)}")
+        self.ovs.vsctl("add-port", "br0", port, *options)
+
+    def dump(self):
+        return self.ovs.ofctl("dump-ports", "br0") + self.ovs.appctl("fdb/show", "br0")
