@@ -22,6 +22,8 @@ namespace hnv {
 
 // Names of resources: 1..64 characters of [A-Za-z0-9._-], beginning with a letter or digit. The API
 // checks them before it builds a key.
+[[nodiscard]] bool valid_resource_name(std::string_view name);
+
 struct ProviderNetworkKey {
   std::string name;
   friend auto operator<=>(const ProviderNetworkKey&, const ProviderNetworkKey&) = default;
@@ -52,13 +54,13 @@ struct NetworkConnectionKey {
   friend auto operator<=>(const NetworkConnectionKey&, const NetworkConnectionKey&) = default;
 };
 
-using ResourceKey = std::variant<ProviderNetworkKey, ExternalNetworkKey, RoutingDomainKey,
-                                 VirtualSubnetKey, LookupRecordKey, CustomerRouteKey,
-                                 NetworkConnectionKey>;
+using ResourceKey =
+    std::variant<ProviderNetworkKey, ExternalNetworkKey, RoutingDomainKey, VirtualSubnetKey,
+                 LookupRecordKey, CustomerRouteKey, NetworkConnectionKey>;
 // The alternatives stand in the order of ResourceKey's.
-using ResourceSpec = std::variant<ProviderNetworkSpec, ExternalNetworkSpec, RoutingDomainSpec,
-                                  VirtualSubnetSpec, LookupRecordSpec, CustomerRouteSpec,
-                                  NetworkConnectionSpec>;
+using ResourceSpec =
+    std::variant<ProviderNetworkSpec, ExternalNetworkSpec, RoutingDomainSpec, VirtualSubnetSpec,
+                 LookupRecordSpec, CustomerRouteSpec, NetworkConnectionSpec>;
 
 // "/v1/routingDomains/contoso/virtualSubnets/web", as in URLs, errors and the store.
 [[nodiscard]] std::string resource_path(const ResourceKey& key);
@@ -83,8 +85,8 @@ struct CollectionKey {
 
 struct Resource {
   ResourceKey key;
-  ResourceSpec spec;   // complete: with what the server chose
-  uint64_t etag = 0;   // the generation that last changed it; shown as "17" in quotes
+  ResourceSpec spec;  // complete: with what the server chose
+  uint64_t etag = 0;  // the generation that last changed it; shown as "17" in quotes
 };
 
 // If-Match and If-None-Match, already parsed.

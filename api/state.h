@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Run-time state as the API shows it: plain values, copied out of the running gateway. Counters count
-// since the process started. Ages and times are in seconds unless a name says otherwise.
+// Run-time state as the API shows it: plain values, copied out of the running gateway. Counters
+// count since the process started. Ages and times are in seconds unless a name says otherwise.
 #pragma once
 
 #include <cstdint>
@@ -23,13 +23,13 @@ struct NamedCount {
 struct SystemState {
   std::string version;
   double uptime_seconds = 0;
-  uint64_t generation = 0;       // of the desired state
+  uint64_t generation = 0;  // of the desired state
   uint32_t workers = 0;
   bool hugepages = false;
-  uint64_t memory_bytes = 0;     // of the packet memory (EAL)
+  uint64_t memory_bytes = 0;  // of the packet memory (EAL)
   uint32_t packet_buffers = 0;
   uint32_t packet_buffers_free = 0;
-  std::string mac_address;       // the gateway's default MAC in virtual subnets
+  std::string mac_address;  // the gateway's default MAC in virtual subnets
 };
 
 struct PortState {
@@ -53,7 +53,7 @@ struct LedgerState {
 };
 
 struct DropsState {
-  LedgerState ledger;                  // summed over the workers
+  LedgerState ledger;  // summed over the workers
   std::vector<LedgerState> workers;
   std::vector<NamedCount> drops;       // every reason, by name, also those at zero
   std::vector<NamedCount> originated;  // by reason
@@ -85,20 +85,20 @@ struct DomainStatistics {
   uint64_t outbound_packets = 0, outbound_bytes = 0;  // left by NVGRE
   uint64_t l3_inbound_packets = 0, l3_inbound_bytes = 0;
   uint64_t l3_outbound_packets = 0, l3_outbound_bytes = 0;
-  uint64_t originated_packets = 0;                    // answers and ICMP errors of the gateway
+  uint64_t originated_packets = 0;    // answers and ICMP errors of the gateway
   uint64_t moved_record_packets = 0;  // accepted from a record's previous PA after a migration
-  std::vector<NamedCount> drops;                      // non-zero reasons only
+  std::vector<NamedCount> drops;      // non-zero reasons only
 };
 
 struct RouteCandidateState {
-  std::string source;      // local, connected, static, networkConnection
+  std::string source;  // local, connected, static, networkConnection
   uint32_t preference = 0;
   uint32_t metric = 0;
-  std::string next_hop;    // a customer address, or empty when on-link
-  std::string interface;   // virtualSubnets/NAME, networkConnections/NAME, or "local"
+  std::string next_hop;   // a customer address, or empty when on-link
+  std::string interface;  // virtualSubnets/NAME, networkConnections/NAME, or "local"
   double age_seconds = 0;
   bool best = false;
-  std::string reason;      // why it won, or why it lost, as a sentence
+  std::string reason;  // why it won, or why it lost, as a sentence
 };
 
 struct RouteState {
@@ -114,11 +114,11 @@ struct RouteTableState {
 };
 
 struct NeighborState {
-  std::string network;    // providerNetworks/NAME, externalNetworks/NAME, networkConnections/NAME
+  std::string network;  // providerNetworks/NAME, externalNetworks/NAME, networkConnections/NAME
   std::string ip_address;
   std::optional<MacAddress> mac_address;
-  std::string state;      // incomplete, reachable, stale, probe, failed
-  double age_seconds = 0; // since the last confirmation
+  std::string state;       // incomplete, reachable, stale, probe, failed
+  double age_seconds = 0;  // since the last confirmation
   uint64_t held_packets = 0;
 };
 
@@ -139,14 +139,14 @@ struct ConnectionState {
 
 struct LookupExplanation {
   std::string destination;
-  std::optional<RouteState> route;      // absent: no route
-  std::string record;                   // path of the record used, if any
+  std::optional<RouteState> route;  // absent: no route
+  std::string record;               // path of the record used, if any
   std::string record_type;
   std::string provider_address;
   std::string mac_address;
   std::optional<uint32_t> virtual_subnet_id;
   std::optional<NeighborState> next_hop;  // on the outside network
-  std::string verdict;                  // one sentence: where a packet goes, or why it is dropped
+  std::string verdict;                    // one sentence: where a packet goes, or why it is dropped
 };
 
 struct TraceFilter {
@@ -160,9 +160,9 @@ struct TraceFilter {
 struct TraceEvent {
   double time_seconds = 0;  // since the trace was switched on
   uint32_t worker = 0;
-  std::string station;      // where the packet was
-  std::string next;         // where it went: a station or a drop reason
-  std::string packet;       // "10.0.0.4:1000 > 10.0.0.5:80 tcp, 60 bytes, vsid 5001"
+  std::string station;  // where the packet was
+  std::string next;     // where it went: a station or a drop reason
+  std::string packet;   // "10.0.0.4:1000 > 10.0.0.5:80 tcp, 60 bytes, vsid 5001"
 };
 
 struct TraceState {

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "api/resource_json.h"
+
+namespace hnv {
+namespace {
+
+struct Row {
+  std::string_view path;
+  std::string_view json;  // with every property, as encode writes it
+};
+
+// One resource of each kind with nothing left at its default, and one with as little as can be.
+constexpr Row kComplete[] = {
+    {"/v1/providerNetworks/fabric",
+     R"({"flowId":"zero","mtu":1700,"port":"fab0","providerAddressOverrides":[{"flowId":"hash",
+        "providerAddressPrefix":"192.0.2.0/28"}],"providerAddresses":["192.0.2.1/24","198.51.100.1/31"],
+        "routes":[{"destinationPrefix":"203.0.113.0/24","metric":7,"nextHop":"192.0.2.254"}],"vlanId":100})"},
+    {"/v1/externalNetworks/inet",
+     R"({"ipAddresses":["203.0.113.2/24"],"mtu":9000,"port":"wan0","publicAddressPrefixes":["198.51.100.0/25"],
+        "routes":[{"destinationPrefix":"0.0.0.0/0","metric":1,"nextHop":"203.0.113.1"}],"vlanId":0})"},
+    {"/v1/routingDomains/contoso",
+     R"({"description":"Contoso Ltd.","limits":{"lookupRecords":5,"neighbors":6,"routes":4},
+        "routePreferences":{"connected":2,"ebgp":16,"ibgp":201,"local":3,"nat":5,"networkConnection":6,"static":4},
+        "routingDomainId":"0c5a2a9c-6f0e-4f0c-9a43-2f9b5d5c1a11"})"},
+    {"/v1/routingDomains/contoso/virtualSubnets/gw",
+     R"({"addressPrefixes":["10.0.9.0/24","10.0.10.0/24"],"gatewayAddresses":["10.0.9.2"],"kind":"gateway",
+        "macAddress":"02:00:5e:00:00:01","mtu":1400,"providerAddress":"192.0.2.1","providerNetwork":"fabric",
+        "router":"gateway","virtualSubnetId":16777214})"},
+    {"/v1/routingDomains/contoso/virtualSubnets/web/lookupRecords/10.0.0.4",
+     R"({"customerAddress":"10.0.0.4","macAddress":"02:00:00:00:00:04","providerAddress":"192.0.2.11","type":"Dynamic"})"},
+    {"/v1/routingDomains/contoso/virtualSubnets/web/lookupRecords/wildcard-v4",
+     R"({"macAddress":"02:00:00:00:00:05","providerAddress":"192.0.2.12","type":"GatewayWildcard"})"},
+    {"/v1/routingDomains/contoso/virtualSubnets/web/lookupRecords/l2-02:00:00:00:00:06",
+     R"({"macAddress":"02:00:00:00:00:06","providerAddress":"192.0.2.13","type":"L2Only"})"},
+    {"/v1/routingDomains/contoso/customerRoutes/default",
+     R"({"destinationPrefix":"0.0.0.0/0","metric":12,"nextHop":"10.0.9.1","virtualSubnet":"gw"})"},
+    {"/v1/routingDomains/contoso/customerRoutes/office",
+     R"({"destinationPrefix":"172.16.0.0/12","metric":256,"networkConnection":"mpls"})"},
+    {"/v1/routingDomains/contoso/networkConnections/mpls",
+     R"({"connectionType":"L3","inboundKiloBitsPerSecond":0,"l3Configuration":{"ipAddresses":["172.16.0.2/30"],
+        "macAddress":"02:00:5e:00:00:09","peerIPAddresses":["172.16.0.1"],"port":"wan0","sourceValidation":"loose",
+        "vlanId":300},"outboundKiloBitsPerSecond":0,"routes":[{"destinationPrefix":"172.16.0.0/12","metric":3}]})"},
+    {"/v1/routingDomains/contoso/networkConnections/shared",
+     R"({"connectionType":"L3","inboundKiloBitsPerSecond":0,"l3Configuration":{"externalNetwork":"inet",
+        "ipAddresses":["203.0.113.9/24"],"peerIPAddresses":[],"sourceValidation":"strict"},
+        "outboundKiloBitsPerSecond":0,"routes":[]})"},
+};
+
+TEST(ResourceJson, StoresEveryPropertyWithoutLoss) {
+  for (const auto& row : kComplete) {
+    const auto key = parse_resource_path(row.path);
+    ASSERT_TRUE(key) << row.path;
+    const auto spec = spec_from_json(*key, row.json);
+    ASSERT_TRUE(spec) << row.path << ": " << spec.error().target << " " << spec.error().message;
+    EXPECT_EQ(spec->index(), key->index());
+    const std::string text = spec_to_json(*spec);
+    EXPECT_EQ(Json::parse(text), Json::parse(row.json)) << row.path;
+    const auto again = spec_from_json(*key, text);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(*again, *spec);
+  }
+}
+
+TEST(ResourceJson, ReadsItsOwnAnswers) {
+  for (const auto& row : kComplete) {
+    const auto key = *parse_resource_path(row.path);
+    const auto spec = spec_from_json(key, row.json);
+    ASSERT_TRUE(spec);
+    const Json answer = resource_json({key, *spec, 17});
+    EXPECT_EQ(answer["etag"], "17");
+    EXPECT_EQ(answer["resourceRef"], row.path);
+    EXPECT_EQ(answer["provisioningState"], "Succeeded");
+    Faults faults;
+    EXPECT_EQ(decode_resource(key, Place{}, answer, faults), *spec);
+    EXPECT_TRUE(faults.empty());
+  }
+}
+
+TEST(ResourceJson, FillsInTheDocumentedDefaults) {
+  const auto domain = spec_from_json(RoutingDomainKey{"a"}, "{}");
+  ASSERT_TRUE(domain);
+  EXPECT_EQ(std::get<RoutingDomainSpec>(*domain), RoutingDomainSpec{});
+  const Json json = Json::parse(spec_to_json(*domain));
+  EXPECT_EQ(json["routePreferences"],
+            Json::parse(R"({"local":1,"connected":1,"static":3,"networkConnection":3,"nat":3,
+                            "ebgp":15,"ibgp":200})"));
+  EXPECT_EQ(json["limits"],
+            Json::parse(R"({"routes":10000,"lookupRecords":100000,"neighbors":4096})"));
+}
+
+struct BadBody {
+  std::string_view path;
+  std::string_view json;
+  // "code pointer" of every fault, in order
+  std::vector<std::string_view> faults;
+};
+
+const BadBody kBadBodies[] = {
+    {"/v1/providerNetworks/f", R"(7)", {"invalidValue "}},
+    {"/v1/providerNetworks/f", R"({)", {"invalidValue "}},
+    {"/v1/providerNetworks/f",
+     R"({"port":"a b","vlanId":4095,"providerAddresses":["192.0.2.0/24","192.0.2.1","2001:db8::1/64","127.0.0.1/8"],
+         "mtu":100,"flowId":"random","colour":"red"})",
+     {"invalidValue /port", "invalidValue /vlanId", "invalidValue /providerAddresses/0",
+      "invalidValue /providerAddresses/1", "notSupported /providerAddresses/2",
+      "invalidValue /providerAddresses/3", "invalidValue /mtu", "invalidValue /flowId",
+      "unknownProperty /colour"}},
+    {"/v1/providerNetworks/f", R"({})", {"invalidValue /port", "invalidValue /providerAddresses"}},
+    {"/v1/providerNetworks/f",
+     R"({"port":"p","providerAddresses":["192.0.2.1/24","192.0.2.1/24"]})",
+     {"invalidValue /providerAddresses/1"}},
+    {"/v1/externalNetworks/e",
+     R"({"port":"p","routes":[{"destinationPrefix":"10.0.0.1/8","nextHop":"224.0.0.1","metric":-1,"a/b~":1},5]})",
+     {"invalidValue /routes/0/destinationPrefix", "invalidValue /routes/0/nextHop",
+      "invalidValue /routes/0/metric", "unknownProperty /routes/0/a~1b~0",
+      "invalidValue /routes/1"}},
+    {"/v1/routingDomains/d",
+     R"({"routingDomainId":"x","routePreferences":{"static":0,"rip":120},"limits":{"routes":1.5,"natSessions":5}})",
+     {"invalidValue /routingDomainId", "invalidValue /routePreferences/static",
+      "unknownProperty /routePreferences/rip", "invalidValue /limits/routes",
+      "notSupported /limits/natSessions"}},
+    {"/v1/routingDomains/d", R"({"resourceId":"e"})", {"invalidValue /resourceId"}},
+    {"/v1/routingDomains/d/virtualSubnets/s",
+     R"({"virtualSubnetId":4095,"addressPrefixes":["10.0.0.0/24"],"providerNetwork":"f"})",
+     {"invalidValue /virtualSubnetId"}},
+    {"/v1/routingDomains/d/virtualSubnets/s",
+     R"({"virtualSubnetId":16777215,"addressPrefixes":["2001:db8::/64"],"providerNetwork":"f",
+         "macAddress":"01:00:5e:00:00:01","accessControlLists":[]})",
+     {"invalidValue /virtualSubnetId", "notSupported /addressPrefixes/0",
+      "invalidValue /macAddress", "notSupported /accessControlLists"}},
+    {"/v1/routingDomains/d/virtualSubnets/s/lookupRecords/10.0.0.4",
+     R"({"customerAddress":"10.0.0.5","providerAddress":"192.0.2.1","macAddress":"02:00:00:00:00:01"})",
+     {"invalidValue /customerAddress"}},
+    {"/v1/routingDomains/d/virtualSubnets/s/lookupRecords/10.0.0.4",
+     R"({"type":"GatewayWildcard","providerAddress":"192.0.2.1","macAddress":"02:00:00:00:00:01"})",
+     {"invalidValue /type"}},
+    {"/v1/routingDomains/d/virtualSubnets/s/lookupRecords/l2-02:00:00:00:00:02",
+     R"({"type":"L2Only","providerAddress":"192.0.2.1","macAddress":"02:00:00:00:00:01"})",
+     {"invalidValue /macAddress"}},
+    {"/v1/routingDomains/d/virtualSubnets/s/lookupRecords/10.0.0.4",
+     R"({"type":"Static"})",
+     {"invalidValue /providerAddress", "invalidValue /macAddress",
+      "invalidValue /customerAddress"}},
+    {"/v1/routingDomains/d/customerRoutes/r",
+     R"({"destinationPrefix":"10.0.0.0/8","nextHop":"10.0.0.1","networkConnection":"c"})",
+     {"invalidValue "}},
+    {"/v1/routingDomains/d/customerRoutes/r",
+     R"({"destinationPrefix":"10.0.0.0/8","networkConnection":"c","virtualSubnet":"s"})",
+     {"invalidValue /virtualSubnet"}},
+    {"/v1/routingDomains/d/networkConnections/c",
+     R"({"connectionType":"GRE","greConfiguration":{"greKey":7}})",
+     {"notSupported /connectionType"}},
+    {"/v1/routingDomains/d/networkConnections/c",
+     R"({"connectionType":"L3","l3Configuration":{"port":"p","externalNetwork":"e","ipAddresses":["10.0.0.1/24"]},
+         "outboundKiloBitsPerSecond":5120})",
+     {"invalidValue /l3Configuration", "notSupported /outboundKiloBitsPerSecond"}},
+    {"/v1/routingDomains/d/networkConnections/c",
+     R"({"connectionType":"L3","l3Configuration":{"externalNetwork":"e","vlanId":5,"ipAddresses":[]}})",
+     {"invalidValue /l3Configuration/vlanId", "invalidValue /l3Configuration/ipAddresses"}},
+};
+
+TEST(ResourceJson, NamesEveryFaultOfABodyAtOnce) {
+  for (const auto& bad : kBadBodies) {
+    const auto spec = spec_from_json(*parse_resource_path(bad.path), bad.json);
+    ASSERT_FALSE(spec) << bad.json;
+    std::vector<std::string> found;
+    for (const auto& fault : spec.error().details) {
+      found.push_back(std::string(to_string(fault.code)) + " " + fault.target);
+      EXPECT_FALSE(fault.message.empty());
+    }
+    if (found.empty()) {  // a body that is no JSON has one fault and no place
+      found.push_back(std::string(to_string(spec.error().code)) + " " + spec.error().target);
+    }
+    EXPECT_EQ(found, std::vector<std::string>(bad.faults.begin(), bad.faults.end())) << bad.json;
+  }
+}
+
+}  // namespace
+}  // namespace hnv
