@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a customer address to its lookup record, for one compartment.
+//
+// Persistent extendible hashing. The top bits of a key's hash choose a directory slot, the slot
+// names a page, and a page is 2^k cache lines: one of 16-bit tags, then one line a record.
+//
+//   directory ──▶ page: [ 31 tags, meta ] [record] [record] …     pages of 1, 3, 7, 15 or 31
+//   records
+//
+// A lookup therefore touches a directory slot, a line of tags and the record: three dependent
+// loads, which find_bulk overlaps over a vector. A directory of up to four slots lies in the map's
+// own line. A change copies one page (grown or split in two when it is full) and the directory's
+// pointers; everything else is shared with the map before.
+//
+// Tenants choose their addresses, so the hash is keyed by secret numbers of this process and is not
+// linear. (A CRC is linear: two keys that collide under one seed collide under every seed.)
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <unordered_set>
+#include <vector>
+
+#include "compartments/address.h"
+#include "compartments/cow_array.h"
+#include "compartments/ids.h"
+
+namespace hnv {
+
+// A customer address as a key: 16 bytes in network order (IPv4 in the first four) and the family.
+class CaKey {
+ public:
+  constexpr CaKey() = default;
+  explicit constexpr CaKey(CaAddress a) : words_{__builtin_bswap32(a.value()), 0} {}
+  explicit CaKey(const IpAddress<Space::customer>& a) : CaKey(a.bytes(), a.family()) {}
+  CaKey(const std::array<uint8_t, 16>& network_order, Family family) : family_(family) {
+    std::memcpy(words_.data(), network_order.data(), sizeof words_);
+  }
+  [[nodiscard]] constexpr const std::array<uint64_t, 2>& words() const { return words_; }
+  [[nodiscard]] constexpr Family family() const { return family_; }
+  friend constexpr bool operator==(const CaKey&, const CaKey&) = default;
+
+ private:
+  std::array<uint64_t, 2> words_{};
+  Family family_ = Family::ipv4;
+};
+
+enum class RecordType : uint8_t {
+  none,  // no record at all
+  static_record,
+  dynamic,
+  gateway_wildcard,
+  l2_only,
+  neighbor,  // an ARP or ND neighbour of an L3 connection
+};
+
+// What a worker needs to send to a customer address: exactly one line.
+struct alignas(64) CustomerRecord {
+  std::array<uint8_t, 16> ca{};  // network order; IPv4 in the first four bytes, the rest zero
+  std::array<uint8_t, 16> pa{};  // likewise
+  MacAddress mac;
+  uint16_t header_sum = 0;  // the part of the outer header's checksum that the record determines
+  NextHopId next_hop;       // where frames to `pa` go, on the outside network
+  SubnetId subnet;          // the virtual subnet that holds `ca`
+  RecordType type = RecordType::none;
+  Family ca_family = Family::ipv4;
+  Family pa_family = Family::ipv4;
+  uint8_t flags = 0;  // the owner's
+  std::array<uint32_t, 3> spare{};
+
+  [[nodiscard]] CaKey key() const { return {ca, ca_family}; }
+  void set_ca(const IpAddress<Space::customer>& a) { ca = a.bytes(), ca_family = a.family(); }
+  void set_pa(const IpAddress<Space::provider>& a) { pa = a.bytes(), pa_family = a.family(); }
+  // REQUIRES pa_family ipv4. Host order.
+  [[nodiscard]] PaAddress pa4() const {
+    return PaAddress(uint32_t{pa[0]} << 24 | uint32_t{pa[1]} << 16 | uint32_t{pa[2]} << 8 | pa[3]);
+  }
+  friend bool operator==(const CustomerRecord&, const CustomerRecord&) = default;
+};
+static_assert(sizeof(CustomerRecord) == 64);
+
+// Immutable. Threads: read by any; the thread that drops the last shared_ptr frees what only this
+// map held. A record's address holds as long as its map lives.
+class alignas(64) CustomerMap {
+ public:
+  class Editor;
+
+  CustomerMap();  // empty
+  CustomerMap(const CustomerMap&) = delete;
+  CustomerMap& operator=(const CustomerMap&) = delete;
+  ~CustomerMap() = default;
+
+  [[nodiscard]] const CustomerRecord* find(const CaKey& key) const;  // null: no record
+
+  [[nodiscard]] size_t size() const { return size_; }
+  [[nodiscard]] size_t bytes() const;  // of everything it holds, shared or not
+  // Calls visit(const CustomerRecord&) for each record, in no useful order.
+  template <class Visit>
+  void for_each(Visit visit) const;
+
+ private:
+  friend struct CustomerMapWalk;
+
+  // 2^k lines. The records 0..count-1 are in use and tag i belongs to record i.
+  struct alignas(64) Page {
+    static constexpr unsigned kTags = 31;
+    std::array<uint16_t, kTags> tags{};  // never 0 for a record in use, 0 behind the last one
+    uint16_t meta = 0;                   // count | log2(lines) << 5 | local depth << 8
+
+    [[nodiscard]] unsigned count() const { return meta & 31U; }
+    [[nodiscard]] unsigned log_lines() const { return meta >> 5 & 7U; }
+    [[nodiscard]] unsigned depth() const { return meta >> 8; }
+    [[nodiscard]] unsigned capacity() const { return (1U << log_lines()) - 1; }
+    [[nodiscard]] const CustomerRecord* records() const {
+      return reinterpret_cast<const CustomerRecord*>(this + 1);
+    }
+    [[nodiscard]] CustomerRecord* records() { return reinterpret_cast<CustomerRecord*>(this + 1); }
+  };
+  static_assert(sizeof(Page) == 64);
+  using Pages = CowArray<std::shared_ptr<const Page>, 8>;  // by directory slot
+
+  static constexpr unsigned kInlineSlots = 4;
+  [[nodiscard]] const Page* const* slot_of(uint64_t hash) const {
+    return &directory_[hash >> 1 >> shift_];
+  }
+
+  // The line that a lookup reads.
+  const Page* const* directory_;  // 2^depth slots: inline_ or large_
+  uint32_t shift_ = 63;           // 63 - depth
+  uint32_t size_ = 0;
+  std::array<const Page*, kInlineSlots> inline_{};
+  size_t pages_ = 0;  // distinct ones
+  // The line that only changes touch.
+  alignas(64) Pages owners_;
+  std::vector<const Page*> large_;
+};
+
+// find() for a vector: out[i] is maps[i]->find(keys[i]), or null. Memory accesses of all keys
+// overlap. REQUIRES n <= 64 and no null map.
+void find_bulk(const CustomerMap* const* maps, const CaKey* keys, const CustomerRecord** out,
+               unsigned n);
+
+// Several changes to a map; each touched page is copied once. One thread; not reused after
+// finish().
+class CustomerMap::Editor {
+ public:
+  explicit Editor(const CustomerMap& base);
+
+  // Inserts the record, or replaces the one with the same key.
+  void put(const CustomerRecord& record);
+  // False when there was none.
+  bool erase(const CaKey& key);
+  // As find(); the pointer holds until the next change.
+  [[nodiscard]] const CustomerRecord* find(const CaKey& key) const;
+  [[nodiscard]] size_t size() const { return size_; }
+  [[nodiscard]] std::shared_ptr<const CustomerMap> finish() &&;
+
+ private:
+  using PagePointer = std::shared_ptr<Page>;
+  static constexpr unsigned kMaxDepth = 24;
+
+  [[nodiscard]] static PagePointer new_page(unsigned records, unsigned depth);
+  static void append(Page& page, uint16_t tag, const CustomerRecord& record);
+  [[nodiscard]] size_t slot(uint64_t hash) const;
+  [[nodiscard]] Page& own_page(size_t slot, unsigned records);
+  void replace(size_t slot, const PagePointer& page);
+  void split(size_t slot);
+  void double_directory();
+  void rebuild();
+
+  unsigned depth_;
+  size_t size_;
+  size_t pages_;
+  Pages::Editor owners_;
+  std::unordered_set<const Page*> mine_;  // pages made by this editor
+};
+
+template <class Visit>
+void CustomerMap::for_each(Visit visit) const {
+  const size_t slots = size_t{1} << (63 - shift_);
+  for (size_t slot = 0; slot < slots;) {
+    const Page& page = *directory_[slot];
+    for (unsigned i = 0; i < page.count(); ++i) visit(page.records()[i]);
+    slot += slots >> page.depth();  // a page owns a run of neighbouring slots
+  }
+}
+
+}  // namespace hnv

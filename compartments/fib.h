@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The forwarding table of one compartment: longest prefix match for IPv4.
+//
+// Prefixes either nest or are disjoint, so a route table cuts the address space into at most
+// 2n+1 ranges of one answer each, and a lookup is a search among sorted range ends. The ranges lie
+// in a 16-ary tree of cache lines:
+//
+//   node: 15 separators | where the children are         one line: a compare, a mask, a popcount
+//   leaf: 15 separators |  -   and 16 answers            two neighbouring lines, prefetched
+//   together
+//
+// A separator is the last address of a range (not the first of the next): an address belongs to
+// child number "how many separators are smaller than it", and the padding 255.255.255.255 is
+// smaller than none, so there is no edge case at either end. Separators are stored with the top bit
+// flipped, because vector instructions compare signed numbers.
+//
+// 256 ranges (about 130 routes) need one node above the leaves, 4096 two, 65,536 three. A whole
+// table is one allocation of some 20 bytes a route, so the tables of thousands of compartments fit
+// in the caches together. A full internet table will want another encoding behind the same two
+// calls.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "compartments/address.h"
+#include "compartments/ids.h"
+
+namespace hnv {
+
+struct Route4 {
+  CaAddress network;   // host bits are zero
+  uint8_t length = 0;  // 0..32
+  HopId hop;           // an invalid hop is allowed and means: as if there were no route
+  friend constexpr auto operator<=>(const Route4&, const Route4&) = default;
+};
+
+// Immutable: built by the control thread, read by workers, kept alive by the CompartmentView. A
+// change of routes is a new table.
+class alignas(128) Fib4 {
+ public:
+  // REQUIRES routes sorted by (network, length), without duplicates. O(n log n) or better: one
+  // sweep.
+  [[nodiscard]] static std::shared_ptr<const Fib4> build(std::span<const Route4> routes);
+
+  Fib4(const Fib4&) = delete;
+  Fib4& operator=(const Fib4&) = delete;
+
+  // The hop of the longest prefix that holds the address (host order); invalid when none does.
+  [[nodiscard]] HopId lookup(uint32_t address) const;
+
+  [[nodiscard]] size_t bytes() const { return info_.bytes; }    // of the one allocation
+  [[nodiscard]] size_t ranges() const { return info_.ranges; }  // neighbours of one answer are one
+
+ private:
+  friend struct FibWalk;
+  struct alignas(64) Line {
+    std::array<uint32_t, 16> word{};
+  };
+  struct alignas(64) Info {
+    size_t bytes = 0;
+    size_t ranges = 0;
+  };
+
+  Fib4() = default;
+  ~Fib4() = default;
+  [[nodiscard]] const Line* lines() const { return reinterpret_cast<const Line*>(this); }
+
+  Line root_;  // line 0 of the allocation
+  Info info_;  // line 1, not touched by lookups; nodes and leaves follow
+};
+
+// lookup() for a vector of packets, each in its own compartment's table: out[i] is
+// tables[i]->lookup(addresses[i]). Memory accesses of all packets overlap. REQUIRES n <= 64 and no
+// null table; the arrays do not overlap. The fastest variant for this processor is chosen once, at
+// start.
+void lookup_bulk(const Fib4* const* tables, const uint32_t* addresses, HopId* out, unsigned n);
+
+// The variants, for tests that compare them bit by bit.
+enum class FibVariant : uint8_t { scalar, avx2, avx512 };
+using FibLookupBulk = void (*)(const Fib4* const*, const uint32_t*, HopId*, unsigned);
+[[nodiscard]] FibLookupBulk fib_variant(FibVariant variant);  // null: not on this processor
+
+}  // namespace hnv

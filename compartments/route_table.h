@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The route table of one compartment, control side.
+//
+// Like RRAS's RTM it keeps every candidate that any source offers for a prefix and says which one
+// is best: the lowest preference (a property of the source), then the lowest metric, then the
+// lowest next hop. (Equal cost inside one source will become a group; it is decided at the same
+// place, after the metric.) Only changes of the best route leave the table, as deltas for the FIB.
+//
+// One red-black tree node a candidate, ordered by prefix and then by who offered it: about 112
+// bytes a route, no second allocation. The candidates of a prefix are neighbours, and prefixes come
+// in the order that Fib4::build wants.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "compartments/address.h"
+#include "compartments/clock.h"
+#include "compartments/ids.h"
+#include "compartments/spec.h"
+
+namespace hnv {
+
+enum class RouteSource : uint8_t {
+  local,               // an own address of the gateway
+  connected,           // a prefix that is on-link
+  static_route,        // a customer route
+  network_connection,  // a route of a network connection
+  nat,
+  ebgp,
+  ibgp,
+};
+[[nodiscard]] std::string_view to_string(RouteSource source);  // as the API names it
+[[nodiscard]] uint32_t preference_of(RouteSource source, const RoutePreferences& preferences);
+
+// Who offered a candidate, among those of one source: a customer route, a peer. The owner of the
+// source numbers them.
+using RouteOrigin = Index<struct RouteOriginTag>;
+
+// Where a route leads.
+struct LocalHop {  // to the gateway itself
+  friend auto operator<=>(const LocalHop&, const LocalHop&) = default;
+};
+struct SubnetHop {  // on-link in a virtual subnet: the next hop is the destination
+  SubnetId subnet;
+  friend auto operator<=>(const SubnetHop&, const SubnetHop&) = default;
+};
+struct SubnetViaHop {  // through a customer address in a virtual subnet
+  IpAddress<Space::customer> via;
+  SubnetId subnet;
+  friend auto operator<=>(const SubnetViaHop&, const SubnetViaHop&) = default;
+};
+struct ConnectionHop {  // on-link on an L3 connection
+  ConnectionId connection;
+  friend auto operator<=>(const ConnectionHop&, const ConnectionHop&) = default;
+};
+struct ConnectionViaHop {  // through a router on an L3 connection
+  IpAddress<Space::customer> via;
+  ConnectionId connection;
+  friend auto operator<=>(const ConnectionViaHop&, const ConnectionViaHop&) = default;
+};
+struct BroadcastHop {  // a network or directed broadcast address: not forwarded
+  friend auto operator<=>(const BroadcastHop&, const BroadcastHop&) = default;
+};
+struct UnreachableHop {
+  friend auto operator<=>(const UnreachableHop&, const UnreachableHop&) = default;
+};
+using RouteHop = std::variant<LocalHop, SubnetHop, ConnectionHop, SubnetViaHop, ConnectionViaHop,
+                              BroadcastHop, UnreachableHop>;
+
+// The next-hop address; none for hops without one.
+[[nodiscard]] std::optional<IpAddress<Space::customer>> via_of(const RouteHop& hop);
+// "via 10.0.0.1", "on-link", "local", "unreachable", "not forwarded".
+[[nodiscard]] std::string to_string(const RouteHop& hop);
+
+struct RouteCandidate {
+  Prefix<Space::customer> prefix;
+  RouteSource source = RouteSource::static_route;
+  RouteOrigin origin;
+  uint32_t metric = 0;
+  RouteHop hop = UnreachableHop{};
+  Instant installed_at;
+  friend bool operator==(const RouteCandidate&, const RouteCandidate&) = default;
+};
+
+// The best route of a prefix changed; at least one side is set, and they differ in more than age.
+struct RouteDelta {
+  Prefix<Space::customer> prefix;
+  std::optional<RouteCandidate> before;
+  std::optional<RouteCandidate> after;
+  // Whether the FIB is concerned.
+  [[nodiscard]] bool hop_changed() const { return !before || !after || before->hop != after->hop; }
+};
+
+// A candidate with the verdict on it.
+struct RouteExplanation {
+  RouteCandidate candidate;
+  uint32_t preference = 0;
+  bool best = false;
+  std::string reason;  // one sentence that names the deciding attribute
+};
+
+// Threads: the control thread only.
+class RouteTable {
+ public:
+  explicit RouteTable(const RoutePreferences& preferences = {}) : preferences_(preferences) {}
+
+  // Adds the candidate, or replaces the one with the same (prefix, source, origin). An offer that
+  // changes nothing keeps the age of the first.
+  [[nodiscard]] std::optional<RouteDelta> put(const RouteCandidate& candidate);
+  // Nothing happens when there is no such candidate.
+  [[nodiscard]] std::optional<RouteDelta> remove(const Prefix<Space::customer>& prefix,
+                                                 RouteSource source, RouteOrigin origin);
+  // Weighs everything anew.
+  [[nodiscard]] std::vector<RouteDelta> set_preferences(const RoutePreferences& preferences);
+
+  // The best candidate, or null. Pointers hold until the next change of that candidate.
+  [[nodiscard]] const RouteCandidate* best(const Prefix<Space::customer>& prefix) const;
+  // The best candidate of the longest prefix that holds the address, or null.
+  [[nodiscard]] const RouteCandidate* longest_match(
+      const IpAddress<Space::customer>& address) const;
+  // Every candidate of the prefix, the best one first, then in the order in which they would
+  // follow.
+  [[nodiscard]] std::vector<RouteExplanation> explain(const Prefix<Space::customer>& prefix) const;
+
+  // Calls visit(const RouteCandidate& best) for each prefix: IPv4 first, then by address, then the
+  // shorter prefix first.
+  template <class Visit>
+  void for_each_best(Visit visit) const {
+    for (auto at = candidates_.begin(); at != candidates_.end();) {
+      const auto group = group_at(at);
+      visit(*group.best);
+      at = group.end;
+    }
+  }
+
+  [[nodiscard]] size_t candidates() const { return candidates_.size(); }
+  [[nodiscard]] size_t prefixes() const { return prefixes_; }
+
+ private:
+  struct Key {
+    Prefix<Space::customer> prefix;
+    RouteSource source = RouteSource::local;
+    RouteOrigin origin;
+    friend auto operator<=>(const Key&, const Key&) = default;
+  };
+  struct Order {                  // by (prefix, source, origin), or by prefix alone
+    using is_transparent = void;  // NOLINT(readability-identifier-naming)
+    bool operator()(const RouteCandidate& a, const RouteCandidate& b) const;
+    bool operator()(const RouteCandidate& a, const Key& b) const;
+    bool operator()(const Key& a, const RouteCandidate& b) const;
+    bool operator()(const RouteCandidate& a, const Prefix<Space::customer>& b) const;
+    bool operator()(const Prefix<Space::customer>& a, const RouteCandidate& b) const;
+  };
+  using Candidates = std::set<RouteCandidate, Order>;
+  struct Group {  // the candidates of one prefix
+    const RouteCandidate* best;
+    Candidates::const_iterator end;
+  };
+
+  [[nodiscard]] Group group_at(Candidates::const_iterator first) const;
+  // Which attribute makes `a` better than `b`; sign of the comparison beside it.
+  enum class Attribute : uint8_t { preference, metric, next_hop, origin };
+  struct Verdict {
+    std::strong_ordering order;
+    Attribute attribute;
+  };
+  [[nodiscard]] Verdict compare(const RouteCandidate& a, const RouteCandidate& b) const;
+  [[nodiscard]] std::string reason_for_win(const RouteCandidate& best,
+                                           const RouteCandidate* second) const;
+  [[nodiscard]] std::string reason_for_loss(const RouteCandidate& loser,
+                                            const RouteCandidate& best) const;
+
+  RoutePreferences preferences_;
+  Candidates candidates_;
+  size_t prefixes_ = 0;
+};
+
+}  // namespace hnv
