@@ -103,16 +103,19 @@ def topology(description, build, prove, needs_gateway=True):
             dump_logs(run)
         if arguments.inspect:
             run.keep()
+            print(f"# left up: namespaces hnv-{run.id}-*, files in {run.folder}; "
+                  f"the same script with --run-id {run.id} replaces it", file=sys.stderr)
         return 0 if checks.all_held else 1
 
 
-def dump_logs(run, lines=40):
-    """The end of every log of the run, on stderr."""
+def dump_logs(run, lines=40, name_part="", out=sys.stderr):
+    """The end of every log of the run whose name has name_part in it."""
     for folder, _, names in sorted(os.walk(run.folder)):
         for name in sorted(names):
-            if not name.endswith(".log"):
+            path = os.path.join(folder, name)
+            if not name.endswith(".log") or name_part not in path:
                 continue
-            with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+            with open(path, encoding="utf-8", errors="replace") as file:
                 tail = file.read().splitlines()[-lines:]
             if tail:
-                print(f"---- {os.path.join(folder, name)}", *tail, sep="\n", file=sys.stderr)
+                print(f"---- {path}", *tail, sep="\n", file=out)

@@ -40,8 +40,9 @@ PLACES = {"web1": "host1", "app1": "host1", "legacy1": "host1", "web2": "host2",
 class Lab:
     """The topology without and, after start_gateway() and configure(), with the gateway."""
 
-    def __init__(self, run, gateway_binary, hnvctl, tell=lambda line: None):
-        self.run, self.tell = run, tell
+    def __init__(self, run, gateway_binary, hnvctl, tell=None):
+        self.run, self._tell = run, tell
+        tell = self.tell
         tell("switch: Open vSwitch in user space")
         self.switch = Switch(run)
         tell("hosts: host1 (full policy) and host2 (partial policy)")
@@ -71,6 +72,10 @@ class Lab:
             self.centre.add(vm, self.hosts[PLACES[vm_name]])
         self.servers[name] = Server(self.run, self.switch, f"{name}-server", name, f"{SERVER}/24",
                                     SERVER_GATEWAY, vlan, "02:00:00:00:50:10")
+
+    def tell(self, line):
+        if self._tell:
+            self._tell(line)
 
     def vm(self, tenant, name):
         return self.vms[tenant, name]

@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 
 ROOT = "/run"
@@ -87,12 +86,17 @@ class Process:
         self.started = start_time(self.pid)
         run.record("process", pid=self.pid, started=self.started, name=name)
 
+    def __getstate__(self):
+        return {**self.__dict__, "popen": None}  # another command of the lab knows it by its pid only
+
     def alive(self):
+        if self.popen is None:
+            return self.started is not None and start_time(self.pid) == self.started
         return self.popen.poll() is None
 
     def send(self, number):
         if self.alive():
-            self.popen.send_signal(number)
+            os.kill(self.pid, number)
 
     def wait(self, timeout=10):
         return self.popen.wait(timeout)
@@ -118,11 +122,9 @@ class Process:
 class Namespace:
     """A network namespace of the run. IPv6 is off in it: nothing speaks that was not told to."""
 
-    def __init__(self, run, name, adopt=False):
+    def __init__(self, run, name):
         self.run, self.name = run, name
         self.id = f"hnv-{run.id}-{name}"
-        if adopt:
-            return
         run.record("namespace", name=self.id)
         call("ip", "netns", "add", self.id)
         self("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1",
@@ -182,10 +184,16 @@ class Run:
         self.journal = os.path.join(self.folder, "journal")
         self._lock = threading.Lock()
         self._kept = False
-        self.spaces = {}
         if fresh:
             self.remove()
             os.makedirs(self.folder, mode=0o755)
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
 
     def record(self, kind, **what):
         with self._lock, open(self.journal, "a", encoding="utf-8") as file:
@@ -196,8 +204,7 @@ class Run:
         self.record("process", pid=pid, started=start_time(pid), name=name)
 
     def namespace(self, name):
-        self.spaces[name] = Namespace(self, name)
-        return self.spaces[name]
+        return Namespace(self, name)
 
     def path(self, *parts):
         full = os.path.join(self.folder, *parts)
@@ -242,7 +249,5 @@ class Run:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             self.remove()
-        else:
-            print(f"# left up: {self.folder}, namespaces hnv-{self.id}-*", file=sys.stderr)
         return False
 

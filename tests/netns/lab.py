@@ -1,0 +1,195 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of packaging/lab, once dependencies and binaries are there.
+
+The lab is a Run named "lab": its state, logs and journal are in /run/hnv-lab, its namespaces are
+hnv-lab-NAME. Nothing else of the machine is touched.
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import socket
+import sys
+import time
+
+from support.checks import Checks, dump_logs
+from support.lab_proofs import COUNTERS, counted, ledger_balanced, prove_all
+from support.lab_topology import TENANTS, Lab
+from support.run import Run, start_time
+
+IDENTITY = "lab"
+STATE = "lab.pickle"  # our own Lab object, written and read by root only
+NAMES = ("switch", "host1", "host2", "gateway", *(f"{t}-{n}" for t in TENANTS for n in (
+    "web1", "web2", "app1", "app2", "legacy1", "server")))
+
+
+def binaries():
+    build = os.environ["HNV_LAB_BUILD"]
+    return f"{build}/gateway/hnv-gateway", f"{build}/api/hnvctl"
+
+
+class LiveChecks(Checks):
+    """Shows each claim as it is proven, and all of them as a table at the end."""
+
+    def __init__(self):
+        super().__init__(out=open(os.devnull, "w", encoding="utf-8"))
+        self.rows = []
+
+    @contextlib.contextmanager
+    def check(self, name):
+        failed = len(self.failed)
+        begin = time.monotonic()
+        print(f"   … {name}", flush=True)
+        said = {}
+        self._say = lambda line: said.update(line=line)
+        with super().check(name) as note:
+            yield note
+        good = len(self.failed) == failed
+        evidence = note.text if good else said["line"].partition(": ")[2].removeprefix(name + ": ")
+        print(f"   {'✔' if good else '✘'} {evidence or 'yes'} ({time.monotonic() - begin:.1f} s)", flush=True)
+        self.rows.append((name, good, evidence))
+
+    def table(self):
+        width = max(len(name) for name, _, _ in self.rows)
+        line = "─" * (width + 14)
+        print(f"\n{line}\n{'what':{width}}  proven\n{line}")
+        for name, good, _ in self.rows:
+            print(f"{name:{width}}  {'yes' if good else 'NO'}")
+        print(line)
+
+
+def tell(line):
+    print(f" ● {line}", flush=True)
+
+
+@contextlib.contextmanager
+def only_one():
+    """One lab command that changes something at a time; the name vanishes with the process."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock:
+        try:
+            lock.bind("\0hnv-lab/command")
+        except OSError:
+            raise SystemExit("lab: another packaging/lab is at work") from None
+        yield
+
+
+def existing():
+    """The run of the lab that is up, or None."""
+    run = Run(IDENTITY, fresh=False)
+    return run if run.entries() else None
+
+
+def up():
+    old = existing()
+    if old:
+        tell("a lab is up already: bringing it down first")
+        old.remove()
+    begin = time.monotonic()
+    with Run(IDENTITY) as run:
+        try:
+            lab = Lab(run, *binaries(), tell=tell)
+            lab.start_gateway()
+            state = run.path("resources.json")
+            with open(state, "w", encoding="utf-8") as file:
+                json.dump({"resources": lab.resources()}, file, indent=2)
+            tell(f"configuring: hnvctl apply -f {state}")
+            lab.gateway.ctl("apply", "-f", state)
+            lab.tell_hosts()
+        except Exception as error:  # noqa: BLE001 - shown with the logs that explain it
+            dump_logs(run)
+            print(f"lab: it did not come up: {error}", file=sys.stderr)
+            return 1
+        with open(run.path(STATE), "wb") as file:
+            pickle.dump(lab, file)
+        run.keep()
+        tell(f"up after {time.monotonic() - begin:.1f} s; now the proofs\n")
+        return prove(lab)
+
+
+def prove(lab):
+    checks = LiveChecks()
+    prove_all(lab, checks)
+    checks.table()
+    print(f"{len(checks.passed)} of {len(checks.rows)} proven\n")
+    hints(lab)
+    if not checks.all_held:
+        print("lab: not everything was proven; it is left up for a look", file=sys.stderr)
+        return 1
+    return 0
+
+
+def hints(lab):
+    ctl = f"{os.path.relpath(lab.gateway.hnvctl)} --socket {lab.gateway.config['api']['socket']}"
+    print("To look further:\n"
+          f"  {ctl} drops                      what was dropped and why, and the ledger\n"
+          f"  {ctl} routes contoso             the route table, every candidate explained\n"
+          f"  {ctl} lookup contoso 10.0.1.11   where a packet would go\n"
+          f"  curl --unix-socket {lab.gateway.config['api']['socket']} http://localhost/metrics\n"
+          "  packaging/lab shell contoso-web1    then: curl 192.168.50.10; ping 10.0.3.11\n"
+          "  packaging/lab shell fabrikam-web1   the same addresses, another network\n"
+          "  packaging/lab shell switch          then: tcpdump -ni gw-fab0 proto gre\n"
+          f"  packaging/lab status | logs [NAME] | down\n\nNames for shell: {', '.join(NAMES)}")
+
+
+def status(lab):
+    gateway = lab.gateway
+    alive = sum(start_time(e["pid"]) == e["started"] for e in lab.run.entries() if e["kind"] == "process")
+    print(f"lab: up, {alive} processes, state in {lab.run.folder}")
+    if not gateway.process.alive():
+        print(f"gateway: NOT running (packaging/lab logs {gateway.name})")
+        return 1
+    system = gateway.api.get("/v1/system")
+    print(f"gateway: pid {gateway.process.pid}, up {system['uptimeSeconds']:.0f} s, generation {system['generation']}")
+    for tenant in TENANTS:
+        print(f"{tenant}: " + ", ".join(f"{k} {v}" for k, v in zip(COUNTERS, counted(lab, tenant))))
+    print("drops:", ", ".join(f"{r} {n}" for r, n in sorted(gateway.drops().items())) or "none")
+    print("ledger:", ledger_balanced(gateway), end="\n\n")
+    hints(lab)
+    return 0
+
+
+def shell(lab, name):
+    if name not in NAMES:
+        print(f"lab: no {name}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    environment = {**os.environ, "PS1": f"[{name}] \\w \\$ "}
+    os.execvpe("ip", ["ip", "netns", "exec", f"hnv-{lab.run.id}-{name}", "bash", "--norc"], environment)
+
+
+def main():
+    command, arguments = sys.argv[1], sys.argv[2:]
+    if len(arguments) > (command in ("shell", "logs")) or command == "shell" and not arguments:
+        print(f"lab: {command} takes {'one name' if command == 'shell' else 'no more arguments'}", file=sys.stderr)
+        return 2
+    if command == "up":
+        with only_one():
+            return up()
+    run = existing()
+    if command == "down":
+        with only_one():
+            if run:
+                run.remove()
+        print("lab: down" if run else "lab: was not up")
+        return 0
+    if run is None:
+        print("lab: not up (packaging/lab up)", file=sys.stderr)
+        return 1
+    if command == "logs":
+        dump_logs(run, *([10 ** 9] if arguments else []), name_part="".join(arguments), out=sys.stdout)
+        return 0
+    try:
+        with open(run.path(STATE), "rb") as file:
+            lab = pickle.load(file)
+    except FileNotFoundError:
+        print("lab: it did not come up whole (packaging/lab logs; packaging/lab up)", file=sys.stderr)
+        return 1
+    if command == "prove":
+        with only_one():
+            return prove(lab)
+    return status(lab) if command == "status" else shell(lab, arguments[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
