@@ -15,7 +15,8 @@ import sys
 import time
 
 from support.checks import Checks, dump_logs
-from support.lab_proofs import COUNTERS, counted, ledger_balanced, prove_all
+from support.gateway import ledger_balanced
+from support.lab_proofs import COUNTERS, counted, prove_all
 from support.lab_topology import TENANTS, Lab
 from support.run import Run, start_time
 
@@ -141,7 +142,7 @@ def status(lab):
         print(f"gateway: NOT running (packaging/lab logs {gateway.name})")
         return 1
     system = gateway.api.get("/v1/system")
-    print(f"gateway: pid {gateway.process.pid}, up {system['uptimeSeconds']:.0f} s, generation {system['generation']}")
+    print(f"gateway: pid {gateway.process.pid}, up {system['uptime']:.0f} s, generation {system['generation']}")
     for tenant in TENANTS:
         print(f"{tenant}: " + ", ".join(f"{k} {v}" for k, v in zip(COUNTERS, counted(lab, tenant))))
     print("drops:", ", ".join(f"{r} {n}" for r, n in sorted(gateway.drops().items())) or "none")

@@ -6,12 +6,12 @@ The topology is the lab's (support/lab_topology.py) with its gateway not started
 and another topology does not, the fault is the gateway's.
 """
 
-import socket
 import struct
 import sys
 
 from support.capture import Capture
 from support.checks import expect, expect_equal, topology
+from support.frames import ethernet, ipv4, nvgre, raw_socket, udp
 from support.lab_topology import SERVER, TENANTS, Lab
 from support.nvgre_host import ROUTER_MAC
 from support.server import http_get
@@ -27,23 +27,10 @@ def frame_of(lab, source_mac, source_pa, vsid, source_ca):
     """A whole fabric frame with a UDP datagram inside, addressed to contoso's web2 on host2."""
     vm, host = lab.vm("contoso", "web2"), lab.hosts["host2"]
 
-    def mac(text):
-        return bytes.fromhex(text.replace(":", ""))
-
-    def ipv4(source, destination, protocol, payload):
-        head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol, 0,
-                           socket.inet_aton(source), socket.inet_aton(destination))
-        total = sum(struct.unpack("!10H", head))
-        total = (total & 0xFFFF) + (total >> 16)
-        total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
-        return head[:10] + struct.pack("!H", total) + head[12:] + payload
-
     text = struct.pack("!Q", 1) + b"contoso"
-    udp = struct.pack("!HHHH", 9, 9001, 8 + len(text), 0) + text
-    inner = mac(vm.mac) + mac(source_mac) + b"\x08\x00" + ipv4(source_ca, vm.ca, 17, udp)
-    gre = struct.pack("!HHI", 0x2000, 0x6558, vsid << 8)
-    return (mac(host.space.mac("br-phy")) + mac(lab.hosts["host1"].space.mac("br-phy")) + b"\x08\x00"
-            + ipv4(source_pa, host.pa, 47, gre + inner))
+    inner = ethernet(vm.mac, source_mac, ipv4(source_ca, vm.ca, 17, udp(9, 9001, text)))
+    return ethernet(host.space.mac("br-phy"), lab.hosts["host1"].space.mac("br-phy"),
+                    ipv4(source_pa, host.pa, 47, nvgre(vsid, inner)))
 
 
 def prove_strictness(checks, lab):
@@ -57,8 +44,7 @@ def prove_strictness(checks, lab):
         ("a MAC that is not the record's", ("00:15:5d:01:00:99", "10.250.0.11", 5001, "10.0.1.11"), False),
         ("a CA without a record", ("00:15:5d:01:00:11", "10.250.0.11", 5001, "10.0.1.77"), False),
     ]
-    raw = lab.hosts["host1"].space.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    raw.bind(("fabric0", 0))
+    raw = raw_socket(lab.hosts["host1"].space, "fabric0")
     for name, what, wanted in rows:
         with checks.check(f"host accepts {name}" if wanted else f"host refuses {name}"):
             receiver = Receiver(vm.space, 9001, "contoso")

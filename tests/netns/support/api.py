@@ -180,3 +180,22 @@ class Api:
         if answer.status < 400:
             raise AssertionError(f"{method} {path} was accepted with {answer.status}: {answer.text[:300]}")
         return answer
+
+    def all_of(self, collection):
+        """Every resource of a collection, as desired state: without what only tells how it fares."""
+        return [{k: v for k, v in resource.items() if k not in ("status", "configurationState")}
+                for resource in self.get(f"/v1/{collection}?limit=10000")["value"]]
+
+    def everything(self):
+        """The whole desired state and its generation; two of these differ when anything changed."""
+        state = {"generation": self.get("/v1/system")["generation"]}
+        for collection in ("providerNetworks", "externalNetworks", "routingDomains"):
+            state[collection] = self.all_of(collection)
+        for domain in (d["resourceId"] for d in state["routingDomains"]):
+            for collection in ("virtualSubnets", "customerRoutes", "networkConnections"):
+                path = f"routingDomains/{domain}/{collection}"
+                state[path] = self.all_of(path)
+            for subnet in (s["resourceId"] for s in state[f"routingDomains/{domain}/virtualSubnets"]):
+                path = f"routingDomains/{domain}/virtualSubnets/{subnet}/lookupRecords"
+                state[path] = self.all_of(path)
+        return state

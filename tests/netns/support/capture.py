@@ -7,6 +7,9 @@ import signal
 from .run import call
 from .wait import wait_for
 
+# Wrong checksums are faults here: every sender of the topologies computes them.
+_CHECKSUMS = [x for p in ("ip", "tcp", "udp") for x in ("-o", f"{p}.check_checksum:TRUE")]
+
 
 class Capture:
     def __init__(self, space, interface, name=None, expression=""):
@@ -33,10 +36,15 @@ class Capture:
     def size(self):
         return os.path.getsize(self.pcap) if os.path.exists(self.pcap) else 0
 
+    def matching(self, expression):
+        """How many frames match a tcpdump expression; quicker than tshark on long captures."""
+        return len(call("tcpdump", "-n", "-t", "-r", self.pcap, *expression.split(), timeout=120).stdout.splitlines())
+
     def frames(self, display_filter="", *fields):
         """The frames that match, each a list of the fields asked for (repeated fields joined by ',')."""
         asked = [x for f in (fields or ("frame.number",)) for x in ("-e", f)]
-        answer = call("tshark", "-n", "-r", self.pcap, *(["-Y", display_filter] if display_filter else []),
+        answer = call("tshark", "-n", *_CHECKSUMS, "-r", self.pcap,
+                      *(["-Y", display_filter] if display_filter else []),
                       "-T", "fields", "-E", "occurrence=a", *asked, timeout=120)
         return [line.split("\t") for line in answer.stdout.splitlines()]
 
@@ -56,6 +64,7 @@ class Capture:
         """NVGRE frames as (outer source, outer destination, VSID)."""
         wanted = "gre.key" + (f" && ({display_filter})" if display_filter else "")
         rows = []
-        for sources, destinations, key in self.frames(wanted, "ip.src", "ip.dst", "gre.key"):
-            rows.append((sources.split(",")[0], destinations.split(",")[0], int(key, 16) >> 8))
+        for sources, destinations, protocols, key in self.frames(wanted, "ip.src", "ip.dst", "ip.proto", "gre.key"):
+            if protocols.split(",")[0] == "47":  # not an ICMP error that quotes one
+                rows.append((sources.split(",")[0], destinations.split(",")[0], int(key, 16) >> 8))
         return rows

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from .api import Api
+from .checks import expect, expect_equal
 from .run import Process
 from .wait import wait_for
 
@@ -128,7 +129,7 @@ class Gateway:
         return self.api.get("/v1/drops")
 
     def drops(self):
-        return {row["reason"]: row["packets"] for row in self.ledger()["drops"] if row["packets"]}
+        return {reason: count for reason, count in self.ledger()["drops"].items() if count}
 
     def dump(self):
         parts = [f"---- gateway log\n{self.log(6000)}"]
@@ -138,3 +139,16 @@ class Gateway:
             except Exception as error:  # noqa: BLE001 - a dump shows what it can
                 parts.append(f"---- GET {path}: {error}")
         return "\n".join(parts)
+
+
+def ledger_balanced(gateway):
+    """The ledger holds to the packet, in the sum and for every worker."""
+    answer = gateway.api.get("/v1/drops")
+    ledger = answer["ledger"]
+    came = sum(ledger[k] for k in ("rx", "handedIn", "injected", "originated"))
+    went = sum(ledger[k] for k in ("tx", "drops", "punts", "consumed", "handedOut", "held"))
+    expect(ledger["balanced"] is True, f"the gateway says it is not balanced: {ledger}")
+    expect_equal(came, went, f"ledger {ledger}")
+    expect(all(w["balanced"] for w in answer["workers"]), f"a worker is not balanced: {answer['workers']}")
+    expect_equal(sum(answer["drops"].values()), ledger["drops"], "drops by reason, summed")
+    return f"{came} packets came, {went} went"

@@ -5,11 +5,11 @@ The gateway's counters are part of each proof: what must not touch it leaves the
 what must cross it moves them by exactly the number of packets.
 """
 
-import re
 import time
 
 from .capture import Capture
 from .checks import expect, expect_equal
+from .gateway import ledger_balanced
 from .lab_topology import SERVER, TENANTS
 from .server import http_get
 from .traffic import ask, one_way, ping, wait_for_ping
@@ -126,24 +126,6 @@ def never_the_others(lab, tenant):
     for capture in captures:
         expect(marker.encode() not in capture.raw(), f"{tenant}'s packets were seen at {capture.name}")
     return f"20 pages, 20 datagrams; nothing of it at {len(captures)} places of {other}"
-
-
-def no_drops_beyond(lab, allowed, before):
-    """Reasons, beside those allowed, whose counters moved since `before`."""
-    now = lab.gateway.drops()
-    return {r: n - before.get(r, 0) for r, n in now.items() if n != before.get(r, 0) and not re.match(allowed, r)}
-
-
-def ledger_balanced(gateway):
-    """The ledger holds to the packet, in the sum and for every worker."""
-    answer = gateway.api.get("/v1/drops")
-    ledger = answer["ledger"]
-    came = sum(ledger[k] for k in ("rx", "handedIn", "injected", "originated"))
-    went = sum(ledger[k] for k in ("tx", "drops", "punts", "consumed", "handedOut", "held"))
-    expect(ledger["balanced"] is True, f"the gateway says it is not balanced: {ledger}")
-    expect_equal(came, went, f"ledger {ledger}")
-    expect_equal(sum(row["packets"] for row in answer["drops"]), ledger["drops"], "drops by reason, summed")
-    return f"{came} packets came, {went} went"
 
 
 PROOFS = [

@@ -19,12 +19,9 @@
      network, where the tenant's server is 192.168.50.10.
 """
 
-import sys
-
-from .gateway import Gateway
 from .nvgre_host import Centre, GatewaySide, NvgreHost, Subnet, Tenant, Vm
-from .ovs import Switch
 from .server import Server
+from .topology import Topology, record
 
 FABRIC_VLAN = 50
 FABRIC_MTU = 1700
@@ -37,14 +34,14 @@ MACS = {"web1": "00:15:5d:01:00:11", "web2": "00:15:5d:01:00:12", "app1": "00:15
 PLACES = {"web1": "host1", "app1": "host1", "legacy1": "host1", "web2": "host2", "app2": "host2"}
 
 
-class Lab:
+class Lab(Topology):
     """The topology without and, after start_gateway() and configure(), with the gateway."""
 
     def __init__(self, run, gateway_binary, hnvctl, tell=None):
-        self.run, self._tell = run, tell
+        self._tell = tell
         tell = self.tell
-        tell("switch: Open vSwitch in user space")
-        self.switch = Switch(run)
+        tell("switch and gateway: namespaces and wires")
+        super().__init__(run, gateway_binary, hnvctl)
         tell("hosts: host1 (full policy) and host2 (partial policy)")
         self.hosts = {
             "host1": NvgreHost(run, self.switch, "host1", "10.250.0.11/24", vlan=FABRIC_VLAN, mtu=FABRIC_MTU),
@@ -57,7 +54,6 @@ class Lab:
             tell(f"tenant {name}: VMs {', '.join(MACS)}; a physical server on VLAN {vlan}")
             self._tenant(name, number, vsid, vlan)
         self.centre.publish()
-        self.gateway = Gateway(run, gateway_binary, hnvctl)
         self.gateway.port(self.switch, "fabric0", "fab0", vlan=FABRIC_VLAN, mtu=FABRIC_MTU)
         self.gateway.port(self.switch, "wan0", "wan0", trunks=[t[2] for t in TENANTS.values()])
 
@@ -71,7 +67,7 @@ class Lab:
             vm = self.vms[name, vm_name] = Vm(self.run, f"{name}-{vm_name}", tenant, subnet, ca, mac)
             self.centre.add(vm, self.hosts[PLACES[vm_name]])
         self.servers[name] = Server(self.run, self.switch, f"{name}-server", name, f"{SERVER}/24",
-                                    SERVER_GATEWAY, vlan, "02:00:00:00:50:10")
+                                    SERVER_GATEWAY, vlan, "02:00:00:00:50:10", iperf_port=5200 + number)
 
     def tell(self, line):
         if self._tell:
@@ -102,18 +98,11 @@ class Lab:
                 "router": subnet.router, "providerNetwork": "fabric"}})
         for vm in self.centre.vms:
             if vm.tenant is tenant:
-                out.append(self.record(vm))
+                out.append(record(vm))
         out.append({"path": f"{domain}/networkConnections/datacentre", "body": {
             "connectionType": "L3",
             "l3Configuration": {"port": "wan0", "vlanId": vlan, "ipAddresses": [f"{SERVER_GATEWAY}/24"]}}})
         return out
-
-    @staticmethod
-    def record(vm, host=None):
-        """A VM's lookup record as a resource."""
-        return {"path": f"/v1/routingDomains/{vm.tenant.name}/virtualSubnets/{vm.subnet.name}/lookupRecords/{vm.ca}",
-                "body": {"customerAddress": vm.ca, "providerAddress": (host or vm.host).pa,
-                         "macAddress": vm.mac, "type": "Static"}}
 
     def start_gateway(self):
         self.tell("gateway: starting")
@@ -132,9 +121,3 @@ class Lab:
                     for s in ["gateway", *tenant.subnets]}
             tenant.gateway = GatewaySide(TENANTS[name][1], GATEWAY_PA, macs["gateway"], macs)
         self.centre.publish()
-
-    def dump(self):
-        print(self.gateway.dump(), file=sys.stderr)
-        for host in self.hosts.values():
-            print(f"---- flows of {host.name}\n{host.dump()}", file=sys.stderr)
-        print(f"---- switch\n{self.switch.dump()}", file=sys.stderr)

@@ -48,6 +48,10 @@ class GatewaySide:
     pa: str
     mac: str
     subnet_macs: dict = field(default_factory=dict)  # subnet name -> the gateway's MAC there
+    subnet_pas: dict = field(default_factory=dict)   # subnet name -> the gateway's PA for it
+
+    def pa_in(self, subnet):
+        return self.subnet_pas.get(subnet.name, self.pa)
 
     def mac_in(self, subnet):
         return self.subnet_macs.get(subnet.name, self.mac)
@@ -194,11 +198,11 @@ class NvgreHost:
                          f"dl_dst={vm.mac},nw_src={peer.ca},nw_dst={vm.ca},actions=output:{port}")
         if vm.tenant.gateway:
             gateway = vm.tenant.gateway
-            mac = gateway.mac_in(vm.subnet)
-            lines.append(f"table=10,priority=90,{here},tun_src={gateway.pa},ip,dl_src={mac},"
+            mac, pa = gateway.mac_in(vm.subnet), gateway.pa_in(vm.subnet)
+            lines.append(f"table=10,priority=90,{here},tun_src={pa},ip,dl_src={mac},"
                          f"dl_dst={vm.mac},nw_dst={vm.ca},actions=output:{port}")
             if vm.subnet.router == "gateway":
-                lines.append(f"table=10,priority=90,{here},tun_src={gateway.pa},arp,arp_op=2,dl_src={mac},"
+                lines.append(f"table=10,priority=90,{here},tun_src={pa},arp,arp_op=2,dl_src={mac},"
                              f"dl_dst={vm.mac},arp_tpa={vm.ca},actions=output:{port}")
         return lines
 
@@ -220,10 +224,9 @@ class NvgreHost:
                          "set_field:0->icmp_type,in_port")
         elif tenant.gateway:
             gateway = tenant.gateway
-            lines.append(f"{here},priority=100,arp,arp_op=1,arp_tpa={router},"
-                         f"actions={self._tunnel(subnet.vsid, gateway.pa)}")
-            lines.append(f"{here},priority=80,ip,dl_dst={gateway.mac_in(subnet)},"
-                         f"actions={self._tunnel(subnet.vsid, gateway.pa)}")
+            there = self._tunnel(subnet.vsid, gateway.pa_in(subnet))
+            lines.append(f"{here},priority=100,arp,arp_op=1,arp_tpa={router},actions={there}")
+            lines.append(f"{here},priority=80,ip,dl_dst={gateway.mac_in(subnet)},actions={there}")
         return lines
 
     def _routed(self, tenant, others):

@@ -12,9 +12,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Server:
-    def __init__(self, run, switch, name, tenant, address, gateway, vlan, mac, loopback=(), mtu=1500):
+    def __init__(self, run, switch, name, tenant, address, gateway, vlan, mac, loopback=(), mtu=1500,
+                 iperf_port=5201):
         self.space = run.namespace(name)
-        self.name, self.tenant, self.mac = name, tenant, mac
+        self.name, self.tenant, self.mac, self.iperf_port = name, tenant, mac, iperf_port
         self.address = str(ipaddress.ip_interface(address).ip)
         switch.connect(name[:15], self.space, "eth0", vlan=vlan, mtu=mtu)
         self.space.ip(f"link set eth0 address {mac}", f"addr add {address} dev eth0",
@@ -22,9 +23,9 @@ class Server:
                       *([f"route add default via {gateway}"] if gateway else []))
         self.processes = [
             self.space.spawn(f"{name}-page", "/usr/bin/python3", f"{HERE}/tenant_server.py", tenant),
-            self.space.spawn(f"{name}-iperf3", "iperf3", "--server")]
+            self.space.spawn(f"{name}-iperf3", "iperf3", "--server", "--port", iperf_port)]
         wait_for(lambda: tenant in http_get(self.space, "127.0.0.1"), 10, f"{name}: its own page")
-        wait_for(lambda: connects(self.space, "127.0.0.1", 5201), 10, f"{name}: iperf3 listening")
+        wait_for(lambda: connects(self.space, "127.0.0.1", iperf_port), 10, f"{name}: iperf3 listening")
 
     @property
     def interface(self):
