@@ -133,7 +133,6 @@ def prove_second_gateway(checks, made, before):
     """A second gateway on the same port or store is refused, and the first does not notice."""
     gateway = made.gateway
     other = f"{gateway.folder}-second"
-
     os.makedirs(other)
 
     def second(**change):
