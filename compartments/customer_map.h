@@ -56,6 +56,7 @@ enum class RecordType : uint8_t {
   gateway_wildcard,
   l2_only,
   neighbor,  // an ARP or ND neighbour of an L3 connection
+  own,       // one of the gateway's own addresses: nobody else may have it as a source
 };
 
 // What a worker needs to send to a customer address: exactly one line.

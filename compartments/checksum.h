@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The internet checksum (RFC 1071), in the processor's byte order throughout: sums of raw 16-bit
+// words, so that no byte is swapped. An incremental change follows RFC 1624.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "compartments/wire.h"
+
+namespace hnv {
+
+[[nodiscard]] constexpr uint16_t checksum_fold(uint64_t sum) {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
+}
+
+// The sum of `bytes` bytes, an odd last one padded with zero. Not folded, not complemented.
+[[nodiscard]] inline uint64_t checksum_sum(const void* start, size_t bytes) {
+  const auto* at = static_cast<const uint8_t*>(start);
+  uint64_t sum = 0;
+  for (; bytes >= 4; bytes -= 4, at += 4) {
+    uint32_t word = 0;
+    std::memcpy(&word, at, 4);
+    sum += word;
+  }
+  uint32_t tail = 0;
+  std::memcpy(&tail, at, bytes);
+  return sum + tail;
+}
+
+// The sum of an IPv4 header without options.
+[[nodiscard]] inline uint64_t checksum_sum(const wire::Ipv4& header) {
+  uint64_t low = 0;
+  uint64_t middle = 0;
+  uint32_t high = 0;
+  const auto* at = reinterpret_cast<const uint8_t*>(&header);
+  std::memcpy(&low, at, 8);
+  std::memcpy(&middle, at + 8, 8);
+  std::memcpy(&high, at + 16, 4);
+  return (low & 0xffffffff) + (low >> 32) + (middle & 0xffffffff) + (middle >> 32) + high;
+}
+
+[[nodiscard]] inline be16 checksum_of(const void* start, size_t bytes) {
+  return be16::from_raw(static_cast<uint16_t>(~checksum_fold(checksum_sum(start, bytes))));
+}
+
+// True when a received IPv4 header's checksum is right. REQUIRES header_bytes() readable bytes.
+[[nodiscard]] inline bool checksum_right(const wire::Ipv4& header) {
+  const unsigned bytes = header.header_bytes();
+  const uint64_t sum = bytes == sizeof header ? checksum_sum(header) : checksum_sum(&header, bytes);
+  return checksum_fold(sum) == 0xffff;
+}
+
+inline void set_checksum(wire::Ipv4& header) {
+  header.checksum = be16{0};
+  header.checksum = checksum_of(&header, header.header_bytes());
+}
+
+// One hop less, checksum kept right (RFC 1141: the high byte of the word loses one, so the
+// complemented sum gains 0x0100 in network order, which is 1 in the low byte as we load it).
+inline void decrement_ttl(wire::Ipv4& header) {
+  --header.ttl;
+  const uint32_t sum = uint32_t{header.checksum.raw()} + 1;
+  header.checksum = be16::from_raw(static_cast<uint16_t>(sum + (sum >> 16)));
+}
+inline void increment_ttl(wire::Ipv4& header) {
+  ++header.ttl;
+  const uint32_t sum = uint32_t{header.checksum.raw()} + 0xfffe;
+  header.checksum = be16::from_raw(static_cast<uint16_t>(sum + (sum >> 16)));
+}
+
+}  // namespace hnv

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A routing domain as the workers see it: immutable, built by gateway/compile, shared by path copy
+// (a change of one lookup record makes a new CompartmentView that shares everything but the
+// record's page). Kept alive by the Dataplane root that a worker reads once per breath.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compartments/byte_order.h"
+#include "compartments/counter.h"
+#include "compartments/customer_map.h"
+#include "compartments/fib.h"
+#include "compartments/ids.h"
+#include "compartments/line/drop_reason.h"
+#include "compartments/spec.h"
+#include "compartments/wire.h"
+
+namespace hnv {
+
+// The gateway's NVGRE header in front of an inner IP packet, without the outer Ethernet.
+struct NvgreHeader {
+  wire::Ipv4 ip;
+  wire::Gre gre;
+  wire::Ethernet inner;
+};
+static_assert(sizeof(NvgreHeader) == wire::kNvgreOverIpv4);
+
+// A virtual subnet: what enter_nvgre checks and leave_nvgre writes.
+struct alignas(64) SubnetView {
+  // Outer source, VSID and inner source MAC are set; length, checksum, outer destination, FlowID
+  // and inner destination MAC come per packet. ip.checksum is zero.
+  NvgreHeader header{};
+  uint16_t header_sum = 0;  // folded sum of header.ip as it stands above
+  uint16_t mtu = 0;         // largest inner IP packet
+  uint32_t vsid = 0;
+  AttachmentId network{};         // the provider network's attachment
+  uint32_t provider_address = 0;  // ours for this subnet, host order
+  // Second line: not touched for a packet whose record is found.
+  CustomerRecord wildcard;       // GatewayWildcard of IPv4; type none when there is none
+  uint32_t icmp_source = 0;      // source of ICMP errors for packets that came in here; 0: none
+  bool has_own_address = false;  // the gateway answers ARP here
+};
+
+// Where a FIB lookup leads, in this compartment.
+enum class HopKind : uint8_t {
+  none,
+  local,               // one of the gateway's own addresses
+  subnet,              // a virtual subnet, on-link: the next hop is the destination
+  subnet_via,          // a virtual subnet, through the customer address `via`
+  connection,          // an L3 connection, on-link
+  connection_via,      // an L3 connection, through `next_hop` (resolved at compile time)
+  directed_broadcast,  // a subnet's network or broadcast address
+  unreachable,
+};
+struct Hop {
+  HopKind kind = HopKind::none;
+  uint32_t via = 0;  // host order
+  SubnetId subnet{};
+  ConnectionId connection{};
+  NextHopId next_hop{};
+};
+
+// An L3 connection: an interface of the compartment with its own MAC on (port, VLAN).
+struct ConnectionView {
+  AttachmentId attachment{};
+  LinkId link{};
+  wire::Mac mac{};
+  uint16_t mtu = 0;
+  SourceValidation source_validation = SourceValidation::strict;
+  uint32_t icmp_source = 0;  // its first own address, host order
+};
+
+// An L2Only record: a VM that has no customer address yet may use ARP and DHCP.
+struct L2Record {
+  SubnetId subnet{};
+  uint64_t mac = 0;       // wire::Mac::key()
+  CustomerRecord record;  // PA, MAC and next hop
+};
+
+// A record's previous provider address, accepted for a second after a migration.
+struct MovedRecord {
+  uint32_t customer_address = 0;  // host order
+  uint32_t provider_address = 0;  // host order
+};
+
+// One worker's counts for one compartment. Written by that worker, read by anybody.
+struct alignas(64) CompartmentCounters {
+  // What a packet touches, in one line.
+  Counter in_packets, in_bytes;    // entered by NVGRE (inner IP bytes)
+  Counter out_packets, out_bytes;  // left by NVGRE
+  Counter l3_in_packets, l3_in_bytes, l3_out_packets, l3_out_bytes;
+  Counter originated, moved_record_packets;
+  // Token bucket for ICMP errors: owned by the worker, not a statistic.
+  uint64_t icmp_refilled_at = 0;  // TSC
+  uint32_t icmp_tokens = 0;
+  std::array<Counter, kDropReasons> drops;
+};
+
+struct ConnectionCounters {
+  Counter in_packets, in_bytes, out_packets, out_bytes;
+};
+
+// A prefix of a virtual subnet.
+struct SubnetPrefix {
+  uint32_t network = 0;  // host order
+  uint32_t mask = 0;
+  [[nodiscard]] bool contains(uint32_t address) const { return (address & mask) == network; }
+};
+
+struct alignas(64) CompartmentView {
+  CompartmentId id{};
+  // Distinguishes this domain from an earlier holder of the same id, for packets that wait.
+  uint64_t uid = 0;
+  const Fib4* fib = nullptr;
+  const CustomerMap* records = nullptr;
+  const Hop* hops = nullptr;            // by HopId
+  const SubnetView* subnets = nullptr;  // by SubnetId
+  const ConnectionView* connections = nullptr;
+  CompartmentCounters* counters = nullptr;  // by worker
+  uint32_t icmp_source = 0;                 // the gateway subnet's own address; 0: none
+  bool traced = false;                      // the trace filter names this domain
+
+  // Slow path and owners of what the pointers above name.
+  std::string name;
+  std::vector<L2Record> l2_records;  // sorted by (subnet, mac)
+  std::vector<MovedRecord> moved;    // seldom more than a few
+  std::shared_ptr<const Fib4> fib_owner;
+  std::shared_ptr<const CustomerMap> records_owner;
+  std::shared_ptr<const std::vector<Hop>> hops_owner;
+  std::shared_ptr<const std::vector<SubnetView>> subnets_owner;
+  std::shared_ptr<const std::vector<ConnectionView>> connections_owner;
+  std::shared_ptr<CompartmentCounters[]> counters_owner;
+  // Per worker and connection, [worker * connections + connection].
+  std::shared_ptr<ConnectionCounters[]> connection_counters;
+  uint32_t connection_count = 0;
+  std::vector<SubnetPrefix> prefixes;  // of all virtual subnets
+
+  [[nodiscard]] const SubnetView& subnet(SubnetId s) const { return subnets[s.value()]; }
+  [[nodiscard]] const ConnectionView& connection(ConnectionId c) const {
+    return connections[c.value()];
+  }
+  [[nodiscard]] ConnectionCounters& connection_counters_of(unsigned worker, ConnectionId c) const {
+    return connection_counters[size_t{worker} * connection_count + c.value()];
+  }
+  [[nodiscard]] const Hop& hop(HopId h) const { return hops[h.value()]; }
+};
+
+}  // namespace hnv

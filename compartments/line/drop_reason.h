@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Why a packet ended here. Reason, counter, metric label and trace word are one name; the sentence
+// is what the manual (gateway/DROPS.md, generated) and `hnvctl drops` say.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace hnv {
+
+// clang-format off
+#define HNV_DROP_REASONS(X)                                                                        \
+  /* classify: outer headers */                                                                    \
+  X(frame_short,            "the frame ends before its headers do")                                \
+  X(vlan_unknown,           "no network or connection uses this VLAN of the port")                 \
+  X(vlan_stacked,           "the frame carries more than one VLAN tag")                            \
+  X(mac_not_ours,           "the destination MAC is not ours on this network")                     \
+  X(ether_type_unknown,     "the Ethernet type is not IPv4 or ARP")                                \
+  X(ipv6_not_supported,     "an IPv6 packet: not built yet")                                       \
+  X(arp_bad,                "a malformed ARP packet")                                              \
+  X(arp_not_ours,           "an ARP packet that does not concern our addresses")                   \
+  X(outer_bad_header,       "outer IP version, header length or total length is wrong")            \
+  X(outer_bad_checksum,     "the outer IP header checksum is wrong")                               \
+  X(outer_fragment,         "the outer IP packet is a fragment")                                   \
+  X(outer_bad_source,       "the outer source is loopback, multicast, broadcast or our own")       \
+  X(outer_not_ours,         "the outer destination is not one of our addresses")                   \
+  X(outer_protocol,         "nothing here serves this protocol on an outside address")             \
+  X(gre_not_on_fabric,      "GRE came in on something that is not a provider network")             \
+  /* enter_nvgre */                                                                                \
+  X(nvgre_short,            "the packet ends inside the GRE or the inner Ethernet header")         \
+  X(nvgre_bad_flags,        "GRE flags or version are not NVGRE's (key only, version 0)")          \
+  X(nvgre_bad_protocol,     "the GRE protocol type is not 0x6558")                                 \
+  X(nvgre_reserved_vsid,    "the VSID is reserved (0..0xFFF, 0xFFFFFF)")                           \
+  X(nvgre_unknown_vsid,     "no virtual subnet has this VSID")                                     \
+  X(nvgre_wrong_network,    "the VSID belongs to another provider network")                        \
+  X(nvgre_wrong_pa,         "the outer destination is not the virtual subnet's provider address")  \
+  X(nvgre_inner_vlan,       "the inner frame is tagged (RFC 7637 3.2)")                            \
+  X(nvgre_inner_mac,        "the inner destination MAC is not the gateway's")                      \
+  X(nvgre_inner_type,       "the inner Ethernet type is not IPv4 or ARP")                          \
+  X(nvgre_unknown_source,   "no lookup record or wildcard vouches for the source")                 \
+  X(nvgre_wrong_source_pa,  "the source's lookup record names another provider address")           \
+  X(nvgre_wrong_source_mac, "the source's lookup record names another MAC address")                \
+  X(nvgre_no_record,        "only an L2Only record, or no record, matches; IP needs one")          \
+  X(dhcp_not_served,        "DHCP came to the gateway, which serves none")                         \
+  /* any door: the packet inside the compartment */                                                \
+  X(inner_bad_header,       "inner IP version, header length or total length is wrong")            \
+  X(inner_bad_checksum,     "the inner IP header checksum is wrong")                               \
+  X(inner_bad_source,       "the source is loopback, multicast, broadcast or the gateway's own")   \
+  /* enter_l3 */                                                                                   \
+  X(l3_source_not_routed,   "the source is not reached through this connection (reverse path)")    \
+  /* route */                                                                                      \
+  X(inner_bad_destination,  "the destination is loopback, multicast or limited broadcast")         \
+  X(directed_broadcast,     "the destination is a subnet's network or broadcast address")          \
+  X(ttl_exceeded,           "the hop limit ended here")                                            \
+  X(no_route,               "the compartment has no route to the destination")                     \
+  X(route_unreachable,      "the best route says unreachable")                                     \
+  X(local_not_served,       "nothing on the gateway serves this protocol or port")                 \
+  X(compartment_gone,       "the routing domain was removed while the packet waited")              \
+  /* leave doors and rewrite */                                                                    \
+  X(record_missing,         "the virtual subnet has no record or wildcard for the next hop")       \
+  X(mtu_exceeded,           "the packet is larger than the MTU behind the door")                   \
+  X(next_hop_gone,          "the outside next hop was removed while the packet waited")            \
+  X(next_hop_failed,        "the outside next hop does not answer ARP")                            \
+  X(next_hop_queue_full,    "too many packets wait for the outside next hop")                      \
+  X(no_headroom,            "the buffer has no room for the outer headers")                        \
+  /* respond, punt, tx */                                                                          \
+  X(respond_queue_full,     "too many answers wait for the next turn")                             \
+  X(punt_queue_full,        "the control thread is behind")                                        \
+  X(tx_full,                "the port took no more packets")                                       \
+  X(port_down,              "the port of the next hop is gone")                                    \
+  X(draining,               "the gateway is shutting down")
+// clang-format on
+
+enum class DropReason : uint8_t {
+#define X(name, sentence) name,
+  HNV_DROP_REASONS(X)
+#undef X
+};
+inline constexpr size_t kDropReasons = 0
+#define X(name, sentence) +1
+    HNV_DROP_REASONS(X)
+#undef X
+    ;
+
+// What the gateway itself made: every such packet counts as originated under one of these.
+enum class OriginReason : uint8_t {
+  arp_reply,
+  echo_reply,
+  time_exceeded,
+  unreachable,
+  fragmentation_needed,
+};
+inline constexpr size_t kOriginReasons = 5;
+
+// What ended here because it was answered.
+enum class ConsumeReason : uint8_t { arp_request, echo_request };
+inline constexpr size_t kConsumeReasons = 2;
+
+[[nodiscard]] std::string_view to_string(DropReason reason);
+[[nodiscard]] std::string_view to_string(OriginReason reason);
+[[nodiscard]] std::string_view to_string(ConsumeReason reason);
+// The sentence of the table above.
+[[nodiscard]] std::string_view explain(DropReason reason);
+
+}  // namespace hnv

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A packet on the line. What is known of it lies in a PacketSlot, one cache line in the worker's
+// own array (never in the mbuf, whose lines are cold); Packet<Side> is a typed handle to a slot.
+// Only the Exit of an enter door makes a Packet<inside> out of a Packet<outside>, only the Exit of
+// a leave door the reverse: that is how the compiler keeps undecapsulated packets out of `route`.
+#pragma once
+
+#include <cstdint>
+
+#include <rte_mbuf.h>
+
+#include "compartments/compartment_view.h"
+#include "compartments/line/stage.h"
+
+namespace hnv {
+
+// By which door a packet came in; for ICMP errors, reverse path checks and counters.
+enum class Ingress : uint8_t { outside, nvgre, l3, self };
+
+// What `respond` is to write.
+enum class Answer : uint8_t {
+  none,
+  arp_reply_outside,  // the mbuf begins with the Ethernet header of a request on an outside network
+  echo_reply_outside,  // likewise, an ICMP echo request to an outside address
+  arp_reply_nvgre,     // the mbuf begins with the inner Ethernet header
+  echo_reply_inside,   // the mbuf begins with the inner IP header, as for all below
+  icmp_error,
+};
+
+struct alignas(64) PacketSlot {
+  rte_mbuf* mbuf = nullptr;
+  const CompartmentView* compartment = nullptr;
+  uint32_t destination = 0;      // inner, host order: the next hop's CA once routed
+  uint32_t outer_source = 0;     // host order; enter_nvgre and ARP answers
+  AttachmentId attachment{};     // where it came in
+  SubnetId in_subnet{};          // by which virtual subnet it came in
+  SubnetId subnet{};             // into which it leaves
+  ConnectionId in_connection{};  // by which L3 connection it came in
+  ConnectionId connection{};     // by which it leaves
+  NextHopId next_hop{};          // outside, after a leave door
+  uint16_t l2_bytes = 0;         // outside: Ethernet header and tag in front of the IP header
+  Ingress ingress = Ingress::outside;
+  Answer answer = Answer::none;
+  uint8_t icmp_type = 0, icmp_code = 0;  // Answer::icmp_error
+  uint16_t icmp_mtu = 0;
+  bool ttl_decremented = false;
+  bool complete_frame = false;  // at rewrite: the mbuf is a whole Ethernet frame for `attachment`
+  bool inside = false;
+};
+static_assert(sizeof(PacketSlot) == 64);
+
+template <Side S>
+class Packet {
+ public:
+  explicit Packet(PacketSlot& slot) : slot_(&slot) {}
+  [[nodiscard]] rte_mbuf* mbuf() const { return slot_->mbuf; }
+  [[nodiscard]] PacketSlot& slot() const { return *slot_; }
+  template <class Header>
+  [[nodiscard]] Header& at(uint32_t offset) const {
+    return *rte_pktmbuf_mtod_offset(slot_->mbuf, Header*, offset);
+  }
+  [[nodiscard]] uint32_t bytes() const { return slot_->mbuf->data_len; }
+
+ private:
+  PacketSlot* slot_;
+};
+
+// Up to kVector packets that are at the same station, in order of arrival.
+inline constexpr unsigned kVector = 64;
+
+template <Side S>
+class Burst {
+ public:
+  Burst(PacketSlot* const* slots, unsigned count) : slots_(slots), count_(count) {}
+  [[nodiscard]] unsigned size() const { return count_; }
+  [[nodiscard]] Packet<S> operator[](unsigned i) const { return Packet<S>(*slots_[i]); }
+
+  class Iterator {
+   public:
+    explicit Iterator(PacketSlot* const* at) : at_(at) {}
+    Packet<S> operator*() const { return Packet<S>(**at_); }
+    Iterator& operator++() {
+      ++at_;
+      return *this;
+    }
+    friend bool operator==(const Iterator&, const Iterator&) = default;
+
+   private:
+    PacketSlot* const* at_;
+  };
+  [[nodiscard]] Iterator begin() const { return Iterator(slots_); }
+  [[nodiscard]] Iterator end() const { return Iterator(slots_ + count_); }
+
+ private:
+  PacketSlot* const* slots_;
+  unsigned count_;
+};
+
+}  // namespace hnv

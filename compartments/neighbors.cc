@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compartments/neighbors.h"
+
+namespace hnv {
+
+std::string_view to_string(NeighborStatus status) {
+  switch (status) {
+    case NeighborStatus::incomplete:
+      return "incomplete";
+    case NeighborStatus::reachable:
+      return "reachable";
+    case NeighborStatus::probe:
+      return "probe";
+    case NeighborStatus::failed:
+      return "failed";
+  }
+  return "failed";
+}
+
+void Neighbors::ask(const NeighborKey& key, Entry& entry, Instant now, Actions& out) {
+  const bool probing = entry.status == NeighborStatus::probe;
+  out.requests.push_back({key, probing ? entry.mac : std::nullopt});
+  ++entry.sent;
+  entry.due = now + kRetransmit;
+}
+
+void Neighbors::resolve(const NeighborKey& key, Instant now, Actions& out) {
+  const auto [at, fresh] = entries_.try_emplace(key);
+  if (!fresh) return;
+  ask(key, at->second, now, out);
+}
+
+void Neighbors::pin(const NeighborKey& key, Instant now, Actions& out) {
+  resolve(key, now, out);
+  ++entries_.at(key).pins;
+}
+
+void Neighbors::unpin(const NeighborKey& key) {
+  const auto at = entries_.find(key);
+  if (at == entries_.end() || at->second.pins == 0) return;
+  if (--at->second.pins == 0) entries_.erase(at);
+}
+
+bool Neighbors::learn(const NeighborKey& key, const MacAddress& mac, Instant now, Actions& out) {
+  const auto at = entries_.find(key);
+  if (at == entries_.end()) return false;
+  Entry& entry = at->second;
+  const bool changed = entry.status == NeighborStatus::incomplete ||
+                       entry.status == NeighborStatus::failed || entry.mac != mac;
+  entry.status = NeighborStatus::reachable;
+  entry.mac = mac;
+  entry.sent = 0;
+  entry.confirmed = now;
+  // Spread over [0.5, 1.5) × kReachable by address, so that probes do not come all at once
+  // (RFC 4861 §6.3.2).
+  const auto spread =
+      static_cast<int>((key.address * uint64_t{0x9e3779b97f4a7c15}) >> 54);  // 0..1023
+  entry.due = now + kReachable / 2 + kReachable * spread / 1024;
+  if (changed) out.changes.push_back({key, entry.status, mac, false});
+  return true;
+}
+
+void Neighbors::fail_or_ask(std::map<NeighborKey, Entry>::iterator& at, Instant now, Actions& out) {
+  Entry& entry = at->second;
+  if (entry.sent < kRequests) {
+    ask(at->first, entry, now, out);
+    ++at;
+    return;
+  }
+  entry.status = NeighborStatus::failed;
+  entry.due = now + kRetryFailed;
+  out.changes.push_back({at->first, entry.status, entry.mac, false});
+  ++at;
+}
+
+void Neighbors::tick(Instant now, Actions& out) {
+  for (auto at = entries_.begin(); at != entries_.end();) {
+    Entry& entry = at->second;
+    if (now < entry.due) {
+      ++at;
+      continue;
+    }
+    switch (entry.status) {
+      case NeighborStatus::reachable:
+        entry.status = NeighborStatus::probe;
+        entry.sent = 0;
+        ask(at->first, entry, now, out);
+        ++at;
+        break;
+      case NeighborStatus::incomplete:
+      case NeighborStatus::probe:
+        fail_or_ask(at, now, out);
+        break;
+      case NeighborStatus::failed:
+        if (entry.pins == 0) {
+          out.changes.push_back({at->first, entry.status, std::nullopt, true});
+          at = entries_.erase(at);
+          break;
+        }
+        ask(at->first, entry, now, out);  // still failed until an answer comes
+        entry.due = now + kRetryFailed;
+        ++at;
+        break;
+    }
+  }
+}
+
+void Neighbors::forget_link(LinkId link, Actions& out) {
+  auto at = entries_.lower_bound(NeighborKey{link, 0});
+  while (at != entries_.end() && at->first.link == link) {
+    out.changes.push_back({at->first, NeighborStatus::failed, std::nullopt, true});
+    at = entries_.erase(at);
+  }
+}
+
+const Neighbors::Entry* Neighbors::find(const NeighborKey& key) const {
+  const auto at = entries_.find(key);
+  return at == entries_.end() ? nullptr : &at->second;
+}
+
+}  // namespace hnv

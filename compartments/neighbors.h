@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Address resolution on outside networks (ARP, RFC 826, with the states of RFC 4861 §7.3): which
+// MAC address has an address on a link, whether it still answers, when to ask again. A pure state
+// machine: time is passed in, requests come out as actions; the control thread owns it and sends.
+//
+//   incomplete ─answer→ reachable ─30 s→ probe ─answer→ reachable
+//       └─3 requests in vain→ failed ←─3 probes in vain─┘
+//   failed: a pinned neighbour (one that the configuration names) is asked again every 5 s; another
+//   one is forgotten.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "compartments/address.h"
+#include "compartments/clock.h"
+#include "compartments/ids.h"
+
+namespace hnv {
+
+struct NeighborKey {
+  LinkId link;
+  uint32_t address = 0;  // host order, IPv4
+  friend auto operator<=>(const NeighborKey&, const NeighborKey&) = default;
+};
+
+enum class NeighborStatus : uint8_t { incomplete, reachable, probe, failed };
+[[nodiscard]] std::string_view to_string(NeighborStatus status);
+
+class Neighbors {
+ public:
+  static constexpr unsigned kRequests = 3;
+  static constexpr Duration kRetransmit = std::chrono::seconds(1);
+  static constexpr Duration kReachable = std::chrono::seconds(30);
+  static constexpr Duration kRetryFailed = std::chrono::seconds(5);
+
+  struct Entry {
+    NeighborStatus status = NeighborStatus::incomplete;
+    std::optional<MacAddress> mac;  // kept through probe and failed
+    uint32_t pins = 0;              // next hops that the configuration names
+    unsigned sent = 0;              // requests since the last answer
+    Instant due;                    // when something happens next
+    Instant confirmed;              // the last answer
+  };
+
+  // What the control thread is to do.
+  struct Request {
+    NeighborKey key;
+    std::optional<MacAddress> to;  // unicast probe; absent: broadcast
+  };
+  struct Change {  // what the dataplane must learn
+    NeighborKey key;
+    NeighborStatus status = NeighborStatus::incomplete;
+    std::optional<MacAddress> mac;
+    bool forgotten = false;
+  };
+  struct Actions {
+    std::vector<Request> requests;
+    std::vector<Change> changes;
+  };
+
+  // Makes the neighbour known; a new one is asked for at once. Pinned ones stay until unpinned.
+  void resolve(const NeighborKey& key, Instant now, Actions& out);
+  void pin(const NeighborKey& key, Instant now, Actions& out);
+  void unpin(const NeighborKey& key);
+
+  // An ARP packet from `key.address`. Takes it only for a neighbour that is known; an answer to a
+  // question of ours (`solicited`), or on a trusted link any ARP (RFC 826's merge), confirms it.
+  // Returns false when nothing here wanted it.
+  bool learn(const NeighborKey& key, const MacAddress& mac, Instant now, Actions& out);
+
+  // What is due by now.
+  void tick(Instant now, Actions& out);
+
+  // The interface is gone.
+  void forget_link(LinkId link, Actions& out);
+
+  [[nodiscard]] const Entry* find(const NeighborKey& key) const;
+  [[nodiscard]] const std::map<NeighborKey, Entry>& entries() const { return entries_; }
+
+ private:
+  void fail_or_ask(std::map<NeighborKey, Entry>::iterator& at, Instant now, Actions& out);
+  void ask(const NeighborKey& key, Entry& entry, Instant now, Actions& out);
+
+  std::map<NeighborKey, Entry> entries_;
+};
+
+}  // namespace hnv

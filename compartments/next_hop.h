@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "compartments/ids.h"
+
+namespace hnv {
+
+// How far address resolution of a next hop is, as the workers see it.
+enum class NextHopState : uint8_t {
+  absent,     // no such next hop (any more)
+  resolving,  // packets wait, up to a bound
+  resolved,
+  failed,  // asked in vain: packets are refused until an answer comes
+};
+
+// An address on an outside network that frames are sent to: a host's or a gateway's PA on the
+// fabric (perhaps through a router), or a neighbour behind an L3 connection. One cache line,
+// immutable; a new address or state is a new value in a new Dataplane.
+struct alignas(64) NextHop {
+  // Destination MAC, source MAC, [802.1Q tag,] Ethernet type IPv4; `header_bytes` of them count.
+  std::array<uint8_t, 18> header{};
+  uint8_t header_bytes = 0;
+  NextHopState state = NextHopState::absent;
+  // True: the FlowID byte of NVGRE's key is sent as zero (some peers compare the whole key).
+  uint8_t zero_flow_id = 0;
+  PortId port;
+  // Distinguishes this next hop from an earlier holder of the same id, for packets that wait.
+  uint64_t uid = 0;
+};
+static_assert(sizeof(NextHop) == 64);
+
+}  // namespace hnv

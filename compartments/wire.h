@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Packet headers as they lie on the wire. Every struct has alignment 1, so a pointer into a packet
+// may be used as it is once the length has been checked.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "compartments/address.h"
+#include "compartments/byte_order.h"
+
+namespace hnv::wire {
+
+struct Mac {
+  uint8_t byte[6];
+
+  [[nodiscard]] static Mac of(const MacAddress& address) {
+    Mac mac{};
+    std::memcpy(mac.byte, address.bytes().data(), sizeof mac.byte);
+    return mac;
+  }
+  [[nodiscard]] MacAddress address() const {
+    MacAddress::Bytes bytes{};
+    std::memcpy(bytes.data(), byte, sizeof byte);
+    return MacAddress(bytes);
+  }
+  // The six bytes as a number, for keys and comparisons: the first byte is the lowest.
+  [[nodiscard]] uint64_t key() const {
+    uint64_t value = 0;
+    std::memcpy(&value, byte, sizeof byte);
+    return value;
+  }
+  [[nodiscard]] bool multicast() const { return (byte[0] & 1) != 0; }
+};
+
+[[nodiscard]] inline uint64_t mac_key(const MacAddress& address) { return Mac::of(address).key(); }
+
+inline constexpr uint64_t kBroadcastMac = 0xffffffffffff;
+
+struct Ethernet {
+  Mac destination;
+  Mac source;
+  be16 type;
+};
+struct VlanTag {  // follows the two MAC addresses; IEEE 802.1Q
+  be16 tpid;
+  be16 tci;
+};
+
+namespace ether_type {
+inline constexpr be16 kIpv4{0x0800};
+inline constexpr be16 kArp{0x0806};
+inline constexpr be16 kVlan{0x8100};
+inline constexpr be16 kServiceVlan{0x88a8};
+inline constexpr be16 kIpv6{0x86dd};
+}  // namespace ether_type
+
+namespace ip_protocol {
+inline constexpr uint8_t kIcmp = 1;
+inline constexpr uint8_t kTcp = 6;
+inline constexpr uint8_t kUdp = 17;
+inline constexpr uint8_t kGre = 47;
+}  // namespace ip_protocol
+
+struct Ipv4 {  // RFC 791
+  uint8_t version_ihl;
+  uint8_t tos;
+  be16 total_length;
+  be16 id;
+  be16 fragment;  // flags and offset
+  uint8_t ttl;
+  uint8_t protocol;
+  be16 checksum;
+  be32 source;
+  be32 destination;
+
+  [[nodiscard]] unsigned header_bytes() const { return (version_ihl & 0x0fU) * 4; }
+  [[nodiscard]] bool dont_fragment() const { return (fragment.value() & 0x4000) != 0; }
+  [[nodiscard]] bool is_fragment() const { return (fragment.value() & 0x3fff) != 0; }
+  [[nodiscard]] bool is_later_fragment() const { return (fragment.value() & 0x1fff) != 0; }
+};
+inline constexpr uint16_t kDontFragment = 0x4000;
+
+struct Gre {  // RFC 2784, 2890; for NVGRE RFC 7637 §3.2
+  be16 flags;
+  be16 protocol;
+  be32 key;  // VSID << 8 | FlowID
+};
+inline constexpr be16 kTransparentEthernet{0x6558};
+
+struct Arp {  // RFC 826, Ethernet and IPv4
+  be16 hardware_type;
+  be16 protocol_type;
+  uint8_t hardware_bytes;
+  uint8_t protocol_bytes;
+  be16 operation;
+  Mac sender_mac;
+  be32 sender_ip;
+  Mac target_mac;
+  be32 target_ip;
+
+  [[nodiscard]] bool well_formed() const {
+    return hardware_type == be16{1} && protocol_type == ether_type::kIpv4 && hardware_bytes == 6 &&
+           protocol_bytes == 4;
+  }
+};
+inline constexpr be16 kArpRequest{1};
+inline constexpr be16 kArpReply{2};
+
+struct Icmp {  // RFC 792
+  uint8_t type;
+  uint8_t code;
+  be16 checksum;
+  be16 word0;  // identifier; unused in errors
+  be16 word1;  // sequence; next-hop MTU in "fragmentation needed" (RFC 1191)
+};
+
+struct Ports {  // the first four bytes of TCP, UDP, UDP-Lite, DCCP and SCTP
+  be16 source;
+  be16 destination;
+};
+
+static_assert(sizeof(Ethernet) == 14 && sizeof(VlanTag) == 4 && sizeof(Ipv4) == 20);
+static_assert(sizeof(Gre) == 8 && sizeof(Arp) == 28 && sizeof(Icmp) == 8 && alignof(Arp) == 1);
+
+// What NVGRE adds to the inner IP packet as IP MTU counts it: outer IP, GRE, inner Ethernet.
+inline constexpr unsigned kNvgreOverIpv4 = sizeof(Ipv4) + sizeof(Gre) + sizeof(Ethernet);
+static_assert(kNvgreOverIpv4 == 42);
+
+}  // namespace hnv::wire

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The bootstrap file: what the process needs before it can be managed: cores, memory, ports,
+// sockets, the store. Everything else comes through the API and lives in the store.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compartments/result.h"
+
+namespace hnv {
+
+enum class HugepageUse : uint8_t { automatic, on, off };
+
+struct PortConfig {
+  std::string name;
+  std::string device;   // a PCI address, or a DPDK vdev with its arguments
+  uint16_t mtu = 1500;  // largest IP packet
+};
+
+struct TcpApiConfig {
+  std::string address;
+  uint16_t port = 0;
+  std::string token_file;
+  std::vector<std::string> allowed_hosts;
+  std::string certificate_file, key_file;  // TLS when both are set
+  bool open_metrics = false;
+};
+
+struct Bootstrap {
+  unsigned control_lcore = 0;
+  std::vector<unsigned> worker_lcores{1};
+  uint32_t memory_megabytes = 512;
+  HugepageUse hugepages = HugepageUse::automatic;
+  uint32_t packet_buffers = 32768;
+  bool busy_poll = false;
+  std::vector<PortConfig> ports;
+  std::string store = "/var/lib/hnv-gateway/store.db";
+  std::string runtime_directory = "/run/hnv-gateway";
+  std::string api_socket = "/run/hnv-gateway/api.sock";
+  std::optional<TcpApiConfig> api_tcp;
+  std::string log_level = "info";
+};
+
+// Every fault of the text at once, with JSON pointers.
+[[nodiscard]] Result<Bootstrap> parse_bootstrap(std::string_view text);
+// Reads and parses a file; the error names it.
+[[nodiscard]] Result<Bootstrap> load_bootstrap(const std::string& path);
+
+}  // namespace hnv

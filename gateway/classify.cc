@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The outer headers: which network a frame belongs to, whether it is for us, and at which door.
+//
+//   Eth | [802.1Q] | ARP           → respond (a request for one of our addresses), punt (an answer)
+//   Eth | [802.1Q] | IP (→ our PA) → GRE: enter_nvgre; ICMP echo: respond
+//   Eth | [802.1Q] | IP            → the MAC is an L3 connection's: enter_l3
+//
+// A frame's (port, VLAN) names its attachment; only a provider network's attachment takes GRE.
+#include <algorithm>
+
+#include "compartments/checksum.h"
+#include "compartments/ip_checks.h"
+#include "gateway/stations.h"
+
+namespace hnv {
+namespace {
+
+using Out = Exit<Stage::classify>;
+
+bool is_own(const Attachment& attachment, uint32_t address) {
+  // Seldom more than a few: a walk beats a search.
+  for (const uint32_t own : attachment.own_addresses) {
+    if (own == address) return true;
+  }
+  return false;
+}
+
+// ARP on an outside network (RFC 826). Requests for our addresses are answered by `respond`;
+// answers go to the control thread, which takes only those it asked for. On the fabric a gratuitous
+// request goes there too: a host's takeover of a PA must be seen.
+void classify_arp(Packet<Side::outside> packet, const Attachment& attachment,
+                  const Dataplane& plane, Out out) {
+  PacketSlot& slot = packet.slot();
+  if (packet.bytes() < slot.l2_bytes + sizeof(wire::Arp)) {
+    return out.drop(packet, DropReason::frame_short);
+  }
+  const auto& arp = packet.at<wire::Arp>(slot.l2_bytes);
+  if (!arp.well_formed() || arp.sender_mac.multicast()) {
+    return out.drop(packet, DropReason::arp_bad);
+  }
+  const uint32_t target = arp.target_ip.value();
+  if (arp.operation == wire::kArpReply) return out.punt(packet);
+  if (arp.operation != wire::kArpRequest) return out.drop(packet, DropReason::arp_bad);
+  if (is_own(attachment, target)) {
+    slot.in_connection = ConnectionId();
+    return out.respond(packet, Answer::arp_reply_outside);
+  }
+  const auto* own = plane.l3->find_address(L3Table::address_key(slot.attachment, target));
+  if (own != nullptr) {
+    slot.compartment = plane.compartment(own->compartment);
+    slot.in_connection = own->connection;
+    return out.respond(packet, Answer::arp_reply_outside);
+  }
+  if (attachment.kind == AttachmentKind::provider && arp.sender_ip == arp.target_ip) {
+    return out.punt(packet);
+  }
+  out.drop(packet, DropReason::arp_not_ours);
+}
+
+// Our own address on an outside network. Header, source and checksum are checked by now.
+void classify_own(Packet<Side::outside> packet, const Attachment& attachment, const wire::Ipv4& ip,
+                  Out out) {
+  if (ip.protocol == wire::ip_protocol::kGre) {
+    if (attachment.kind != AttachmentKind::provider) {
+      return out.drop(packet, DropReason::gre_not_on_fabric);
+    }
+    return out.to<Stage::enter_nvgre>(packet);
+  }
+  if (ip.protocol == wire::ip_protocol::kIcmp && !ip.is_fragment()) {
+    const uint32_t offset = packet.slot().l2_bytes + ip.header_bytes();
+    if (ip.total_length.value() >= ip.header_bytes() + sizeof(wire::Icmp) &&
+        packet.at<wire::Icmp>(offset).type == 8) {
+      return out.respond(packet, Answer::echo_reply_outside);
+    }
+  }
+  out.drop(packet, DropReason::outer_protocol);
+}
+
+void classify_ipv4(Packet<Side::outside> packet, const Attachment& attachment,
+                   const Dataplane& plane, Out out) {
+  PacketSlot& slot = packet.slot();
+  const auto& ethernet = packet.at<wire::Ethernet>(0);
+  if (ethernet.destination.key() != attachment.mac.key()) {
+    if (attachment.kind == AttachmentKind::provider) {
+      return out.drop(packet, DropReason::mac_not_ours);
+    }
+    const auto* door = plane.l3->find(L3Table::key(slot.attachment, ethernet.destination));
+    if (door == nullptr) return out.drop(packet, DropReason::mac_not_ours);
+    // Not a compartment yet: enter_l3 gives it, after its checks.
+    slot.compartment = plane.compartment(door->compartment);
+    slot.in_connection = door->connection;
+    return out.to<Stage::enter_l3>(packet);
+  }
+  if (packet.bytes() < slot.l2_bytes + sizeof(wire::Ipv4)) {
+    return out.drop(packet, DropReason::frame_short);
+  }
+  const auto& ip = packet.at<wire::Ipv4>(slot.l2_bytes);
+  if (!ipv4_header_fits(ip, packet.bytes() - slot.l2_bytes)) {
+    return out.drop(packet, DropReason::outer_bad_header);
+  }
+  if (!checksum_right(ip)) return out.drop(packet, DropReason::outer_bad_checksum);
+  slot.outer_source = ip.source.value();
+  if (is_martian_source(slot.outer_source) || is_own(attachment, slot.outer_source)) {
+    return out.drop(packet, DropReason::outer_bad_source);
+  }
+  if (!is_own(attachment, ip.destination.value())) {
+    return out.drop(packet, DropReason::outer_not_ours);
+  }
+  // RFC 7637 §4.4: a receiver may discard fragments; nothing here puts them together.
+  if (ip.is_fragment() && ip.protocol == wire::ip_protocol::kGre) {
+    return out.drop(packet, DropReason::outer_fragment);
+  }
+  classify_own(packet, attachment, ip, out);
+}
+
+// Reads MACs, tag and type; sets l2_bytes. False when the packet has been dropped.
+bool read_ethernet(Packet<Side::outside> packet, uint16_t& vlan, be16& type, Out out) {
+  PacketSlot& slot = packet.slot();
+  if (packet.bytes() < sizeof(wire::Ethernet) + sizeof(wire::VlanTag)) {
+    out.drop(packet, DropReason::frame_short);
+    return false;
+  }
+  type = packet.at<wire::Ethernet>(0).type;
+  slot.l2_bytes = sizeof(wire::Ethernet);
+  vlan = 0;
+  if (type == wire::ether_type::kVlan) {
+    const auto& tag = packet.at<wire::VlanTag>(12);
+    vlan = tag.tci.value() & 0x0fff;  // a priority tag (VLAN 0) is as good as none
+    type = packet.at<be16>(16);
+    slot.l2_bytes = sizeof(wire::Ethernet) + sizeof(wire::VlanTag);
+  }
+  if (type == wire::ether_type::kVlan || type == wire::ether_type::kServiceVlan) {
+    out.drop(packet, DropReason::vlan_stacked);
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void classify(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::classify> out) {
+  for (const auto packet : in) {
+    PacketSlot& slot = packet.slot();
+    uint16_t vlan = 0;
+    be16 type;
+    if (!read_ethernet(packet, vlan, type, out)) continue;
+    const Attachment* attachment =
+        plane.attachments->find(PortId(packet.mbuf()->port), vlan, slot.attachment);
+    if (attachment == nullptr) {
+      out.drop(packet, DropReason::vlan_unknown);
+    } else if (type == wire::ether_type::kIpv4) {
+      classify_ipv4(packet, *attachment, plane, out);
+    } else if (type == wire::ether_type::kArp) {
+      classify_arp(packet, *attachment, plane, out);
+    } else if (type == wire::ether_type::kIpv6) {
+      out.drop(packet, DropReason::ipv6_not_supported);
+    } else {
+      out.drop(packet, DropReason::ether_type_unknown);
+    }
+  }
+}
+
+}  // namespace hnv

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one immutable root that a worker reads once per breath. A change path-copies: what did not
+// change is shared with the root before.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "compartments/compartment_view.h"
+#include "compartments/cow_array.h"
+#include "compartments/next_hop.h"
+#include "compartments/wire.h"
+
+namespace hnv {
+
+enum class AttachmentKind : uint8_t { none, provider, external, l3_connection };
+
+// One (port, VLAN) and what it is for.
+struct Attachment {
+  AttachmentKind kind = AttachmentKind::none;
+  PortId port;
+  VlanId vlan;
+  wire::Mac mac{};                      // ours there (an L3 connection's own MAC is in L3Table)
+  std::vector<uint32_t> own_addresses;  // host order, sorted: PAs, or external addresses
+};
+
+// Which attachment a frame belongs to, by port and VLAN.
+struct AttachmentTable {
+  static constexpr uint16_t kNone = 0xffff;
+  using Vlans = std::array<uint16_t, 4096>;
+
+  std::vector<Attachment> attachments;              // by AttachmentId; at most 65534
+  std::vector<std::shared_ptr<const Vlans>> ports;  // by PortId; kNone where nothing is attached
+
+  [[nodiscard]] const Attachment* find(PortId port, uint16_t vlan, AttachmentId& id) const {
+    const uint16_t index = (*ports[port.value()])[vlan];
+    if (index == kNone) return nullptr;
+    id = AttachmentId(index);
+    return &attachments[index];
+  }
+};
+
+// A read-only hash table of entries with an integral `key` (0 is no key), open addressing, at most
+// half full. Built anew when an entry comes or goes; of two entries with one key the first stays.
+template <class Entry>
+class KeyedTable {
+ public:
+  explicit KeyedTable(const std::vector<Entry>& entries)
+      : mask_(std::bit_ceil(entries.size() * 2 + 2) - 1), slots_(mask_ + 1) {
+    for (const Entry& entry : entries) {
+      size_t at = slot_of(entry.key);
+      while (slots_[at].key != 0 && slots_[at].key != entry.key) at = (at + 1) & mask_;
+      if (slots_[at].key == 0) slots_[at] = entry;
+    }
+  }
+  void prefetch(uint64_t key) const { __builtin_prefetch(&slots_[slot_of(key)]); }
+  [[nodiscard]] const Entry* find(uint64_t key) const {
+    for (size_t at = slot_of(key);; at = (at + 1) & mask_) {
+      if (slots_[at].key == key) return &slots_[at];
+      if (slots_[at].key == 0) return nullptr;
+    }
+  }
+
+ private:
+  [[nodiscard]] size_t slot_of(uint64_t key) const {
+    return (key * 0x9e3779b97f4a7c15 >> 32) & mask_;
+  }
+  size_t mask_;
+  std::vector<Entry> slots_;
+};
+
+// What a VSID names.
+struct VsidEntry {
+  uint32_t key = 0;  // the VSID
+  CompartmentId compartment;
+  SubnetId subnet;
+};
+using VsidTable = KeyedTable<VsidEntry>;
+
+// Which L3 connection a destination MAC on an attachment names.
+class L3Table {
+ public:
+  struct Entry {
+    uint64_t key = 0;  // attachment << 48 | MAC; 0: free
+    CompartmentId compartment;
+    ConnectionId connection;
+  };
+  [[nodiscard]] static uint64_t key(AttachmentId attachment, const wire::Mac& mac) {
+    return (uint64_t{attachment.value()} + 1) << 48 | mac.key();
+  }
+  // An own address of a connection on an attachment, for the ARP requests that ask for it.
+  struct Address {
+    uint64_t key = 0;  // attachment << 32 | address in host order; 0: free
+    CompartmentId compartment;
+    ConnectionId connection;
+  };
+  [[nodiscard]] static uint64_t address_key(AttachmentId attachment, uint32_t address) {
+    return (uint64_t{attachment.value()} + 1) << 32 | address;
+  }
+  L3Table(const std::vector<Entry>& entries, const std::vector<Address>& addresses)
+      : macs_(entries), addresses_(addresses) {}
+  [[nodiscard]] const Entry* find(uint64_t key) const { return macs_.find(key); }
+  [[nodiscard]] const Address* find_address(uint64_t key) const { return addresses_.find(key); }
+
+ private:
+  KeyedTable<Entry> macs_;
+  KeyedTable<Address> addresses_;
+};
+
+class PacketTrace;
+
+struct Dataplane {
+  uint64_t serial = 0;      // counts publishes
+  uint64_t generation = 0;  // of the desired state it was compiled from
+  CowArray<std::shared_ptr<const CompartmentView>> compartments;  // by CompartmentId
+  std::shared_ptr<const VsidTable> vsids;
+  std::shared_ptr<const L3Table> l3;
+  std::shared_ptr<const AttachmentTable> attachments;
+  CowArray<NextHop> next_hops;                         // by NextHopId
+  CowArray<std::shared_ptr<const CustomerMap>> links;  // neighbours by LinkId
+  std::shared_ptr<PacketTrace> trace;                  // null while no trace is on
+
+  [[nodiscard]] const CompartmentView* compartment(CompartmentId id) const {
+    return compartments[id.value()].get();
+  }
+};
+
+}  // namespace hnv

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// NVGRE, inbound half of the door (RFC 7637).
+//
+// outer Eth | outer IP (PA → our PA) | GRE key = VSID<<8 | FlowID | inner Eth | inner IP (CA)
+//
+// The VSID chooses the compartment; nothing in the inner packet may influence that choice. It is
+// the VSID of the destination's virtual subnet, so a packet that a host has routed carries the
+// gateway subnet's, while its source CA lies in another subnet of the same domain. The lookup
+// records vouch for the source: its record names the PA the packet must come from and, when it was
+// not routed on the way (wire VSID = the record's), the inner source MAC.
+#include <algorithm>
+#include <array>
+
+#include "compartments/ip_checks.h"
+#include "gateway/encapsulate.h"
+#include "gateway/stations.h"
+
+namespace hnv {
+namespace {
+
+using Out = Exit<Stage::enter_nvgre>;
+
+// RFC 2784 §2.3 and RFC 2890: discard when bits 1-5 of Reserved0 or the version are set, ignore
+// bits 6-12. RFC 7637 §3.2: checksum and sequence absent, key present.
+constexpr uint16_t kFlagsThatCount = 0xfc07;
+constexpr uint16_t kNvgreFlags = 0x2000;
+constexpr be16 kDhcpServer{67};
+
+// One packet between the passes.
+struct Candidate {
+  PacketSlot* slot;
+  const SubnetView* subnet;
+  uint32_t inner;        // offset of the inner Ethernet header
+  uint32_t inner_bytes;  // from there
+};
+
+// GRE and VSID: what may be looked up at all. Returns the VSID, or 0 after a drop.
+uint32_t read_gre(Packet<Side::outside> packet, Candidate& candidate, Out out) {
+  const uint32_t l2 = packet.slot().l2_bytes;
+  const auto& ip = packet.at<wire::Ipv4>(l2);
+  const uint32_t header = ip.header_bytes();
+  const uint32_t total = ip.total_length.value();
+  if (total < header + sizeof(wire::Gre)) {
+    out.drop(packet, DropReason::nvgre_short);
+    return 0;
+  }
+  const auto& gre = packet.at<wire::Gre>(l2 + header);
+  if ((gre.flags.value() & kFlagsThatCount) != kNvgreFlags) {
+    out.drop(packet, DropReason::nvgre_bad_flags);
+    return 0;
+  }
+  if (gre.protocol != wire::kTransparentEthernet) {
+    out.drop(packet, DropReason::nvgre_bad_protocol);
+    return 0;
+  }
+  candidate.inner = l2 + header + static_cast<uint32_t>(sizeof(wire::Gre));
+  candidate.inner_bytes = total - header - static_cast<uint32_t>(sizeof(wire::Gre));
+  if (candidate.inner_bytes < sizeof(wire::Ethernet)) {
+    out.drop(packet, DropReason::nvgre_short);
+    return 0;
+  }
+  const uint32_t vsid = gre.key.value() >> 8;
+  if (vsid < Vsid::kMin || vsid > Vsid::kMax) {
+    out.drop(packet, DropReason::nvgre_reserved_vsid);
+    return 0;
+  }
+  return vsid;
+}
+
+// The compartment is known now (for counters and traces); the packet has not entered it yet.
+bool bind(Packet<Side::outside> packet, const VsidEntry* entry, const Dataplane& plane,
+          Candidate& candidate, Out out) {
+  PacketSlot& slot = packet.slot();
+  if (entry == nullptr) {
+    out.drop(packet, DropReason::nvgre_unknown_vsid);
+    return false;
+  }
+  const CompartmentView& tenant = *plane.compartment(entry->compartment);
+  const SubnetView& subnet = tenant.subnet(entry->subnet);
+  slot.compartment = &tenant;
+  slot.in_subnet = entry->subnet;
+  candidate.subnet = &subnet;
+  if (subnet.network != slot.attachment) {
+    out.drop(packet, DropReason::nvgre_wrong_network);
+    return false;
+  }
+  if (packet.at<wire::Ipv4>(slot.l2_bytes).destination.value() != subnet.provider_address) {
+    out.drop(packet, DropReason::nvgre_wrong_pa);
+    return false;
+  }
+  return true;
+}
+
+// ARP in a virtual subnet: answered for our own addresses, to whom a record vouches for.
+void enter_arp(Packet<Side::outside> packet, const Candidate& candidate, Out out) {
+  PacketSlot& slot = packet.slot();
+  const CompartmentView& tenant = *slot.compartment;
+  if (candidate.inner_bytes < sizeof(wire::Ethernet) + sizeof(wire::Arp)) {
+    return out.drop(packet, DropReason::nvgre_short);
+  }
+  const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
+  const auto& arp = packet.at<wire::Arp>(candidate.inner + sizeof(wire::Ethernet));
+  if (!arp.well_formed() || arp.operation != wire::kArpRequest) {
+    return out.drop(packet, arp.well_formed() ? DropReason::arp_not_ours : DropReason::arp_bad);
+  }
+  const CustomerRecord* sender = record_of_arp_sender(tenant, slot.in_subnet, arp);
+  if (sender == nullptr) return out.drop(packet, DropReason::nvgre_unknown_source);
+  if (sender->pa4().value() != slot.outer_source) {
+    return out.drop(packet, DropReason::nvgre_wrong_source_pa);
+  }
+  if (ethernet.source.key() != arp.sender_mac.key()) {
+    return out.drop(packet, DropReason::nvgre_wrong_source_mac);
+  }
+  const CustomerRecord* own = tenant.records->find(CaKey(CaAddress(arp.target_ip.value())));
+  if (own == nullptr || own->type != RecordType::own || own->subnet != slot.in_subnet) {
+    return out.drop(packet, DropReason::arp_not_ours);
+  }
+  rte_pktmbuf_adj(slot.mbuf, static_cast<uint16_t>(candidate.inner));
+  out.respond(out.enter(packet, tenant), Answer::arp_reply_nvgre);
+}
+
+// The inner Ethernet and IP headers. True when an IPv4 packet is left for the source check.
+bool read_inner(Packet<Side::outside> packet, const Candidate& candidate, Out out) {
+  const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
+  if (ethernet.type == wire::ether_type::kVlan || ethernet.type == wire::ether_type::kServiceVlan) {
+    out.drop(packet, DropReason::nvgre_inner_vlan);
+    return false;
+  }
+  if (ethernet.destination.key() != candidate.subnet->header.inner.source.key() &&
+      !ethernet.destination.multicast()) {
+    out.drop(packet, DropReason::nvgre_inner_mac);
+    return false;
+  }
+  if (ethernet.type != wire::ether_type::kIpv4) {
+    if (ethernet.type == wire::ether_type::kArp) {
+      enter_arp(packet, candidate, out);
+    } else {
+      out.drop(packet, ethernet.type == wire::ether_type::kIpv6 ? DropReason::ipv6_not_supported
+                                                                : DropReason::nvgre_inner_type);
+    }
+    return false;
+  }
+  const uint32_t available = candidate.inner_bytes - static_cast<uint32_t>(sizeof(wire::Ethernet));
+  const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
+  if (available < sizeof(wire::Ipv4) || !ipv4_header_fits(ip, available)) {
+    out.drop(packet, DropReason::inner_bad_header);
+    return false;
+  }
+  if (!checksum_right(ip)) {
+    out.drop(packet, DropReason::inner_bad_checksum);
+    return false;
+  }
+  const uint32_t source = ip.source.value();
+  if (source == 0 && ip.protocol == wire::ip_protocol::kUdp &&
+      ip.total_length.value() >= ip.header_bytes() + sizeof(wire::Ports) &&
+      packet.at<wire::Ports>(candidate.inner + static_cast<uint32_t>(sizeof(wire::Ethernet)) +
+                             ip.header_bytes())
+              .destination == kDhcpServer) {
+    out.drop(packet, DropReason::dhcp_not_served);
+    return false;
+  }
+  if (is_martian_source(source)) {
+    out.drop(packet, DropReason::inner_bad_source);
+    return false;
+  }
+  return true;
+}
+
+// No record of its own: another gateway's wildcard may vouch for it, but only for a CA that lies in
+// no virtual subnet of the domain, and only from the wildcard's own PA and MAC. Slow path.
+DropReason check_wildcards(const CompartmentView& tenant, const PacketSlot& slot, uint32_t source,
+                           const wire::Mac& mac, bool& vouched) {
+  vouched = false;
+  for (const SubnetPrefix& prefix : tenant.prefixes) {
+    if (!prefix.contains(source)) continue;
+    for (const L2Record& l2 : tenant.l2_records) {
+      if (l2.mac == mac.key()) return DropReason::nvgre_no_record;
+    }
+    return DropReason::nvgre_unknown_source;
+  }
+  for (const SubnetView& subnet : *tenant.subnets_owner) {
+    if (subnet.wildcard.type == RecordType::gateway_wildcard && subnet.network == slot.attachment &&
+        subnet.wildcard.pa4().value() == slot.outer_source &&
+        wire::mac_key(subnet.wildcard.mac) == mac.key()) {
+      vouched = true;
+      return DropReason::nvgre_unknown_source;
+    }
+  }
+  return DropReason::nvgre_unknown_source;
+}
+
+bool recently_moved(const CompartmentView& tenant, uint32_t source, uint32_t provider_address) {
+  return std::any_of(tenant.moved.begin(), tenant.moved.end(), [&](const MovedRecord& moved) {
+    return moved.customer_address == source && moved.provider_address == provider_address;
+  });
+}
+
+// Does the record vouch for this packet? Drops it when not.
+bool check_source(Packet<Side::outside> packet, const Candidate& candidate,
+                  const CustomerRecord* record, Out out) {
+  const PacketSlot& slot = packet.slot();
+  const CompartmentView& tenant = *slot.compartment;
+  const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
+  if (record == nullptr) [[unlikely]] {
+    const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
+    bool vouched = false;
+    const DropReason reason =
+        check_wildcards(tenant, slot, ip.source.value(), ethernet.source, vouched);
+    if (!vouched) out.drop(packet, reason);
+    return vouched;
+  }
+  if (record->type == RecordType::own) {
+    out.drop(packet, DropReason::inner_bad_source);
+    return false;
+  }
+  if (record->pa4().value() != slot.outer_source ||
+      tenant.subnet(record->subnet).network != slot.attachment) [[unlikely]] {
+    const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
+    if (!recently_moved(tenant, ip.source.value(), slot.outer_source)) {
+      out.drop(packet, DropReason::nvgre_wrong_source_pa);
+      return false;
+    }
+    out.counters(tenant).moved_record_packets.add();
+  }
+  if (record->subnet == slot.in_subnet && wire::mac_key(record->mac) != ethernet.source.key()) {
+    out.drop(packet, DropReason::nvgre_wrong_source_mac);
+    return false;
+  }
+  return true;
+}
+
+void enter(Packet<Side::outside> packet, const Candidate& candidate, Out out) {
+  PacketSlot& slot = packet.slot();
+  const uint32_t offset = candidate.inner + static_cast<uint32_t>(sizeof(wire::Ethernet));
+  const auto& ip = packet.at<wire::Ipv4>(offset);
+  const uint16_t length = ip.total_length.value();
+  slot.destination = ip.destination.value();
+  slot.ingress = Ingress::nvgre;
+  // Strips what is in front, and what Ethernet padded behind.
+  rte_pktmbuf_adj(slot.mbuf, static_cast<uint16_t>(offset));
+  slot.mbuf->pkt_len = slot.mbuf->data_len = length;
+  CompartmentCounters& counters = out.counters(*slot.compartment);
+  counters.in_packets.add();
+  counters.in_bytes.add(length);
+  out.to<Stage::route>(out.enter(packet, *slot.compartment));
+}
+
+}  // namespace
+
+const CustomerRecord* record_of_arp_sender(const CompartmentView& tenant, SubnetId subnet,
+                                           const wire::Arp& arp) {
+  const CustomerRecord* record = tenant.records->find(CaKey(CaAddress(arp.sender_ip.value())));
+  if (record != nullptr && record->type != RecordType::own && record->subnet == subnet &&
+      wire::mac_key(record->mac) == arp.sender_mac.key()) {
+    return record;
+  }
+  for (const L2Record& l2 : tenant.l2_records) {
+    if (l2.subnet == subnet && l2.mac == arp.sender_mac.key()) return &l2.record;
+  }
+  return nullptr;
+}
+
+void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_nvgre> out) {
+  std::array<Candidate, kVector> candidates;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  std::array<uint32_t, kVector> vsids;        // NOLINT(cppcoreguidelines-pro-type-member-init)
+  std::array<const CustomerMap*, kVector> maps;
+  std::array<CaKey, kVector> sources;
+  std::array<const CustomerRecord*, kVector> records;
+
+  // GRE; fetch the VSID's place.
+  unsigned count = 0;
+  for (const auto packet : in) {
+    candidates[count].slot = &packet.slot();
+    vsids[count] = read_gre(packet, candidates[count], out);
+    if (vsids[count] == 0) continue;
+    plane.vsids->prefetch(vsids[count]);
+    ++count;
+  }
+  // VSID → compartment and subnet; the inner headers; fetch the source's record.
+  unsigned left = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    Candidate candidate = candidates[i];
+    const Packet<Side::outside> packet(*candidate.slot);
+    if (!bind(packet, plane.vsids->find(vsids[i]), plane, candidate, out)) continue;
+    if (!read_inner(packet, candidate, out)) continue;
+    const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
+    maps[left] = candidate.slot->compartment->records;
+    sources[left] = CaKey(CaAddress(ip.source.value()));
+    candidates[left++] = candidate;
+  }
+  find_bulk(maps.data(), sources.data(), records.data(), left);
+  // Who vouches for it; then it is inside.
+  for (unsigned i = 0; i < left; ++i) {
+    const Packet<Side::outside> packet(*candidates[i].slot);
+    if (check_source(packet, candidates[i], records[i], out)) enter(packet, candidates[i], out);
+  }
+}
+
+}  // namespace hnv

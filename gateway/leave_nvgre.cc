@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// NVGRE, outbound half of the door (RFC 7637).
+//
+// The record of (virtual subnet, next-hop CA) says to which PA and MAC; the subnet's template says
+// from where and with which VSID: the destination's subnet's own. No record: the subnet's wildcard,
+// else the sender is told that the host is unreachable. There is no ARP in a virtual subnet; the
+// records are the neighbours. Nothing is ever fragmented here (§4.4): what is too large for the
+// fabric is refused in the tenant's space with the inner MTU.
+#include <array>
+
+#include "gateway/encapsulate.h"
+#include "gateway/stations.h"
+
+namespace hnv {
+namespace {
+
+using Out = Exit<Stage::leave_nvgre>;
+
+const CustomerRecord* choose(const CustomerRecord* record, const SubnetView& subnet,
+                             SubnetId wanted) {
+  if (record != nullptr && record->subnet == wanted && record->type != RecordType::own) {
+    return record;
+  }
+  if (subnet.wildcard.type == RecordType::gateway_wildcard) return &subnet.wildcard;
+  return nullptr;
+}
+
+void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Dataplane& plane,
+           Out out) {
+  PacketSlot& slot = packet.slot();
+  const CompartmentView& tenant = *slot.compartment;
+  const SubnetView& subnet = tenant.subnet(slot.subnet);
+  const CustomerRecord* record = choose(found, subnet, slot.subnet);
+  if (record == nullptr) [[unlikely]] {
+    return out.refuse(packet, DropReason::record_missing, IcmpError::host_unreachable());
+  }
+  const auto& ip = packet.at<wire::Ipv4>(0);
+  const uint16_t length = slot.mbuf->data_len;
+  if (length > subnet.mtu) [[unlikely]] {
+    return out.refuse(packet, DropReason::mtu_exceeded,
+                      IcmpError::fragmentation_needed(subnet.mtu));
+  }
+  if (plane.next_hops[record->next_hop.value()].state == NextHopState::failed) [[unlikely]] {
+    return out.refuse(packet, DropReason::next_hop_failed, IcmpError::host_unreachable());
+  }
+  if (!encapsulate(*slot.mbuf, subnet, *record, flow_id_of(ip, length))) [[unlikely]] {
+    return out.drop(packet, DropReason::no_headroom);
+  }
+  CompartmentCounters& counters = out.counters(tenant);
+  counters.out_packets.add();
+  counters.out_bytes.add(length);
+  out.to<Stage::rewrite>(out.leave(packet, record->next_hop));
+}
+
+}  // namespace
+
+void leave_nvgre(Burst<Side::inside> in, const Dataplane& plane, Exit<Stage::leave_nvgre> out) {
+  std::array<const CustomerMap*, kVector> maps;
+  std::array<CaKey, kVector> next_hops;
+  std::array<const CustomerRecord*, kVector> records;
+  const unsigned count = in.size();
+  for (unsigned i = 0; i < count; ++i) {
+    const PacketSlot& slot = in[i].slot();
+    maps[i] = slot.compartment->records;
+    next_hops[i] = CaKey(CaAddress(slot.destination));
+    __builtin_prefetch(&slot.compartment->subnet(slot.subnet));
+  }
+  find_bulk(maps.data(), next_hops.data(), records.data(), count);
+  for (unsigned i = 0; i < count; ++i) {
+    if (records[i] != nullptr) {
+      __builtin_prefetch(&plane.next_hops[records[i]->next_hop.value()]);
+    }
+  }
+  for (unsigned i = 0; i < count; ++i) leave(in[i], records[i], plane, out);
+}
+
+}  // namespace hnv

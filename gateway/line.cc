@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/line.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "gateway/respond.h"
+#include "gateway/stations.h"
+
+namespace hnv {
+namespace {
+
+// Places of a breath kept for packets that a next hop's answer sets free.
+constexpr unsigned kReleaseRoom = 16;
+
+}  // namespace
+
+Line::Line(unsigned worker, unsigned ports)
+    : counters_(std::make_unique<WorkerCounters>()), lanes_(*counters_, worker), outboxes_(ports) {}
+
+unsigned Line::room() const {
+  const unsigned kept =
+      reentry_.size() + injected_count_ + (hold_.held() > 0 ? kReleaseRoom : 0U) + used_;
+  return kept >= kVector ? 0 : kVector - kept;
+}
+
+PacketSlot& Line::take_slot(rte_mbuf* mbuf) {
+  assert(used_ < kVector);
+  PacketSlot& slot = slots_[used_++];
+  slot = PacketSlot{};
+  slot.mbuf = mbuf;
+  return slot;
+}
+
+void Line::receive(rte_mbuf* mbuf, PortId port) {
+  mbuf->port = static_cast<uint16_t>(port.value());
+  counters_->rx.add();
+  lanes_.push(Stage::classify, take_slot(mbuf));
+}
+
+void Line::inject(rte_mbuf* mbuf) {
+  counters_->injected.add();
+  const SideNote& note = side_note(*mbuf);
+  injected_[injected_count_++] = Reentry{.mbuf = mbuf,
+                                         .stage = Stage::rewrite,
+                                         .complete_frame = note.complete_frame,
+                                         .next_hop = note.next_hop,
+                                         .next_hop_uid = note.next_hop_uid,
+                                         .attachment = note.attachment};
+}
+
+void Line::drop_at(Stage stage, PacketSlot& slot, DropReason reason) {
+  if (stage == Stage::route) {
+    Exit<Stage::route>(lanes_).drop(Packet<Side::outside>(slot), reason);
+  } else {
+    Exit<Stage::rewrite>(lanes_).drop(Packet<Side::outside>(slot), reason);
+  }
+}
+
+void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
+  PacketSlot& slot = take_slot(entry.mbuf);
+  if (entry.stage == Stage::route) {
+    const CompartmentView* compartment = plane.compartment(entry.compartment);
+    if (compartment == nullptr || compartment->uid != entry.compartment_uid) {
+      return drop_at(Stage::route, slot, DropReason::compartment_gone);
+    }
+    slot.compartment = compartment;
+    slot.inside = true;
+    slot.ingress = Ingress::self;
+    slot.destination = rte_pktmbuf_mtod(slot.mbuf, const wire::Ipv4*)->destination.value();
+    return lanes_.push(Stage::route, slot);
+  }
+  slot.complete_frame = entry.complete_frame;
+  slot.attachment = entry.attachment;
+  slot.next_hop = entry.next_hop;
+  if (entry.complete_frame) {
+    const auto& attachments = plane.attachments->attachments;
+    if (entry.attachment.value() >= attachments.size() ||
+        attachments[entry.attachment.value()].kind == AttachmentKind::none) {
+      return drop_at(Stage::rewrite, slot, DropReason::port_down);
+    }
+  } else if (plane.next_hops[entry.next_hop.value()].uid != entry.next_hop_uid) {
+    return drop_at(Stage::rewrite, slot, DropReason::next_hop_gone);
+  }
+  lanes_.push(Stage::rewrite, slot);
+}
+
+void Line::release_held(const Dataplane& plane) {
+  std::array<HoldTable::Released, kReleaseRoom> released;
+  // Every answer and every injected packet has its place; room() has seen to that.
+  const unsigned taken = used_ + reentry_.size() + injected_count_;
+  const unsigned room = std::min(kReleaseRoom, kVector - taken);
+  const unsigned count = hold_.release(plane, released.data(), room);
+  for (unsigned i = 0; i < count; ++i) {
+    PacketSlot& slot = take_slot(released[i].mbuf);
+    slot.next_hop = released[i].next_hop;
+    if (released[i].verdict == HoldTable::Verdict::resolved) {
+      lanes_.push(Stage::rewrite, slot);
+    } else {
+      drop_at(Stage::rewrite, slot,
+              released[i].verdict == HoldTable::Verdict::failed ? DropReason::next_hop_failed
+                                                                : DropReason::next_hop_gone);
+    }
+  }
+}
+
+// What comes back: held packets first, so that they stay before those that arrive now.
+void Line::take_back(const Dataplane& plane) {
+  release_held(plane);
+  for (unsigned i = 0; i < reentry_.size(); ++i) re_enter(reentry_[i], plane);
+  reentry_.clear();
+  for (unsigned i = 0; i < injected_count_; ++i) re_enter(injected_[i], plane);
+  injected_count_ = 0;
+}
+
+template <Stage S, Side In, class Station>
+void Line::station(Station&& work) {
+  const Burst<In> burst = lanes_.burst<In>(S);
+  if (burst.size() == 0) return;
+  auto& counts = counters_->stations[static_cast<size_t>(S)];
+  counts.packets.add(burst.size());
+  counts.vectors.add();
+  work(burst);
+}
+
+void Line::run(const Dataplane& plane, Instant now) {
+  take_back(plane);
+  station<Stage::classify, Side::outside>(
+      [&](auto in) { classify(in, plane, Exit<Stage::classify>(lanes_)); });
+  station<Stage::enter_nvgre, Side::outside>(
+      [&](auto in) { enter_nvgre(in, plane, Exit<Stage::enter_nvgre>(lanes_)); });
+  station<Stage::enter_l3, Side::outside>(
+      [&](auto in) { enter_l3(in, plane, Exit<Stage::enter_l3>(lanes_)); });
+  station<Stage::route, Side::inside>([&](auto in) { route(in, Exit<Stage::route>(lanes_)); });
+  station<Stage::leave_nvgre, Side::inside>(
+      [&](auto in) { leave_nvgre(in, plane, Exit<Stage::leave_nvgre>(lanes_)); });
+  station<Stage::leave_l3, Side::inside>(
+      [&](auto in) { leave_l3(in, plane, Exit<Stage::leave_l3>(lanes_)); });
+  station<Stage::rewrite, Side::outside>(
+      [&](auto in) { rewrite(in, plane, hold_, Exit<Stage::rewrite>(lanes_)); });
+  station<Stage::respond, Side::outside>(
+      [&](auto in) { respond(in, plane, now, lanes_, reentry_); });
+  station<Stage::tx, Side::outside>([&](auto) { finish_tx(); });
+  station<Stage::punt, Side::outside>([&](auto) { finish_punts(plane); });
+  lanes_.clear();
+  used_ = 0;
+}
+
+void Line::finish_tx() {
+  for (const auto packet : lanes_.burst<Side::outside>(Stage::tx)) {
+    Outbox& box = outboxes_[packet.mbuf()->port];
+    box.packets[box.count++] = packet.mbuf();
+  }
+}
+
+// What the control thread needs to know of a packet goes with it.
+void Line::finish_punts(const Dataplane&) {
+  for (const auto packet : lanes_.burst<Side::outside>(Stage::punt)) {
+    const PacketSlot& slot = packet.slot();
+    SideNote note{.attachment = slot.attachment, .l2_bytes = slot.l2_bytes};
+    if (slot.inside) {
+      note.compartment = slot.compartment->id;
+      note.compartment_uid = slot.compartment->uid;
+      note.connection = slot.connection;
+      note.address = slot.destination;
+      note.resolve = true;
+    }
+    side_note(*slot.mbuf) = note;
+    punts_.packets[punts_.count++] = slot.mbuf;
+  }
+}
+
+void Line::sent(unsigned port, unsigned taken) {
+  Outbox& box = outboxes_[port];
+  counters_->tx.add(taken);
+  counters_->drops[static_cast<size_t>(DropReason::tx_full)].add(box.count - taken);
+  for (unsigned i = taken; i < box.count; ++i) rte_pktmbuf_free(box.packets[i]);
+  box.count = 0;
+}
+
+void Line::punted(unsigned taken) {
+  counters_->punts.add(taken);
+  counters_->drops[static_cast<size_t>(DropReason::punt_queue_full)].add(punts_.count - taken);
+  for (unsigned i = taken; i < punts_.count; ++i) rte_pktmbuf_free(punts_.packets[i]);
+  punts_.count = 0;
+}
+
+void Line::drain() {
+  const auto drop = [this](rte_mbuf* mbuf) {
+    counters_->drops[static_cast<size_t>(DropReason::draining)].add();
+    rte_pktmbuf_free(mbuf);
+  };
+  hold_.clear(drop);
+  for (unsigned i = 0; i < reentry_.size(); ++i) drop(reentry_[i].mbuf);
+  reentry_.clear();
+}
+
+}  // namespace hnv

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One worker's line: its slots, its lanes and the run through all stations, once per breath. It
+// knows no port: the worker (or a test, or a benchmark) puts packets in, runs it and takes them out
+// at the other end, port by port.
+//
+//   line.receive(mbuf, port) … line.run(plane, now) … line.sent(port) …
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "compartments/clock.h"
+#include "compartments/line/exit.h"
+#include "compartments/line/ledger.h"
+#include "gateway/dataplane.h"
+#include "gateway/hold.h"
+#include "gateway/reentry.h"
+
+namespace hnv {
+
+class Line {
+ public:
+  // `worker` indexes every per-worker counter; `ports` is the number of ports.
+  Line(unsigned worker, unsigned ports);
+
+  // How many packets this breath still takes from outside.
+  [[nodiscard]] unsigned room() const;
+  // A packet from a port; room() must have been > 0.
+  void receive(rte_mbuf* mbuf, PortId port);
+  // A packet from the control thread, with its SideNote.
+  void inject(rte_mbuf* mbuf);
+
+  // All stations, once, over what was received and what came back from the breath before.
+  void run(const Dataplane& plane, Instant now);
+
+  // What is to be sent on a port, in order. The worker counts what the port took with `sent` and
+  // drops the rest, which counts as tx_full.
+  struct Outbox {
+    std::array<rte_mbuf*, kVector> packets;
+    unsigned count = 0;
+  };
+  [[nodiscard]] Outbox& outbox(unsigned port) { return outboxes_[port]; }
+  void sent(unsigned port, unsigned taken);
+  // What goes to the control thread. Empties like an outbox: `punted` of them were taken.
+  [[nodiscard]] Outbox& punts() { return punts_; }
+  void punted(unsigned taken);
+
+  // Drops everything that waits, as `draining`. For the end.
+  void drain();
+
+  [[nodiscard]] WorkerCounters& counters() { return *counters_; }
+  // Packets inside the worker between two breaths.
+  [[nodiscard]] uint64_t held() const { return hold_.held() + reentry_.size(); }
+
+ private:
+  PacketSlot& take_slot(rte_mbuf* mbuf);
+  void take_back(const Dataplane& plane);
+  void re_enter(const Reentry& entry, const Dataplane& plane);
+  void release_held(const Dataplane& plane);
+  void finish_tx();
+  void finish_punts(const Dataplane& plane);
+  void drop_at(Stage stage, PacketSlot& slot, DropReason reason);
+  template <Stage S, Side In, class Station>
+  void station(Station&& work);
+
+  std::unique_ptr<WorkerCounters> counters_;
+  Lanes lanes_;
+  std::array<PacketSlot, kVector> slots_{};
+  unsigned used_ = 0;
+  std::array<Reentry, kVector> injected_{};
+  unsigned injected_count_ = 0;
+  ReentryQueue reentry_;
+  HoldTable hold_;
+  std::vector<Outbox> outboxes_;
+  Outbox punts_;
+};
+
+}  // namespace hnv

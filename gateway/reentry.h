@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Packets that come back to the line in the next breath: answers of `respond`, and what the control
+// thread injects. They name their compartment or next hop by id and uid, never by pointer: the
+// Dataplane may be another one by then.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include <rte_mbuf.h>
+
+#include "compartments/line/packet.h"
+
+namespace hnv {
+
+struct Reentry {
+  rte_mbuf* mbuf = nullptr;
+  Stage stage = Stage::route;   // route or rewrite
+  bool complete_frame = false;  // rewrite: a whole Ethernet frame for `attachment`
+  CompartmentId compartment{};  // route
+  uint64_t compartment_uid = 0;
+  NextHopId next_hop{};  // rewrite, when not complete_frame
+  uint64_t next_hop_uid = 0;
+  AttachmentId attachment{};
+};
+
+// What lies between a worker and the control thread travels in the headroom of the mbuf itself, at
+// its very beginning, where no header ever reaches (the pool's headroom is checked at start).
+struct SideNote {
+  // worker → control
+  CompartmentId compartment{};  // an L3 next hop to be resolved
+  uint64_t compartment_uid = 0;
+  ConnectionId connection{};  // valid: with `compartment`, else the attachment's own business
+  AttachmentId attachment{};
+  uint32_t address = 0;  // host order: whom to resolve; 0: an ARP frame to learn from
+  uint16_t l2_bytes = 0;
+  bool resolve = false;
+  // control → worker
+  bool complete_frame = false;
+  NextHopId next_hop{};
+  uint64_t next_hop_uid = 0;
+};
+inline constexpr uint16_t kSideNoteRoom = 72;
+static_assert(sizeof(SideNote) <= kSideNoteRoom);
+
+[[nodiscard]] inline SideNote& side_note(rte_mbuf& mbuf) {
+  return *static_cast<SideNote*>(mbuf.buf_addr);
+}
+
+// Answers made in this breath for the next one. At most one for every slot, so it cannot overflow.
+class ReentryQueue {
+ public:
+  void push(const Reentry& entry) { entries_[count_++] = entry; }
+  [[nodiscard]] unsigned size() const { return count_; }
+  [[nodiscard]] const Reentry& operator[](unsigned i) const { return entries_[i]; }
+  void clear() { count_ = 0; }
+
+ private:
+  std::array<Reentry, kVector> entries_;
+  unsigned count_ = 0;
+};
+
+}  // namespace hnv

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/respond.h"
+
+#include <algorithm>
+
+#include "compartments/checksum.h"
+#include "compartments/line/answer.h"
+#include "gateway/encapsulate.h"
+
+namespace hnv {
+namespace {
+
+void count(Lanes& lanes, const PacketSlot& slot, OriginReason reason) {
+  lanes.counters().originated[static_cast<size_t>(reason)].add();
+  if (slot.compartment != nullptr) slot.compartment->counters[lanes.worker()].originated.add();
+}
+void count(Lanes& lanes, ConsumeReason reason) {
+  lanes.counters().consumed[static_cast<size_t>(reason)].add();
+}
+
+OriginReason origin_of(const PacketSlot& slot) {
+  if (slot.icmp_type == 11) return OriginReason::time_exceeded;
+  return slot.icmp_code == 4 ? OriginReason::fragmentation_needed : OriginReason::unreachable;
+}
+
+// The sender's own address space sees the error come from the address the gateway has where the
+// packet came in, else from the domain's gateway subnet.
+uint32_t icmp_source(const PacketSlot& slot) {
+  const CompartmentView& tenant = *slot.compartment;
+  uint32_t source = 0;
+  if (slot.ingress == Ingress::nvgre) source = tenant.subnet(slot.in_subnet).icmp_source;
+  if (slot.ingress == Ingress::l3) source = tenant.connection(slot.in_connection).icmp_source;
+  return source != 0 ? source : tenant.icmp_source;
+}
+
+bool take_icmp_token(CompartmentCounters& counters, Instant now) {
+  constexpr uint64_t kInterval = 1'000'000'000 / kIcmpErrorsPerSecond;
+  const uint64_t since = now.nanoseconds - counters.icmp_refilled_at;
+  if (counters.icmp_refilled_at == 0 || since >= kInterval * kIcmpErrorBurst) {
+    counters.icmp_tokens = kIcmpErrorBurst;
+    counters.icmp_refilled_at = now.nanoseconds;
+  } else if (since >= kInterval) {
+    const auto fresh = static_cast<uint32_t>(since / kInterval);
+    counters.icmp_tokens = std::min(counters.icmp_tokens + fresh, kIcmpErrorBurst);
+    counters.icmp_refilled_at += uint64_t{fresh} * kInterval;
+  }
+  if (counters.icmp_tokens == 0) return false;
+  --counters.icmp_tokens;
+  return true;
+}
+
+Reentry inside(const PacketSlot& slot) {
+  return Reentry{.mbuf = slot.mbuf,
+                 .stage = Stage::route,
+                 .compartment = slot.compartment->id,
+                 .compartment_uid = slot.compartment->uid};
+}
+Reentry whole_frame(const PacketSlot& slot) {
+  return Reentry{.mbuf = slot.mbuf,
+                 .stage = Stage::rewrite,
+                 .complete_frame = true,
+                 .attachment = slot.attachment};
+}
+
+// The packet was counted as dropped where it was refused; only an error that is sent counts here.
+void icmp_error(PacketSlot& slot, Instant now, Lanes& lanes, ReentryQueue& reentry) {
+  CompartmentCounters& counters = slot.compartment->counters[lanes.worker()];
+  const uint32_t source = icmp_source(slot);
+  const IcmpError error{slot.icmp_type, slot.icmp_code, slot.icmp_mtu};
+  if (source == 0 || slot.ingress == Ingress::self || !may_send_icmp_error(*slot.mbuf) ||
+      !take_icmp_token(counters, now)) {
+    rte_pktmbuf_free(slot.mbuf);
+    return;
+  }
+  // What is quoted is the packet as it came (RFC 1812 §4.3.2.3).
+  if (slot.ttl_decremented) increment_ttl(*rte_pktmbuf_mtod(slot.mbuf, wire::Ipv4*));
+  if (!make_icmp_error(*slot.mbuf, error, source)) {
+    rte_pktmbuf_free(slot.mbuf);
+    return;
+  }
+  count(lanes, slot, origin_of(slot));
+  reentry.push(inside(slot));
+}
+
+const wire::Mac& own_mac(const PacketSlot& slot, const Dataplane& plane) {
+  if (slot.in_connection.valid()) return slot.compartment->connection(slot.in_connection).mac;
+  return plane.attachments->attachments[slot.attachment.value()].mac;
+}
+
+void arp_outside(PacketSlot& slot, const Dataplane& plane, Lanes& lanes, ReentryQueue& reentry) {
+  const Packet<Side::outside> packet(slot);
+  const wire::Mac& mac = own_mac(slot, plane);
+  auto& arp = packet.at<wire::Arp>(slot.l2_bytes);
+  make_arp_reply(arp, mac);
+  auto& ethernet = packet.at<wire::Ethernet>(0);
+  ethernet.destination = arp.target_mac;
+  ethernet.source = mac;
+  count(lanes, ConsumeReason::arp_request);
+  count(lanes, slot, OriginReason::arp_reply);
+  reentry.push(whole_frame(slot));
+}
+
+void echo_outside(PacketSlot& slot, Lanes& lanes, ReentryQueue& reentry) {
+  const Packet<Side::outside> packet(slot);
+  auto& ethernet = packet.at<wire::Ethernet>(0);
+  std::swap(ethernet.destination, ethernet.source);
+  make_echo_reply(packet.at<wire::Ipv4>(slot.l2_bytes));
+  count(lanes, ConsumeReason::echo_request);
+  count(lanes, slot, OriginReason::echo_reply);
+  reentry.push(whole_frame(slot));
+}
+
+// The mbuf begins with the inner Ethernet header; the answer goes back to the sender's record.
+void arp_nvgre(PacketSlot& slot, const Dataplane& plane, Lanes& lanes, ReentryQueue& reentry) {
+  const Packet<Side::inside> packet(slot);
+  const CompartmentView& tenant = *slot.compartment;
+  const SubnetView& subnet = tenant.subnet(slot.in_subnet);
+  auto& arp = packet.at<wire::Arp>(sizeof(wire::Ethernet));
+  const CustomerRecord* record = record_of_arp_sender(tenant, slot.in_subnet, arp);
+  count(lanes, ConsumeReason::arp_request);
+  if (record == nullptr) {  // enter_nvgre has looked; only a change in between leads here
+    rte_pktmbuf_free(slot.mbuf);
+    return;
+  }
+  make_arp_reply(arp, subnet.header.inner.source);
+  rte_pktmbuf_adj(slot.mbuf, sizeof(wire::Ethernet));
+  rte_pktmbuf_trim(slot.mbuf, static_cast<uint16_t>(slot.mbuf->data_len - sizeof(wire::Arp)));
+  encapsulate(*slot.mbuf, subnet, *record, 0, wire::ether_type::kArp);
+  count(lanes, slot, OriginReason::arp_reply);
+  reentry.push(Reentry{.mbuf = slot.mbuf,
+                       .stage = Stage::rewrite,
+                       .next_hop = record->next_hop,
+                       .next_hop_uid = plane.next_hops[record->next_hop.value()].uid});
+}
+
+void echo_inside(PacketSlot& slot, Lanes& lanes, ReentryQueue& reentry) {
+  make_echo_reply(*rte_pktmbuf_mtod(slot.mbuf, wire::Ipv4*));
+  count(lanes, ConsumeReason::echo_request);
+  count(lanes, slot, OriginReason::echo_reply);
+  reentry.push(inside(slot));
+}
+
+}  // namespace
+
+void respond(Burst<Side::outside> in, const Dataplane& plane, Instant now, Lanes& lanes,
+             ReentryQueue& reentry) {
+  for (const auto packet : in) {
+    PacketSlot& slot = packet.slot();
+    switch (slot.answer) {
+      case Answer::icmp_error:
+        icmp_error(slot, now, lanes, reentry);
+        break;
+      case Answer::arp_reply_outside:
+        arp_outside(slot, plane, lanes, reentry);
+        break;
+      case Answer::echo_reply_outside:
+        echo_outside(slot, lanes, reentry);
+        break;
+      case Answer::arp_reply_nvgre:
+        arp_nvgre(slot, plane, lanes, reentry);
+        break;
+      case Answer::echo_reply_inside:
+        echo_inside(slot, lanes, reentry);
+        break;
+      case Answer::none:
+        rte_pktmbuf_free(slot.mbuf);
+        break;
+    }
+  }
+}
+
+}  // namespace hnv

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The last station before tx: the outer Ethernet header, with its tag, from the next hop's line. A
+// packet whose next hop is being resolved waits in the HoldTable; it comes back here, in order.
+#include <cstring>
+
+#include "gateway/hold.h"
+#include "gateway/stations.h"
+
+namespace hnv {
+namespace {
+
+// The FlowID is the last byte of the GRE key, which follows an outer IP header without options.
+constexpr uint32_t kFlowIdOffset = sizeof(wire::Ipv4) + sizeof(wire::Gre) - 1;
+
+}  // namespace
+
+void rewrite(Burst<Side::outside> in, const Dataplane& plane, HoldTable& hold,
+             Exit<Stage::rewrite> out) {
+  for (const auto packet : in) {
+    if (packet.slot().next_hop.valid()) {
+      __builtin_prefetch(&plane.next_hops[packet.slot().next_hop.value()]);
+    }
+  }
+  for (const auto packet : in) {
+    PacketSlot& slot = packet.slot();
+    if (slot.complete_frame) {
+      slot.mbuf->port = static_cast<uint16_t>(
+          plane.attachments->attachments[slot.attachment.value()].port.value());
+      out.to<Stage::tx>(packet);
+      continue;
+    }
+    const NextHop& hop = plane.next_hops[slot.next_hop.value()];
+    if (hop.state != NextHopState::resolved) [[unlikely]] {
+      if (hop.state == NextHopState::absent) {
+        out.drop(packet, DropReason::next_hop_gone);
+      } else if (hop.state == NextHopState::failed) {
+        out.drop(packet, DropReason::next_hop_failed);
+      } else if (!hold.add(slot.next_hop, hop.uid, slot.mbuf)) {
+        out.drop(packet, DropReason::next_hop_queue_full);
+      }
+      continue;
+    }
+    if (hop.zero_flow_id != 0) packet.at<uint8_t>(kFlowIdOffset) = 0;
+    char* start = rte_pktmbuf_prepend(slot.mbuf, hop.header_bytes);
+    if (start == nullptr) [[unlikely]] {
+      out.drop(packet, DropReason::no_headroom);
+      continue;
+    }
+    // Two overlapping stores: 14 bytes always, the tag's 4 more when there is one.
+    std::memcpy(start, hop.header.data(), 14);
+    if (hop.header_bytes > 14) std::memcpy(start + 14, hop.header.data() + 14, 4);
+    slot.mbuf->port = static_cast<uint16_t>(hop.port.value());
+    out.to<Stage::tx>(packet);
+  }
+}
+
+}  // namespace hnv

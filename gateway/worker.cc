@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/worker.h"
+
+#include <algorithm>
+#include <ctime>
+#include <thread>
+#include <utility>
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+
+namespace hnv {
+namespace {
+
+// Empty breaths before the first sleep, then sleeps that grow: a loaded gateway never sleeps, an
+// idle one wakes a thousand times a second.
+constexpr unsigned kSpins = 200;
+constexpr long kShortestSleep = 20'000;  // ns
+constexpr long kLongestSleep = 500'000;  // ns
+
+// TSC as nanoseconds, without asking the kernel.
+Instant tsc_now() {
+  static const double kNanosecondsPerTick = 1e9 / static_cast<double>(rte_get_tsc_hz());
+  return Instant{static_cast<uint64_t>(static_cast<double>(rte_rdtsc()) * kNanosecondsPerTick)};
+}
+
+}  // namespace
+
+Worker::Worker(Config config, Rcu& rcu, const Published<Dataplane>& published)
+    : config_(std::move(config)),
+      rcu_(rcu),
+      published_(published),
+      line_(config_.worker, static_cast<unsigned>(config_.ports.size())) {}
+
+// Ports in turn, so that a flooded one does not starve the others.
+unsigned Worker::take_in() {
+  unsigned taken = 0;
+  while (line_.room() > 0) {
+    rte_mbuf* mbuf = nullptr;
+    if (to_inject_.pop(&mbuf, 1) == 0) break;
+    line_.inject(mbuf);
+    ++taken;
+  }
+  const auto ports = static_cast<unsigned>(config_.ports.size());
+  for (unsigned i = 0; i < ports && line_.room() > 0; ++i) {
+    const unsigned port = (first_port_ + i) % ports;
+    std::array<rte_mbuf*, kVector> packets;
+    const unsigned count = rte_eth_rx_burst(config_.ports[port], 0, packets.data(),
+                                            static_cast<uint16_t>(line_.room()));
+    for (unsigned p = 0; p < count; ++p) {
+      rte_prefetch0(rte_pktmbuf_mtod(packets[p], void*));
+      line_.receive(packets[p], PortId(port));
+    }
+    taken += count;
+  }
+  if (ports > 0) first_port_ = (first_port_ + 1) % ports;
+  return taken;
+}
+
+void Worker::send_out() {
+  for (unsigned port = 0; port < config_.ports.size(); ++port) {
+    Line::Outbox& box = line_.outbox(port);
+    if (box.count == 0) continue;
+    const unsigned sent = rte_eth_tx_burst(config_.ports[port], 0, box.packets.data(),
+                                           static_cast<uint16_t>(box.count));
+    line_.sent(port, sent);
+  }
+  Line::Outbox& punts = line_.punts();
+  if (punts.count > 0) line_.punted(punted_.push(punts.packets.data(), punts.count));
+}
+
+unsigned Worker::breathe(WorkerRcu& rcu) {
+  const unsigned held_before = static_cast<unsigned>(line_.held());
+  const unsigned taken = take_in();
+  // Only now: see the head of worker.h.
+  const Dataplane& plane = published_.read(rcu.token());
+  if (taken > 0 || held_before > 0) line_.run(plane, tsc_now());
+  send_out();
+  line_.counters().breaths.add();
+  if (taken == 0) line_.counters().idle_breaths.add();
+  answer_picture();
+  rcu.quiescent();
+  return taken;
+}
+
+void Worker::rest(WorkerRcu& rcu, unsigned& idle) {
+  ++idle;
+  if (config_.busy_poll || idle < kSpins) {
+    rte_pause();
+    return;
+  }
+  const long sleep = std::min(kLongestSleep, kShortestSleep * static_cast<long>(idle / kSpins));
+  const timespec time{.tv_sec = 0, .tv_nsec = sleep};
+  line_.counters().sleeps.add();
+  rcu.offline();
+  nanosleep(&time, nullptr);
+  rcu.online();
+}
+
+void Worker::run() {
+  WorkerRcu rcu(rcu_, config_.worker);
+  unsigned idle = 0;
+  while (!stop_.load(std::memory_order_acquire)) {
+    if (breathe(rcu) > 0) {
+      idle = 0;
+    } else {
+      rest(rcu, idle);
+    }
+  }
+  line_.drain();
+  answer_picture();
+}
+
+void Worker::answer_picture() {
+  const uint64_t asked = picture_asked_.load(std::memory_order_acquire);
+  if (picture_given_.load(std::memory_order_relaxed) == asked) return;
+  picture_.counters = line_.counters();
+  picture_.held = line_.held();
+  picture_.fresh = true;
+  picture_given_.store(asked, std::memory_order_release);
+}
+
+WorkerPicture Worker::picture(Duration patience) {
+  const std::scoped_lock lock(picture_mutex_);
+  const uint64_t mine = picture_asked_.load(std::memory_order_relaxed) + 1;
+  // An earlier picture that came too late may still be in the making: it is safe to look only when
+  // the worker has answered this very question.
+  picture_asked_.store(mine, std::memory_order_release);
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (picture_given_.load(std::memory_order_acquire) != mine) {
+    if (std::chrono::steady_clock::now() > end) {
+      last_picture_.fresh = false;
+      return last_picture_;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+  last_picture_ = picture_;
+  return last_picture_;
+}
+
+}  // namespace hnv

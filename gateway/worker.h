@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A worker: one thread on one lcore that breathes. A breath is: rx, read the Dataplane (after rx,
+// so that what arrives after a change was acknowledged meets the change), the line, tx, punts, the
+// quiescent state. A worker that finds nothing to do sleeps, longer the longer it was idle, with
+// its RCU thread offline; `busyPoll` switches that off.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include <rte_mbuf.h>
+
+#include "compartments/clock.h"
+#include "compartments/published.h"
+#include "gateway/dataplane.h"
+#include "gateway/line.h"
+#include "gateway/spsc_ring.h"
+
+namespace hnv {
+
+// A consistent copy of a worker's counters, taken between two breaths.
+struct WorkerPicture {
+  WorkerCounters counters;
+  uint64_t held = 0;
+  bool fresh = false;  // false: the worker did not answer in time; the last picture
+};
+
+class Worker {
+ public:
+  struct Config {
+    unsigned worker = 0;  // 0..n-1
+    unsigned lcore = 0;
+    std::vector<uint16_t> ports;  // DPDK port ids by PortId
+    bool busy_poll = false;
+  };
+  static constexpr unsigned kRing = 1024;
+  using Ring = SpscRing<rte_mbuf*, kRing>;
+
+  Worker(Config config, Rcu& rcu, const Published<Dataplane>& published);
+
+  // The loop; returns after stop(), with everything drained.
+  void run();
+  // From any thread.
+  void stop() { stop_.store(true, std::memory_order_release); }
+
+  // The control thread's ends of the two rings.
+  [[nodiscard]] Ring& punted() { return punted_; }
+  [[nodiscard]] Ring& to_inject() { return to_inject_; }
+
+  // From any thread but the worker's: waits for the end of a breath, at most `patience`.
+  [[nodiscard]] WorkerPicture picture(Duration patience);
+  [[nodiscard]] const Config& config() const { return config_; }
+
+ private:
+  unsigned breathe(WorkerRcu& rcu);
+  unsigned take_in();
+  void send_out();
+  void answer_picture();
+  void rest(WorkerRcu& rcu, unsigned& idle);
+
+  Config config_;
+  Rcu& rcu_;
+  const Published<Dataplane>& published_;
+  Line line_;
+  unsigned first_port_ = 0;  // round robin
+  Ring punted_;
+  Ring to_inject_;
+  std::atomic<bool> stop_{false};
+
+  // A picture is asked for by raising `asked`; the worker copies and raises `given` to it.
+  std::mutex picture_mutex_;  // among those who ask; the worker never takes it
+  std::atomic<uint64_t> picture_asked_{0};
+  std::atomic<uint64_t> picture_given_{0};
+  WorkerPicture picture_;
+  WorkerPicture last_picture_;
+};
+
+}  // namespace hnv
