@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The desired state: everything that operators asked for, at one generation, immutable.
+//
+//   DesiredState ─┬─ provider networks, external networks           by name
+//                 ├─ domains ── subnets ── lookup records           by name, by RecordId
+//                 │         └── customer routes, connections        by name
+//                 └─ indexes: VSID, routing domain GUID, (port, VLAN), users of a network
+//
+// Every level is shared between generations (CowMap and shared_ptr to const): a change copies the
+// path from the root to what it touches, nothing else. The indexes are kept by the same path
+// copies, so that `apply` (gateway/model_apply.cc) decides by lookups and never walks the model.
+//
+// Specs in here are complete and checked; nobody has to check them again. What the server derives
+// from other resources (a subnet's gateway addresses and MTU) is kept apart from what was asked
+// for, so that it follows when its source changes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "api/control.h"
+#include "compartments/cow_map.h"
+#include "compartments/result.h"
+#include "compartments/spec.h"
+
+namespace hnv {
+
+// In every struct below, `etag` is the generation that last changed that resource itself (not what
+// lies below it).
+
+struct ProviderNetworkModel {
+  std::string name;
+  ProviderNetworkSpec spec;  // mtu absent: the port's
+  uint16_t mtu = 0;          // the one that holds: largest IP packet on the fabric
+  uint64_t etag = 0;
+  // What a PA may be: own prefixes and routes' destinations, ascending, none inside another.
+  std::vector<Prefix<Space::provider>> reachable;
+
+  [[nodiscard]] bool reaches(const IpAddress<Space::provider>& pa) const;
+  [[nodiscard]] bool owns(const IpAddress<Space::provider>& pa) const;  // one of providerAddresses
+};
+
+struct ExternalNetworkModel {
+  std::string name;
+  ExternalNetworkSpec spec;  // mtu absent: the port's
+  uint16_t mtu = 0;          // the one that holds
+  uint64_t etag = 0;
+};
+
+// One lookup record, compact: its key in the map below is the rest of it.
+struct LookupRecord {
+  IpAddress<Space::provider> provider_address;
+  MacAddress mac_address;
+  LookupRecordType type = LookupRecordType::static_record;
+  uint64_t etag = 0;
+  friend bool operator==(const LookupRecord&, const LookupRecord&) = default;
+};
+using LookupRecords = CowMap<RecordId, LookupRecord>;  // ordered: CAs ascending, wildcards, MACs
+
+struct SubnetModel {
+  std::string name;
+  // virtual_subnet_id, mac_address and provider_address are always set. gateway_addresses and mtu
+  // are set only when the operator gave them: use the members below and DesiredState::inner_mtu.
+  VirtualSubnetSpec spec;
+  std::vector<IpAddress<Space::customer>> gateway_addresses;  // the gateway's own; may be empty
+  uint64_t etag = 0;
+  LookupRecords records;
+
+  [[nodiscard]] Vsid vsid() const { return *spec.virtual_subnet_id; }
+  // The prefix of this subnet that holds `ca`, or nullptr.
+  [[nodiscard]] const Prefix<Space::customer>* prefix_of(
+      const IpAddress<Space::customer>& ca) const;
+  [[nodiscard]] bool owns(const IpAddress<Space::customer>& ca) const;  // a gateway address
+  // It gives the gateway an address in the domain: kind gateway, or router gateway.
+  [[nodiscard]] bool has_gateway() const {
+    return spec.kind == SubnetKind::gateway || spec.router == SubnetRouter::gateway;
+  }
+};
+
+struct CustomerRouteModel {
+  CustomerRouteSpec spec;  // with next_hop, virtual_subnet is always set
+  uint64_t etag = 0;
+};
+
+struct ConnectionModel {
+  std::string name;
+  NetworkConnectionSpec spec;  // l3.mac_address is always set
+  uint64_t etag = 0;
+};
+
+// What a prefix that is on-link in a domain belongs to. Prefixes of a domain never overlap.
+struct OnLink {
+  Prefix<Space::customer> prefix;
+  enum class Owner : uint8_t { subnet, connection } owner = Owner::subnet;
+  std::string name;
+  friend bool operator==(const OnLink&, const OnLink&) = default;
+};
+
+// Where a customer route goes: a next hop, or a connection's name. No two routes of a domain have
+// the same prefix and the same `via`.
+struct RouteVia {
+  std::variant<IpAddress<Space::customer>, std::string> via;
+  Prefix<Space::customer> prefix;
+  friend auto operator<=>(const RouteVia&, const RouteVia&) = default;
+};
+
+struct DomainModel {
+  std::string name;
+  RoutingDomainSpec spec;  // routing_domain_id is always set
+  uint64_t etag = 0;
+  CowMap<std::string, std::shared_ptr<const SubnetModel>> subnets;
+  CowMap<std::string, std::shared_ptr<const CustomerRouteModel>> routes;
+  CowMap<std::string, std::shared_ptr<const ConnectionModel>> connections;
+
+  CowMap<IpAddress<Space::customer>, OnLink> on_link;  // index, by the prefix's first address
+  CowMap<RouteVia, std::string> routes_by_via;         // index: the route's id
+  size_t record_count = 0;                             // in all subnets
+  size_t route_count = 0;                              // customer routes and connections' routes
+  size_t gateway_subnets = 0;                          // subnets that has_gateway()
+
+  [[nodiscard]] const SubnetModel* subnet(std::string_view subnet_name) const;
+  [[nodiscard]] const CustomerRouteModel* route(std::string_view id) const;
+  [[nodiscard]] const ConnectionModel* connection(std::string_view connection_name) const;
+  // What holds `ca` on-link, or nullptr.
+  [[nodiscard]] const OnLink* on_link_with(const IpAddress<Space::customer>& ca) const;
+  // An on-link prefix that overlaps this one, or nullptr.
+  [[nodiscard]] const OnLink* on_link_overlapping(const Prefix<Space::customer>& prefix) const;
+};
+
+struct PortVlan {
+  std::string port;
+  VlanId vlan_id;
+  friend auto operator<=>(const PortVlan&, const PortVlan&) = default;
+};
+struct ProviderNetworkUse {  // key of an index: which subnets use a provider network
+  std::string network;
+  Vsid vsid;
+  friend auto operator<=>(const ProviderNetworkUse&, const ProviderNetworkUse&) = default;
+};
+struct ExternalNetworkUse {  // key of an index: which connection has a MAC on a shared network
+  std::string network;
+  MacAddress mac_address;
+  friend auto operator<=>(const ExternalNetworkUse&, const ExternalNetworkUse&) = default;
+};
+
+struct DesiredState {
+  uint64_t generation = 0;
+  CowMap<std::string, std::shared_ptr<const ProviderNetworkModel>> provider_networks;
+  CowMap<std::string, std::shared_ptr<const ExternalNetworkModel>> external_networks;
+  CowMap<std::string, std::shared_ptr<const DomainModel>> domains;
+
+  CowMap<Vsid, VirtualSubnetKey> subnets_by_vsid;
+  CowMap<Guid, std::string> domains_by_id;
+  // The one provider network, external network or private L3 connection there.
+  CowMap<PortVlan, ResourceKey> users_of_ports;
+  CowMap<ProviderNetworkUse, VirtualSubnetKey> subnets_by_provider_network;
+  CowMap<ExternalNetworkUse, NetworkConnectionKey> connections_by_external_network;
+
+  // nullptr where there is none.
+  [[nodiscard]] const ProviderNetworkModel* provider_network(std::string_view name) const;
+  [[nodiscard]] const ExternalNetworkModel* external_network(std::string_view name) const;
+  [[nodiscard]] const DomainModel* domain(std::string_view name) const;
+  [[nodiscard]] const SubnetModel* subnet(std::string_view domain, std::string_view name) const;
+
+  // The largest inner IP packet of a subnet: what was asked for, or its fabric's MTU minus the
+  // encapsulation.
+  [[nodiscard]] uint16_t inner_mtu(const SubnetModel& subnet) const;
+
+  // The resource as the API shows it: complete. nullopt where there is none.
+  [[nodiscard]] std::optional<Resource> resource(const ResourceKey& key) const;
+  [[nodiscard]] std::optional<uint64_t> etag_of(const ResourceKey& key) const;
+};
+
+// RFC 7637 §3.2: what NVGRE adds to an inner IP packet: outer IP header, GRE header with key, inner
+// Ethernet header.
+[[nodiscard]] constexpr uint16_t nvgre_overhead(Family outer) {
+  return outer == Family::ipv4 ? 20 + 8 + 14 : 40 + 8 + 14;
+}
+
+// One generation. Any thread may read it for as long as it likes.
+class Model final : public ConfigSnapshot, public DesiredState {
+ public:
+  Model() = default;  // generation 0: nothing
+  explicit Model(DesiredState state) : DesiredState(std::move(state)) {}
+
+  [[nodiscard]] uint64_t generation() const override { return DesiredState::generation; }
+  [[nodiscard]] std::optional<Resource> find(const ResourceKey& key) const override {
+    return resource(key);
+  }
+  [[nodiscard]] std::optional<std::vector<Resource>> list(const CollectionKey& collection,
+                                                          std::string_view after,
+                                                          size_t limit) const override;
+  [[nodiscard]] std::optional<size_t> count(const CollectionKey& collection) const override;
+};
+using ModelPtr = std::shared_ptr<const Model>;
+
+// The ports of the bootstrap file: what networks can be attached to.
+struct PortInfo {
+  std::string name;
+  uint16_t mtu = 1500;                    // largest IP packet
+  std::optional<MacAddress> mac_address;  // no connection may take it for its own
+};
+using PortCatalog = std::vector<PortInfo>;
+
+// What the server chooses where a body leaves it out. Replaced in tests to be predictable.
+struct ServerChoices {
+  std::function<Guid()> guid = &Guid::random;
+  std::function<MacAddress()> mac_address = &MacAddress::random_local;  // of L3 connections
+  MacAddress gateway_mac;  // of virtual subnets: one per gateway, kept in the store
+};
+
+struct Transition {
+  ModelPtr next;  // `base` itself when the change changed nothing
+  Applied applied;
+};
+
+// The model after a change, or why it cannot be. All or nothing; each operation sees what the
+// earlier ones did. Pure but for `choices`. Errors: gateway/ARCHITECTURE.md, "The desired state".
+// Cost: the operations' own, by index; replacing a provider network with one that reaches less also
+// looks at the subnets and records on it.
+[[nodiscard]] tl::expected<Transition, ChangeError> apply(const ModelPtr& base,
+                                                          const Change& change,
+                                                          const PortCatalog& ports,
+                                                          const ServerChoices& choices);
+
+// The model that a store kept, with every check of `apply`. `resources` in any order. The error
+// names the resource that does not fit, for the operator who starts the gateway.
+[[nodiscard]] Result<ModelPtr> restore(uint64_t generation, const std::vector<Resource>& resources,
+                                       const PortCatalog& ports, const ServerChoices& choices);
+
+// What differs between two generations, at the finest grain that the dataplane can use. Each thing
+// is named once.
+struct TouchedProviderNetwork {
+  // Its spec differs, or it came or went. Everything that depends on it (its subnets' MTU, their
+  // records' next hops) is touched by implication: `subnets_by_provider_network` names it.
+  std::string name;
+  friend bool operator==(const TouchedProviderNetwork&, const TouchedProviderNetwork&) = default;
+};
+struct TouchedExternalNetwork {
+  // Likewise, with `connections_by_external_network`.
+  std::string name;
+  friend bool operator==(const TouchedExternalNetwork&, const TouchedExternalNetwork&) = default;
+};
+struct TouchedDomain {
+  // The domain came or went, or its spec, a subnet's spec, a route or a connection differs (or
+  // came, or went). Records are not covered: they have their own entries below, also those that
+  // came or went with their subnet.
+  std::string name;
+  friend bool operator==(const TouchedDomain&, const TouchedDomain&) = default;
+};
+struct TouchedRecord {
+  // The record came, went or differs: look it up in the old and in the new model.
+  std::string domain, subnet;
+  RecordId id;
+  friend bool operator==(const TouchedRecord&, const TouchedRecord&) = default;
+};
+using Touched =
+    std::variant<TouchedProviderNetwork, TouchedExternalNetwork, TouchedDomain, TouchedRecord>;
+
+// In this order: provider networks, external networks, then domain by domain (itself first, then
+// its records by subnet). Cost: that of what differs, not of what there is. The two need not be
+// neighbouring generations.
+[[nodiscard]] std::vector<Touched> differences(const DesiredState& before,
+                                               const DesiredState& after);
+
+}  // namespace hnv

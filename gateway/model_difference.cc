@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What differs between two generations. Both share everything that no change in between touched, so
+// walking them side by side and skipping what is one and the same costs what the changes cost.
+#include "gateway/model.h"
+
+namespace hnv {
+namespace {
+
+class DifferenceWalk {
+ public:
+  std::vector<Touched> run(const DesiredState& before, const DesiredState& after) {
+    CowMap<std::string, std::shared_ptr<const ProviderNetworkModel>>::difference(
+        before.provider_networks, after.provider_networks,
+        [&](const std::string& name, const auto*, const auto*) {
+          touched_.emplace_back(TouchedProviderNetwork{name});
+        });
+    CowMap<std::string, std::shared_ptr<const ExternalNetworkModel>>::difference(
+        before.external_networks, after.external_networks,
+        [&](const std::string& name, const auto*, const auto*) {
+          touched_.emplace_back(TouchedExternalNetwork{name});
+        });
+    CowMap<std::string, std::shared_ptr<const DomainModel>>::difference(
+        before.domains, after.domains,
+        [&](const std::string& name, const auto* old_domain, const auto* new_domain) {
+          static const DomainModel none{};
+          domain(name, old_domain == nullptr ? none : **old_domain,
+                 new_domain == nullptr ? none : **new_domain);
+        });
+    return std::move(touched_);
+  }
+
+ private:
+  void domain(const std::string& name, const DomainModel& before, const DomainModel& after) {
+    const size_t at = touched_.size();
+    bool structural = before.etag != after.etag || !(before.routes == after.routes) ||
+                      !(before.connections == after.connections);
+    CowMap<std::string, std::shared_ptr<const SubnetModel>>::difference(
+        before.subnets, after.subnets,
+        [&](const std::string& subnet, const auto* old_subnet, const auto* new_subnet) {
+          static const SubnetModel none{};
+          const SubnetModel& was = old_subnet == nullptr ? none : **old_subnet;
+          const SubnetModel& is = new_subnet == nullptr ? none : **new_subnet;
+          structural = structural || was.etag != is.etag;
+          LookupRecords::difference(was.records, is.records,
+                                    [&](const RecordId& id, const auto*, const auto*) {
+                                      touched_.emplace_back(TouchedRecord{name, subnet, id});
+                                    });
+        });
+    if (structural) {
+      touched_.insert(touched_.begin() + static_cast<std::ptrdiff_t>(at), TouchedDomain{name});
+    }
+  }
+
+  std::vector<Touched> touched_;
+};
+
+}  // namespace
+
+std::vector<Touched> differences(const DesiredState& before, const DesiredState& after) {
+  return DifferenceWalk{}.run(before, after);
+}
+
+}  // namespace hnv
