@@ -47,7 +47,11 @@ class Load:
         self.up_receiver = Receiver(self.server.space, UP, "contoso")
         self.down = Sender(self.server.space, vm.ca, DOWN, "contoso", rate).start()
         self.up = Sender(vm.space, SERVER, UP, "contoso", rate // 2).start()
-        self.flows()
+        try:
+            self.flows()
+        except BaseException:
+            self.close()
+            raise
 
     def flows(self, count=100):
         """Both directions carry packets now."""

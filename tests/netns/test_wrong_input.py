@@ -45,16 +45,23 @@ ROWS = [
     ("VSID above 24 bits", "PUT", NEW, subnet(virtualSubnetId=1 << 24), 400, "invalidValue", "virtualSubnetId"),
     ("VSID as text", "PUT", NEW, subnet(virtualSubnetId="5007"), 400, "invalidValue", "virtualSubnetId"),
     ("VSID of another domain", "PUT", NEW, subnet(virtualSubnetId=6001), 409, "conflict", "virtualSubnetId"),
-    ("VSID of another subnet of the domain", "PUT", NEW, subnet(virtualSubnetId=5001), 409, "conflict", "virtualSubnetId"),
+    ("VSID of another subnet of the domain", "PUT", NEW,
+     subnet(virtualSubnetId=5001), 409, "conflict", "virtualSubnetId"),
     ("another VSID for a subnet that has one", "PUT", WEB,
      subnet(virtualSubnetId=5008, addressPrefixes=["10.0.1.0/24"]), 409, "immutable", "virtualSubnetId"),
-    ("the same prefix twice in a domain", "PUT", NEW, subnet(addressPrefixes=["10.0.1.0/24"]), 409, "conflict", "addressPrefixes"),
-    ("a prefix that covers another of the domain", "PUT", NEW, subnet(addressPrefixes=["10.0.0.0/16"]), 409, "conflict", "addressPrefixes"),
-    ("a prefix inside another of the domain", "PUT", NEW, subnet(addressPrefixes=["10.0.1.128/25"]), 409, "conflict", "addressPrefixes"),
-    ("a prefix with host bits", "PUT", NEW, subnet(addressPrefixes=["10.0.7.1/24"]), 400, "invalidValue", "addressPrefixes"),
+    ("the same prefix twice in a domain", "PUT", NEW,
+     subnet(addressPrefixes=["10.0.1.0/24"]), 409, "conflict", "addressPrefixes"),
+    ("a prefix that covers another of the domain", "PUT", NEW,
+     subnet(addressPrefixes=["10.0.0.0/16"]), 409, "conflict", "addressPrefixes"),
+    ("a prefix inside another of the domain", "PUT", NEW,
+     subnet(addressPrefixes=["10.0.1.128/25"]), 409, "conflict", "addressPrefixes"),
+    ("a prefix with host bits", "PUT", NEW,
+     subnet(addressPrefixes=["10.0.7.1/24"]), 400, "invalidValue", "addressPrefixes"),
     ("an IPv6 prefix", "PUT", NEW, subnet(addressPrefixes=["2001:db8::/64"]), 422, "notSupported", "addressPrefixes"),
-    ("a provider network that does not exist", "PUT", NEW, subnet(providerNetwork="nowhere"), 422, "unfit", "providerNetwork"),
-    ("a provider address that is not the network's", "PUT", NEW, subnet(providerAddress="10.250.0.9"), 422, "unfit", "providerAddress"),
+    ("a provider network that does not exist", "PUT", NEW,
+     subnet(providerNetwork="nowhere"), 422, "unfit", "providerNetwork"),
+    ("a provider address that is not the network's", "PUT", NEW,
+     subnet(providerAddress="10.250.0.9"), 422, "unfit", "providerAddress"),
     ("a subnet without a prefix", "PUT", NEW, subnet(addressPrefixes=None), 400, "invalidValue", "addressPrefixes"),
     ("an unknown property", "PUT", NEW, subnet(colour="blue"), 400, "unknownProperty", "colour"),
     ("an unknown property inside", "PUT", f"{CONTOSO}/networkConnections/new",
@@ -64,12 +71,14 @@ ROWS = [
      422, "unfit", "customerAddress"),
     ("a record whose PA is on no provider network", "PUT", f"{WEB}/lookupRecords/10.0.1.12",
      record(providerAddress="172.31.0.1"), 422, "unfit", "providerAddress"),
-    ("a record under another's name", "PUT", f"{WEB}/lookupRecords/10.0.1.13", record(), 400, "invalidValue", "customerAddress"),
+    ("a record under another's name", "PUT", f"{WEB}/lookupRecords/10.0.1.13",
+     record(), 400, "invalidValue", "customerAddress"),
     ("a record with a multicast MAC", "PUT", f"{WEB}/lookupRecords/10.0.1.12", record(macAddress="01:00:5e:00:00:01"),
      400, "invalidValue", "macAddress"),
     ("a record in a subnet that does not exist", "PUT", f"{CONTOSO}/virtualSubnets/none/lookupRecords/10.0.1.12",
      record(), 404, "notFound", ""),
-    ("a subnet in a domain that does not exist", "PUT", "/v1/routingDomains/nobody/virtualSubnets/new", subnet(), 404, "notFound", ""),
+    ("a subnet in a domain that does not exist", "PUT", "/v1/routingDomains/nobody/virtualSubnets/new",
+     subnet(), 404, "notFound", ""),
     ("a route to a connection that does not exist", "PUT", f"{CONTOSO}/customerRoutes/r1",
      {"destinationPrefix": "172.20.0.0/16", "networkConnection": "none"}, 422, "unfit", "networkConnection"),
     ("a route with a next hop in no subnet", "PUT", f"{CONTOSO}/customerRoutes/r1",
@@ -140,15 +149,16 @@ def prove_second_gateway(checks, made, before):
         config |= {"store": f"{other}/store.db", "runtimeDirectory": other, "api": {"socket": f"{other}/api.sock"}}
         return gateway.write_config(config | change, f"{other}/gateway.json")
 
+    spare = [{"name": "spare0", "device": "net_af_packet0,iface=spare0"}]
+    made.switch.connect("spare", gateway.space, "spare0", vlan=400)
     rows = [
-        ("the same port", second, {}, "fab0"),
-        ("the same store", second, {"store": gateway.config["store"], "ports": []}, "store.db"),
-        ("a device that does not exist", second,
-         {"ports": [{"name": "wan9", "device": "net_af_packet0,iface=wan9"}]}, "wan9"),
+        ("the same port", {}, "fab0"),
+        ("the same store", {"store": gateway.config["store"], "ports": spare}, "store.db"),
+        ("a device that does not exist", {"ports": [{"name": "wan9", "device": "net_af_packet0,iface=wan9"}]}, "wan9"),
     ]
-    for what, write, change, word in rows:
+    for what, change, word in rows:
         with checks.check(f"a gateway on {what} is refused") as note:
-            process = gateway.launch(write(**change), name=f"second-{word}")
+            process = gateway.launch(second(**change), name=f"second-{word}")
             try:
                 status = process.wait(20)
             finally:

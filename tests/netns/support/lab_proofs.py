@@ -31,7 +31,13 @@ class Moved:
 
     def __init__(self, lab):
         self.lab = lab
-        self.before = {t: counted(lab, t) for t in TENANTS}
+        self.before = None
+        wait_for(self._quiet, 10, "the gateway's counters to come to rest", 0.15)
+
+    def _quiet(self):
+        """What came before (the end of a TCP connection) is over: two readings are the same."""
+        last, self.before = self.before, {t: counted(self.lab, t) for t in TENANTS}
+        return last == self.before
 
     def of(self, tenant):
         return tuple(now - then for now, then in zip(counted(self.lab, tenant), self.before[tenant]))

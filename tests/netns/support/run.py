@@ -120,7 +120,12 @@ class Process:
 
 
 class Namespace:
-    """A network namespace of the run. IPv6 is off in it: nothing speaks that was not told to."""
+    """A network namespace of the run. Nothing speaks in it that was not told to.
+
+    IPv6 is off. ARP is answered only by the interface that holds the address: a host's PA is on
+    br-phy, and by default the kernel would answer for it on the fabric's veth as well, with the
+    veth's MAC, which is nobody's.
+    """
 
     def __init__(self, run, name):
         self.run, self.name = run, name
@@ -129,7 +134,7 @@ class Namespace:
         call("ip", "netns", "add", self.id)
         self("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1",
              "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
-             "net.ipv4.ping_group_range=0 2147483647")
+             "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.ping_group_range=0 2147483647")
         self.ip("link set lo up")
 
     def __call__(self, *argv, **options):
@@ -235,6 +240,9 @@ class Run:
                 if int(pid) != os.getpid():
                     kill_process(int(pid), start_time(int(pid)))
             call("ip", "netns", "del", entry["name"], check=False)
+        for entry in entries:
+            if entry["kind"] == "folder":
+                shutil.rmtree(entry["path"], ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):

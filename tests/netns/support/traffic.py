@@ -16,7 +16,7 @@ from .wait import wait_for
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
 
 
-def ping(space, address, count=3, wait=1.0, interval=0.1, size=None, marker=None, quiet=False):
+def ping(space, address, count=3, wait=1.0, interval=0.02, size=None, marker=None):
     """Pings and returns how many answers came."""
     argv = ["ping", "-n", "-c", count, "-i", interval, "-W", wait]
     if size:
