@@ -42,3 +42,8 @@ def raw_socket(space, interface):
     sock = space.socket(socket.AF_PACKET, socket.SOCK_RAW)
     sock.bind((interface, 0))
     return sock
+
+
+def arp(operation, sender_mac, sender_ip, target_mac, target_ip):
+    return (struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation) + mac(sender_mac) + socket.inet_aton(sender_ip)
+            + mac(target_mac) + socket.inet_aton(target_ip))

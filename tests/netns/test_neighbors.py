@@ -1,0 +1,137 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Neighbours that are absent, late, replaced or lying: on the fabric and on physical networks.
+
+The lab's topology (support/lab_topology.py) and, on the fabric VLAN and VLAN 100, `stray`, who
+claims to be others. What waits for a neighbour is held (256 a next hop), delivered in order when it
+answers, and dropped with an ICMP error when it does not.
+"""
+
+import sys
+
+from support.capture import Capture
+from support.checks import expect, expect_equal, topology
+from support.frames import arp, ethernet, raw_socket
+from support.lab_proofs import warm_up
+from support.lab_topology import FABRIC_MTU, FABRIC_VLAN, SERVER, SERVER_GATEWAY, Lab
+from support.run import veth
+from support.traffic import Receiver, Sender, ping
+from support.wait import wait_for
+
+LIAR = "02:00:00:00:00:66"
+HELD = 256
+
+
+def build(run, arguments):
+    lab = Lab(run, arguments.gateway, arguments.hnvctl)
+    lab.stray = run.namespace("stray")
+    veth(lab.switch.space, "stray", lab.stray, "eth0", FABRIC_MTU)
+    lab.switch.ovs.vsctl("add-port", "br0", "stray", f"trunks={FABRIC_VLAN},100")
+    lab.start_gateway()
+    lab.configure()
+    return lab
+
+
+class Drops:
+    """Drops by reason from here on."""
+
+    def __init__(self, gateway):
+        self.gateway, self.before = gateway, gateway.drops()
+
+    def of(self, reason):
+        return self.gateway.drops().get(reason, 0) - self.before.get(reason, 0)
+
+
+def prove_absent(checks, lab):
+    gateway, web1, server = lab.gateway, lab.vm("contoso", "web1"), lab.servers["contoso"]
+    with checks.check("an absent neighbour: host unreachable, in the tenant's own space"):
+        drops = Drops(gateway)
+        answer = web1.space("ping", "-n", "-c", "1", "-W", "8", "192.168.50.77", check=False).stdout
+        expect("From 10.0.0.2" in answer and "Destination Host Unreachable" in answer, answer)
+        expect_equal(drops.of("next_hop_failed"), 1, "drops for next_hop_failed")
+    with checks.check(f"what waits for an absent neighbour is bounded: {HELD} a next hop"):
+        drops = Drops(gateway)
+        sender = Sender(web1.space, "192.168.50.78", 9500, "contoso")
+        sender.burst(HELD + 44)
+        wait_for(lambda: drops.of("next_hop_queue_full") == 44, 3, "44 drops for next_hop_queue_full")
+        wait_for(lambda: drops.of("next_hop_failed") == HELD, 10, f"{HELD} drops for next_hop_failed")
+    with checks.check("a late neighbour gets all that waited, in order"):
+        receiver = Receiver(server.space, 9501, "contoso")
+        capture = Capture(server.space, "eth0", "late", "udp port 9501")
+        numbers = Sender(web1.space, "192.168.50.66", 9501, "contoso").burst(200)
+        wait_for(lambda: gateway.ledger()["ledger"]["held"] >= 200, 3, "200 packets held")
+        server.space.ip("addr add 192.168.50.66/32 dev eth0")
+        lost = receiver.wait_all(numbers, 5)
+        receiver.close()
+        capture.stop()
+        expect_equal(lost, [], "lost")
+        order = [int(row[0].replace(":", "")[:16], 16) for row in capture.frames("udp", "udp.payload")]
+        expect_equal(order, numbers, "the order of arrival")
+
+
+def prove_late_host(checks, lab):
+    with checks.check("a record's host that comes up late is found without a packet that asks for it"):
+        path = "/v1/routingDomains/contoso/virtualSubnets/web/lookupRecords/10.0.1.77"
+        lab.gateway.api.put(path, {"type": "Static", "customerAddress": "10.0.1.77",
+                                   "providerAddress": "10.250.0.14", "macAddress": "00:15:5d:01:00:77"})
+        server = lab.servers["contoso"].space
+        drops = Drops(lab.gateway)
+        ping(server, "10.0.1.77", 1, wait=0.1)
+        wait_for(lambda: drops.of("next_hop_failed") == 1, 8, "the next hop to be given up")
+        late = lab.run.namespace("late-host")
+        lab.switch.connect("late-host", late, "eth0", vlan=FABRIC_VLAN, mtu=FABRIC_MTU)
+        capture = Capture(late, "eth0", "late-host", "proto gre")
+        late.ip("addr add 10.250.0.14/24 dev eth0")
+        wait_for(lambda: (ping(server, "10.0.1.77", 1, wait=0.1), capture.count("gre && icmp"))[1] > 0, 10,
+                 "NVGRE at the late host")
+        capture.stop()
+        lab.gateway.api.delete(path)
+
+
+def prove_replaced(checks, lab):
+    with checks.check("a host with a new MAC is believed at once on the fabric when it says so"):
+        host, web2 = lab.hosts["host2"], lab.vm("contoso", "web2")
+        host.ovs.vsctl("set", "bridge", "br-phy", 'other-config:hwaddr="02:00:00:00:02:02"')
+        wait_for(lambda: host.space.mac("br-phy") == "02:00:00:00:02:02", 5, "the new MAC")
+        host.space.ip("neighbor flush dev br-phy")
+        ping(host.space, "10.250.0.1", 1)  # the kernel asks for the gateway, and so names its MAC
+        wait_for(lambda: ping(lab.servers["contoso"].space, web2.ca, 3, wait=0.3) == 3, 5, "answers through the host")
+
+
+def prove_liar(checks, lab):
+    raw = raw_socket(lab.stray, "eth0")
+    own = lab.gateway.api.get("/v1/routingDomains/contoso/networkConnections/datacentre")["l3Configuration"]
+    with checks.check("an answer that nobody asked for changes nothing on a physical network"):
+        capture = Capture(lab.stray, "eth0", "liar", f"ether host {LIAR} and not arp")
+        for destination, operation in ((own["macAddress"], 2), ("ff:ff:ff:ff:ff:ff", 2), ("ff:ff:ff:ff:ff:ff", 1)):
+            for _ in range(3):
+                raw.send(ethernet(destination, LIAR, arp(operation, LIAR, SERVER, own["macAddress"], SERVER_GATEWAY),
+                                  kind=0x0806, vlan=100))
+        expect_equal(ping(lab.vm("contoso", "web1").space, SERVER, 20), 20, "answers of the real server")
+        capture.stop()
+        expect_equal(capture.count("ip"), 0, "packets that went to the liar")
+    with checks.check("a stranger on the fabric does not become a neighbour"):
+        mac = lab.gateway.space.mac("fab0")
+        raw.send(ethernet(mac, LIAR, arp(2, LIAR, "10.250.0.200", mac, "10.250.0.1"), kind=0x0806, vlan=FABRIC_VLAN))
+        expect_equal(ping(lab.servers["contoso"].space, "10.0.1.11", 3), 3, "answers")
+        known = lab.gateway.api.request("GET", "/metrics").text + str(
+            lab.gateway.api.get("/v1/routingDomains/contoso/neighbors"))
+        expect("10.250.0.200" not in known and LIAR not in known, "the stranger is known")
+    raw.close()
+
+
+def prove(checks, lab):
+    with checks.check("traffic before"):
+        warm_up(lab)
+    prove_absent(checks, lab)
+    prove_late_host(checks, lab)
+    prove_replaced(checks, lab)
+    prove_liar(checks, lab)
+    with checks.check("neighbors tell who is known, where, and how it is"):
+        rows = lab.gateway.api.get("/v1/routingDomains/contoso/neighbors")["value"]
+        server = [r for r in rows if r["ipAddress"] == SERVER]
+        expect_equal([(r["macAddress"], r["state"]) for r in server], [(lab.servers["contoso"].mac, "reachable")], SERVER)
+
+
+if __name__ == "__main__":
+    sys.exit(topology(__doc__, build, prove))
