@@ -11,6 +11,7 @@ import copy
 import http.client
 import os
 import socket
+import ssl
 import statistics
 import sys
 import threading
@@ -19,6 +20,7 @@ import time
 from support.checks import expect, expect_equal, topology
 from support.metrics import Metrics
 from support.plain_topology import Plain, two_domains
+from support.run import call
 
 CONTOSO = "/v1/routingDomains/contoso"
 RECORDS = f"{CONTOSO}/virtualSubnets/large/lookupRecords"
@@ -248,12 +250,14 @@ def prove_hnvctl(checks, gateway):
             gateway.ctl_json(*argv)
 
 
-def tcp(made, headers, method="GET", path="/v1/system", body=None):
+def tcp(made, headers, method="GET", path="/v1/system", body=None, tls=None):
     """A request over TCP with exactly these headers; the status."""
     connection = http.client.HTTPConnection("localhost", 8080, timeout=10)
     connection.sock = made.gateway.space.socket(socket.AF_INET, socket.SOCK_STREAM)
     connection.sock.settimeout(10)
     connection.sock.connect(("127.0.0.1", 8080))
+    if tls:
+        connection.sock = tls.wrap_socket(connection.sock, server_hostname="localhost")
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():
@@ -302,6 +306,28 @@ def prove_tcp(checks, made):
                f"{done.returncode}: {done.stdout} {done.stderr}")
 
 
+def prove_tls(checks, made):
+    """Restarts the gateway with a certificate and a listener beyond loopback."""
+    certificate, key = made.run.path("certificate.pem"), made.run.path("key.pem")
+    call("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate)
+    with checks.check("beyond loopback with TLS: starts, speaks TLS with its certificate, and nothing else"):
+        made.gateway.stop()
+        made.gateway.config["api"]["tcp"] |= {"address": "0.0.0.0", "tlsCertificateFile": certificate,
+                                              "tlsKeyFile": key}
+        made.gateway.start()
+        headers = {"Host": "localhost:8080", "Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        trust = ssl.create_default_context(cafile=certificate)
+        expect_equal(tcp(made, headers, tls=trust), 200, "status with the token")
+        headers["Authorization"] = "Bearer wrong"
+        expect_equal(tcp(made, headers, tls=trust), 401, "status with a wrong token")
+        try:
+            status = tcp(made, headers)
+        except (OSError, http.client.HTTPException):
+            status = None
+        expect(status is None or status >= 400, f"plain HTTP was answered with {status}")
+
+
 def prove_files(checks, made):
     with checks.check("the socket is 0660, the store 0600"):
         config = made.gateway.config
@@ -326,6 +352,7 @@ def prove(checks, made):
         expect_equal(made.gateway.stop(), 0, "exit status")
         made.gateway.start()
         expect_equal(api.everything(), before, "the desired state")
+    prove_tls(checks, made)
 
 
 if __name__ == "__main__":
