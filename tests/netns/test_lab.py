@@ -168,8 +168,8 @@ def read_metrics(gateway):
     answer = gateway.api.request("GET", "/metrics")
     expect_equal(answer.status, 200, "status of /metrics")
     metrics = Metrics(answer.text)
-    out = {t: tuple(metrics.get("hnv_domain_packets_total", domain=t, direction=d, door="nvgre")
-                    for d in ("in", "out")) for t in TENANTS}
+    out = {t: tuple(metrics.get(f"hnv_domain_{way}_packets_total", domain=t) for way in ("inbound", "outbound"))
+           for t in TENANTS}
     out["drops"] = {dict(labels)["reason"]: v for (name, labels), v in metrics.values.items()
                     if name == "hnv_drops_total"}
     return out

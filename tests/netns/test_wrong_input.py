@@ -95,7 +95,7 @@ ROWS = [
      {"port": "wan0", "vlanId": 300, "providerAddresses": ["10.249.0.1/24"]}, 409, "conflict", "vlanId"),
     ("removing a provider network in use", "DELETE", "/v1/providerNetworks/fabric", None, 409, "conflict", ""),
     ("a body that is not an object", "PUT", NEW, [1, 2], 400, "invalidValue", ""),
-    ("a name with a slash", "PUT", f"{CONTOSO}/virtualSubnets/a%2Fb", subnet(), 400, "invalidValue", ""),
+    ("a name with a blank", "PUT", f"{CONTOSO}/virtualSubnets/a%20b", subnet(), 400, "invalidValue", ""),
 ]
 
 
