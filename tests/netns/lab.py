@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import pickle
+import signal
 import socket
 import sys
 import time
@@ -178,6 +179,7 @@ def main():
         print("lab: not up (packaging/lab up)", file=sys.stderr)
         return 1
     if command == "logs":
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # logs | head
         dump_logs(run, *([10 ** 9] if arguments else []), name_part="".join(arguments), out=sys.stdout)
         return 0
     try:
