@@ -2,9 +2,8 @@
 #include "compartments/address.h"
 
 #include <arpa/inet.h>
-#include <sys/random.h>
-
 #include <stdexcept>
+#include <sys/random.h>
 
 #include <fmt/format.h>
 

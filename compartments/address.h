@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addresses as types. A customer address (CA, inside one routing domain), a provider address (PA, on
-// the fabric) and an external address (a physical or public network) are different types: mixing
+// Addresses as types. A customer address (CA, inside one routing domain), a provider address (PA,
+// on the fabric) and an external address (a physical or public network) are different types: mixing
 // them does not compile. All values are held in host order or as plain bytes and are pure values.
 #pragma once
 

@@ -65,6 +65,10 @@ struct Hop {
   NextHopId next_hop{};
 };
 
+struct ConnectionCounters {
+  Counter in_packets, in_bytes, out_packets, out_bytes;
+};
+
 // An L3 connection: an interface of the compartment with its own MAC on (port, VLAN).
 struct ConnectionView {
   AttachmentId attachment{};
@@ -72,7 +76,8 @@ struct ConnectionView {
   wire::Mac mac{};
   uint16_t mtu = 0;
   SourceValidation source_validation = SourceValidation::strict;
-  uint32_t icmp_source = 0;  // its first own address, host order
+  uint32_t icmp_source = 0;                        // its first own address, host order
+  std::shared_ptr<ConnectionCounters[]> counters;  // by worker
 };
 
 // An L2Only record: a VM that has no customer address yet may use ARP and DHCP.
@@ -101,10 +106,6 @@ struct alignas(64) CompartmentCounters {
   std::array<Counter, kDropReasons> drops;
 };
 
-struct ConnectionCounters {
-  Counter in_packets, in_bytes, out_packets, out_bytes;
-};
-
 // A prefix of a virtual subnet.
 struct SubnetPrefix {
   uint32_t network = 0;  // host order
@@ -123,7 +124,6 @@ struct alignas(64) CompartmentView {
   const ConnectionView* connections = nullptr;
   CompartmentCounters* counters = nullptr;  // by worker
   uint32_t icmp_source = 0;                 // the gateway subnet's own address; 0: none
-  bool traced = false;                      // the trace filter names this domain
 
   // Slow path and owners of what the pointers above name.
   std::string name;
@@ -135,9 +135,6 @@ struct alignas(64) CompartmentView {
   std::shared_ptr<const std::vector<SubnetView>> subnets_owner;
   std::shared_ptr<const std::vector<ConnectionView>> connections_owner;
   std::shared_ptr<CompartmentCounters[]> counters_owner;
-  // Per worker and connection, [worker * connections + connection].
-  std::shared_ptr<ConnectionCounters[]> connection_counters;
-  uint32_t connection_count = 0;
   std::vector<SubnetPrefix> prefixes;  // of all virtual subnets
 
   [[nodiscard]] const SubnetView& subnet(SubnetId s) const { return subnets[s.value()]; }
@@ -145,7 +142,7 @@ struct alignas(64) CompartmentView {
     return connections[c.value()];
   }
   [[nodiscard]] ConnectionCounters& connection_counters_of(unsigned worker, ConnectionId c) const {
-    return connection_counters[size_t{worker} * connection_count + c.value()];
+    return connections[c.value()].counters[worker];
   }
   [[nodiscard]] const Hop& hop(HopId h) const { return hops[h.value()]; }
 };

@@ -17,6 +17,18 @@ std::string_view to_string(NeighborStatus status) {
   return "failed";
 }
 
+void Neighbors::set_status(const NeighborKey& key, Entry& entry, NeighborStatus status) {
+  if (entry.status == NeighborStatus::incomplete && --incomplete_[key.link] == 0) {
+    incomplete_.erase(key.link);
+  }
+  entry.status = status;
+}
+
+unsigned Neighbors::incomplete(LinkId link) const {
+  const auto at = incomplete_.find(link);
+  return at == incomplete_.end() ? 0 : at->second;
+}
+
 void Neighbors::ask(const NeighborKey& key, Entry& entry, Instant now, Actions& out) {
   const bool probing = entry.status == NeighborStatus::probe;
   out.requests.push_back({key, probing ? entry.mac : std::nullopt});
@@ -27,6 +39,7 @@ void Neighbors::ask(const NeighborKey& key, Entry& entry, Instant now, Actions& 
 void Neighbors::resolve(const NeighborKey& key, Instant now, Actions& out) {
   const auto [at, fresh] = entries_.try_emplace(key);
   if (!fresh) return;
+  ++incomplete_[key.link];
   ask(key, at->second, now, out);
 }
 
@@ -37,8 +50,15 @@ void Neighbors::pin(const NeighborKey& key, Instant now, Actions& out) {
 
 void Neighbors::unpin(const NeighborKey& key) {
   const auto at = entries_.find(key);
-  if (at == entries_.end() || at->second.pins == 0) return;
-  if (--at->second.pins == 0) entries_.erase(at);
+  if (at != entries_.end() && at->second.pins > 0) --at->second.pins;
+}
+
+void Neighbors::forget(const NeighborKey& key) {
+  const auto at = entries_.find(key);
+  if (at != entries_.end() && at->second.pins == 0) {
+    set_status(key, at->second, NeighborStatus::failed);
+    entries_.erase(at);
+  }
 }
 
 bool Neighbors::learn(const NeighborKey& key, const MacAddress& mac, Instant now, Actions& out) {
@@ -47,7 +67,7 @@ bool Neighbors::learn(const NeighborKey& key, const MacAddress& mac, Instant now
   Entry& entry = at->second;
   const bool changed = entry.status == NeighborStatus::incomplete ||
                        entry.status == NeighborStatus::failed || entry.mac != mac;
-  entry.status = NeighborStatus::reachable;
+  set_status(key, entry, NeighborStatus::reachable);
   entry.mac = mac;
   entry.sent = 0;
   entry.confirmed = now;
@@ -67,7 +87,7 @@ void Neighbors::fail_or_ask(std::map<NeighborKey, Entry>::iterator& at, Instant 
     ++at;
     return;
   }
-  entry.status = NeighborStatus::failed;
+  set_status(at->first, entry, NeighborStatus::failed);
   entry.due = now + kRetryFailed;
   out.changes.push_back({at->first, entry.status, entry.mac, false});
   ++at;
@@ -82,7 +102,7 @@ void Neighbors::tick(Instant now, Actions& out) {
     }
     switch (entry.status) {
       case NeighborStatus::reachable:
-        entry.status = NeighborStatus::probe;
+        set_status(at->first, entry, NeighborStatus::probe);
         entry.sent = 0;
         ask(at->first, entry, now, out);
         ++at;
@@ -111,6 +131,7 @@ void Neighbors::forget_link(LinkId link, Actions& out) {
     out.changes.push_back({at->first, NeighborStatus::failed, std::nullopt, true});
     at = entries_.erase(at);
   }
+  incomplete_.erase(link);
 }
 
 const Neighbors::Entry* Neighbors::find(const NeighborKey& key) const {

@@ -62,10 +62,13 @@ class Neighbors {
     std::vector<Change> changes;
   };
 
-  // Makes the neighbour known; a new one is asked for at once. Pinned ones stay until unpinned.
+  // Makes the neighbour known; a new one is asked for at once. Pinned ones are asked for again and
+  // again.
   void resolve(const NeighborKey& key, Instant now, Actions& out);
   void pin(const NeighborKey& key, Instant now, Actions& out);
   void unpin(const NeighborKey& key);
+  // Nobody needs it any more; pinned ones stay.
+  void forget(const NeighborKey& key);
 
   // An ARP packet from `key.address`. Takes it only for a neighbour that is known; an answer to a
   // question of ours (`solicited`), or on a trusted link any ARP (RFC 826's merge), confirms it.
@@ -78,6 +81,8 @@ class Neighbors {
   // The interface is gone.
   void forget_link(LinkId link, Actions& out);
 
+  // Neighbours of the link that wait for their first answer.
+  [[nodiscard]] unsigned incomplete(LinkId link) const;
   [[nodiscard]] const Entry* find(const NeighborKey& key) const;
   [[nodiscard]] const std::map<NeighborKey, Entry>& entries() const { return entries_; }
 
@@ -85,7 +90,10 @@ class Neighbors {
   void fail_or_ask(std::map<NeighborKey, Entry>::iterator& at, Instant now, Actions& out);
   void ask(const NeighborKey& key, Entry& entry, Instant now, Actions& out);
 
+  void set_status(const NeighborKey& key, Entry& entry, NeighborStatus status);
+
   std::map<NeighborKey, Entry> entries_;
+  std::map<LinkId, unsigned> incomplete_;
 };
 
 }  // namespace hnv

@@ -84,10 +84,10 @@ using RouteHop = std::variant<LocalHop, SubnetHop, ConnectionHop, SubnetViaHop, 
 struct RouteCandidate {
   Prefix<Space::customer> prefix;
   RouteSource source = RouteSource::static_route;
-  RouteOrigin origin;
+  RouteOrigin origin{};
   uint32_t metric = 0;
   RouteHop hop = UnreachableHop{};
-  Instant installed_at;
+  Instant installed_at{};
   friend bool operator==(const RouteCandidate&, const RouteCandidate&) = default;
 };
 

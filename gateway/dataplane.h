@@ -23,10 +23,10 @@ enum class AttachmentKind : uint8_t { none, provider, external, l3_connection };
 // One (port, VLAN) and what it is for.
 struct Attachment {
   AttachmentKind kind = AttachmentKind::none;
-  PortId port;
+  PortId port{};
   VlanId vlan;
-  wire::Mac mac{};                      // ours there (an L3 connection's own MAC is in L3Table)
-  std::vector<uint32_t> own_addresses;  // host order, sorted: PAs, or external addresses
+  wire::Mac mac{};                        // ours there (an L3 connection's own MAC is in L3Table)
+  std::vector<uint32_t> own_addresses{};  // host order, sorted: PAs, or external addresses
 };
 
 // Which attachment a frame belongs to, by port and VLAN.

@@ -44,8 +44,8 @@ bool wants_pci(const Bootstrap& bootstrap) {
 }
 
 std::vector<std::string> arguments(const Bootstrap& bootstrap, bool hugepages) {
-  std::string lcores = std::to_string(bootstrap.control_lcore);
-  for (const unsigned lcore : bootstrap.worker_lcores) lcores += "," + std::to_string(lcore);
+  const std::string lcores =
+      fmt::format("{},{}", bootstrap.control_lcore, fmt::join(bootstrap.worker_lcores, ","));
   std::vector<std::string> args{"hnv-gateway",
                                 "-l",
                                 lcores,

@@ -6,6 +6,7 @@
 
 #include "gateway/respond.h"
 #include "gateway/stations.h"
+#include "gateway/trace.h"
 
 namespace hnv {
 namespace {
@@ -45,8 +46,7 @@ void Line::inject(rte_mbuf* mbuf) {
                                          .stage = Stage::rewrite,
                                          .complete_frame = note.complete_frame,
                                          .next_hop = note.next_hop,
-                                         .next_hop_uid = note.next_hop_uid,
-                                         .attachment = note.attachment};
+                                         .next_hop_uid = note.next_hop_uid};
 }
 
 void Line::drop_at(Stage stage, PacketSlot& slot, DropReason reason) {
@@ -71,15 +71,8 @@ void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
     return lanes_.push(Stage::route, slot);
   }
   slot.complete_frame = entry.complete_frame;
-  slot.attachment = entry.attachment;
   slot.next_hop = entry.next_hop;
-  if (entry.complete_frame) {
-    const auto& attachments = plane.attachments->attachments;
-    if (entry.attachment.value() >= attachments.size() ||
-        attachments[entry.attachment.value()].kind == AttachmentKind::none) {
-      return drop_at(Stage::rewrite, slot, DropReason::port_down);
-    }
-  } else if (plane.next_hops[entry.next_hop.value()].uid != entry.next_hop_uid) {
+  if (!entry.complete_frame && plane.next_hops[entry.next_hop.value()].uid != entry.next_hop_uid) {
     return drop_at(Stage::rewrite, slot, DropReason::next_hop_gone);
   }
   lanes_.push(Stage::rewrite, slot);
@@ -124,6 +117,12 @@ void Line::station(Station&& work) {
 }
 
 void Line::run(const Dataplane& plane, Instant now) {
+  lanes_.tracer = nullptr;
+  if (plane.trace != nullptr) [[unlikely]] {
+    WorkerTrace& trace = plane.trace->worker(lanes_.worker());
+    trace.set_now(now);
+    lanes_.tracer = &trace;
+  }
   take_back(plane);
   station<Stage::classify, Side::outside>(
       [&](auto in) { classify(in, plane, Exit<Stage::classify>(lanes_)); });

@@ -17,12 +17,11 @@ namespace hnv {
 struct Reentry {
   rte_mbuf* mbuf = nullptr;
   Stage stage = Stage::route;   // route or rewrite
-  bool complete_frame = false;  // rewrite: a whole Ethernet frame for `attachment`
+  bool complete_frame = false;  // rewrite: a whole Ethernet frame for mbuf->port
   CompartmentId compartment{};  // route
   uint64_t compartment_uid = 0;
   NextHopId next_hop{};  // rewrite, when not complete_frame
   uint64_t next_hop_uid = 0;
-  AttachmentId attachment{};
 };
 
 // What lies between a worker and the control thread travels in the headroom of the mbuf itself, at
@@ -37,7 +36,7 @@ struct SideNote {
   uint16_t l2_bytes = 0;
   bool resolve = false;
   // control → worker
-  bool complete_frame = false;
+  bool complete_frame = false;  // for mbuf->port
   NextHopId next_hop{};
   uint64_t next_hop_uid = 0;
 };

@@ -56,10 +56,7 @@ Reentry inside(const PacketSlot& slot) {
                  .compartment_uid = slot.compartment->uid};
 }
 Reentry whole_frame(const PacketSlot& slot) {
-  return Reentry{.mbuf = slot.mbuf,
-                 .stage = Stage::rewrite,
-                 .complete_frame = true,
-                 .attachment = slot.attachment};
+  return Reentry{.mbuf = slot.mbuf, .stage = Stage::rewrite, .complete_frame = true};
 }
 
 // The packet was counted as dropped where it was refused; only an error that is sent counts here.

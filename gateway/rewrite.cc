@@ -25,8 +25,6 @@ void rewrite(Burst<Side::outside> in, const Dataplane& plane, HoldTable& hold,
   for (const auto packet : in) {
     PacketSlot& slot = packet.slot();
     if (slot.complete_frame) {
-      slot.mbuf->port = static_cast<uint16_t>(
-          plane.attachments->attachments[slot.attachment.value()].port.value());
       out.to<Stage::tx>(packet);
       continue;
     }

@@ -69,7 +69,6 @@ namespace hnv {
   X(respond_queue_full,     "too many answers wait for the next turn")                             \
   X(punt_queue_full,        "the control thread is behind")                                        \
   X(tx_full,                "the port took no more packets")                                       \
-  X(port_down,              "the port of the next hop is gone")                                    \
   X(draining,               "the gateway is shutting down")
 // clang-format on
 

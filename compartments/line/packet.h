@@ -45,7 +45,7 @@ struct alignas(64) PacketSlot {
   uint8_t icmp_type = 0, icmp_code = 0;  // Answer::icmp_error
   uint16_t icmp_mtu = 0;
   bool ttl_decremented = false;
-  bool complete_frame = false;  // at rewrite: the mbuf is a whole Ethernet frame for `attachment`
+  bool complete_frame = false;  // at rewrite: the mbuf is a whole frame for mbuf->port
   bool inside = false;
 };
 static_assert(sizeof(PacketSlot) == 64);

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/compile.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "gateway/compiler.h"
+
+namespace hnv {
+namespace {
+
+template <Space S>
+OutLink::Own own_of(const InterfaceAddress<S>& address) {
+  return {address.address.v4().value(), address.length};
+}
+
+template <Space S>
+OutLink::Route route_of(const RouteSpec<S>& route) {
+  return {.network = route.destination_prefix.address().v4().value(),
+          .length = route.destination_prefix.length(),
+          .metric = route.metric,
+          .next_hop = route.next_hop.v4().value()};
+}
+
+}  // namespace
+
+std::string provider_link_name(const std::string& network) { return "providerNetworks/" + network; }
+std::string external_link_name(const std::string& network) { return "externalNetworks/" + network; }
+std::string connection_link_name(const std::string& domain, const std::string& connection) {
+  return "routingDomains/" + domain + "/networkConnections/" + connection;
+}
+
+LinkId Compiler::link_of(const std::string& name) {
+  const auto [at, fresh] = next_.link_ids.try_emplace(name);
+  if (fresh) {
+    if (next_.free_links.empty()) {
+      at->second = LinkId(next_.link_count++);
+    } else {
+      at->second = next_.free_links.back();
+      next_.free_links.pop_back();
+    }
+  }
+  return at->second;
+}
+
+void Compiler::give_up_link(const std::string& name) {
+  const auto at = next_.link_ids.find(name);
+  if (at == next_.link_ids.end()) return;
+  out_.gone_links.push_back(at->second);
+  next_.link_ids.erase(at);
+}
+
+AttachmentId Compiler::attachment_at(const std::string& port, VlanId vlan) const {
+  const auto at = next_.attachment_ids.find(PortVlan{port, vlan});
+  return at == next_.attachment_ids.end() ? AttachmentId() : at->second;
+}
+
+NextHopId Compiler::acquire(LinkId link, uint32_t address) {
+  const NextHopId id = next_hops_.acquire({link, address}, now_, out_.actions);
+  out_.acquired.push_back(id);
+  return id;
+}
+
+// Which (port, VLAN) is whose. Numbers of those that stay do not change.
+void Compiler::compile_attachments() {
+  std::map<PortVlan, AttachmentId> ids;
+  std::set<uint32_t> used;
+  for (const auto& [place, user] : new_.users_of_ports) {
+    if (const auto old = before_.attachment_ids.find(place); old != before_.attachment_ids.end()) {
+      ids.emplace(place, old->second);
+      used.insert(old->second.value());
+    }
+  }
+  uint32_t next_free = 0;
+  auto table = std::make_shared<AttachmentTable>();
+  std::vector<std::shared_ptr<AttachmentTable::Vlans>> ports(context_.ports.size());
+  for (auto& vlans : ports) {
+    vlans = std::make_shared<AttachmentTable::Vlans>();
+    vlans->fill(AttachmentTable::kNone);
+  }
+  for (const auto& [place, user] : new_.users_of_ports) {
+    const auto [at, fresh] = ids.try_emplace(place);
+    if (fresh) {
+      while (used.contains(next_free)) ++next_free;
+      used.insert(next_free);
+      at->second = AttachmentId(next_free);
+    }
+    const auto& port = context_.ports.at(place.port);
+    Attachment attachment{.port = port.id, .vlan = place.vlan_id, .mac = port.mac};
+    if (const auto* provider = std::get_if<ProviderNetworkKey>(&user)) {
+      attachment.kind = AttachmentKind::provider;
+      for (const auto& own : new_.provider_network(provider->name)->spec.provider_addresses) {
+        attachment.own_addresses.push_back(own.address.v4().value());
+      }
+    } else if (const auto* external = std::get_if<ExternalNetworkKey>(&user)) {
+      attachment.kind = AttachmentKind::external;
+      for (const auto& own : new_.external_network(external->name)->spec.ip_addresses) {
+        attachment.own_addresses.push_back(own.address.v4().value());
+      }
+    } else {
+      attachment.kind = AttachmentKind::l3_connection;
+      attachment.mac = wire::Mac{};  // only the connection's own counts
+    }
+    const uint32_t index = at->second.value();
+    if (table->attachments.size() <= index) table->attachments.resize(index + 1);
+    table->attachments[index] = std::move(attachment);
+    (*ports[port.id.value()])[place.vlan_id.value()] = static_cast<uint16_t>(index);
+  }
+  table->ports.assign(ports.begin(), ports.end());
+  next_.attachment_ids = std::move(ids);
+  next_.attachments = std::move(table);
+}
+
+void Compiler::add_network_links() {
+  std::set<std::string> names;
+  for (const auto& [name, network] : new_.provider_networks) {
+    OutLink link;
+    link.name = provider_link_name(name);
+    names.insert(link.name);
+    link.id = link_of(link.name);
+    const auto& port = context_.ports.at(network->spec.port);
+    link.attachment = attachment_at(network->spec.port, network->spec.vlan_id);
+    link.port = port.id;
+    link.mac = port.mac;
+    link.vlan = network->spec.vlan_id;
+    link.trusted = true;
+    link.zero_flow_id = network->spec.flow_id == FlowIdMode::zero;
+    for (const auto& own : network->spec.provider_addresses) link.own.push_back(own_of(own));
+    for (const auto& route : network->spec.routes) link.routes.push_back(route_of(route));
+    for (const auto& entry : network->spec.provider_address_overrides) {
+      link.flow_id_overrides.emplace_back(
+          OutLink::Route{.network = entry.provider_address_prefix.address().v4().value(),
+                         .length = entry.provider_address_prefix.length()},
+          entry.flow_id == FlowIdMode::zero);
+    }
+    out_.new_links.push_back(std::make_shared<const OutLink>(std::move(link)));
+  }
+  for (const auto& [name, network] : new_.external_networks) {
+    OutLink link;
+    link.name = external_link_name(name);
+    names.insert(link.name);
+    link.id = link_of(link.name);
+    const auto& port = context_.ports.at(network->spec.port);
+    link.attachment = attachment_at(network->spec.port, network->spec.vlan_id);
+    link.port = port.id;
+    link.mac = port.mac;
+    link.vlan = network->spec.vlan_id;
+    for (const auto& own : network->spec.ip_addresses) link.own.push_back(own_of(own));
+    for (const auto& route : network->spec.routes) link.routes.push_back(route_of(route));
+    out_.new_links.push_back(std::make_shared<const OutLink>(std::move(link)));
+  }
+  for (const auto& [name, network] : old_.provider_networks) {
+    if (!names.contains(provider_link_name(name))) give_up_link(provider_link_name(name));
+  }
+  for (const auto& [name, network] : old_.external_networks) {
+    if (!names.contains(external_link_name(name))) give_up_link(external_link_name(name));
+  }
+}
+
+void Compiler::compile_l3_table() {
+  std::vector<L3Table::Entry> entries;
+  std::vector<L3Table::Address> addresses;
+  for (const auto& [name, domain] : next_.domains) {
+    for (const auto& [connection_name, id] : domain->connections) {
+      const ConnectionView& view = domain->view->connection(id);
+      entries.push_back({L3Table::key(view.attachment, view.mac), domain->view->id, id});
+      const ConnectionModel* model = new_.domain(name)->connection(connection_name);
+      for (const auto& own : model->spec.l3.ip_addresses) {
+        addresses.push_back({L3Table::address_key(view.attachment, own.address.v4().value()),
+                             domain->view->id, id});
+      }
+    }
+  }
+  next_.l3 = std::make_shared<const L3Table>(entries, addresses);
+}
+
+void Compiler::compile_vsids() {
+  std::vector<VsidEntry> entries;
+  entries.reserve(new_.subnets_by_vsid.size());
+  for (const auto& [name, domain] : next_.domains) {
+    entries.insert(entries.end(), domain->vsids.begin(), domain->vsids.end());
+  }
+  next_.vsids = std::make_shared<const VsidTable>(entries);
+}
+
+void Compiler::remove_domain(const std::string& name) {
+  const auto* found = before_.domains.find(name);
+  if (found == nullptr) return;
+  const CompiledDomain& domain = **found;
+  domain.view->records->for_each([this](const CustomerRecord& record) {
+    if (record.type != RecordType::own) release(record.next_hop);
+  });
+  for (const SubnetView& subnet : *domain.view->subnets_owner) {
+    if (subnet.wildcard.type != RecordType::none) release(subnet.wildcard.next_hop);
+  }
+  for (const L2Record& l2 : domain.view->l2_records) release(l2.record.next_hop);
+  for (const NextHopId peer : domain.peers) release(peer);
+  for (const auto& [connection, id] : domain.connections) {
+    give_up_link(connection_link_name(name, connection));
+  }
+  connections_touched_ |= !domain.connections.empty();
+  vsids_touched_ = true;
+  next_.compartments = next_.compartments.with(domain.view->id.value(), nullptr);
+  next_.free_compartments.push_back(domain.view->id);
+  next_.domains.erase(name);
+}
+
+void Compiler::compile_domain(const std::string& name, bool structural,
+                              const std::vector<TouchedRecord>& records) {
+  if (new_.domain(name) == nullptr) return remove_domain(name);
+  const auto* found = before_.domains.find(name);
+  const std::shared_ptr<const CompiledDomain> before = found == nullptr ? nullptr : *found;
+  CompartmentId id;
+  if (before != nullptr) {
+    id = before->view->id;
+  } else if (!next_.free_compartments.empty()) {
+    id = next_.free_compartments.back();
+    next_.free_compartments.pop_back();
+  } else {
+    id = CompartmentId(static_cast<uint32_t>(next_.compartments.size()));
+  }
+  DomainCompiler domain(*this, name, before.get(), id);
+  if (structural) domain.structure();
+  for (const TouchedRecord& record : records) domain.record(record);
+  const auto after = domain.finish();
+  if (structural) {
+    vsids_touched_ = true;
+    connections_touched_ |=
+        !after->connections.empty() || (before != nullptr && !before->connections.empty());
+  }
+  next_.compartments = next_.compartments.with(id.value(), after->view);
+  next_.domains.insert_or_assign(name, after);
+}
+
+// Which domains are concerned, and how.
+void Compiler::sort_out(const std::vector<Touched>& touched) {
+  for (const Touched& thing : touched) {
+    if (const auto* provider = std::get_if<TouchedProviderNetwork>(&thing)) {
+      networks_touched_ = true;
+      for (const DesiredState* model : {&old_, &new_}) {
+        const auto& uses = model->subnets_by_provider_network;
+        for (auto at =
+                 uses.lower_bound(ProviderNetworkUse{provider->name, *Vsid::from(Vsid::kMin)});
+             at != uses.end() && at->first.network == provider->name; ++at) {
+          structural_.insert(at->second.domain);
+        }
+      }
+    } else if (const auto* external = std::get_if<TouchedExternalNetwork>(&thing)) {
+      networks_touched_ = true;
+      for (const DesiredState* model : {&old_, &new_}) {
+        const auto& uses = model->connections_by_external_network;
+        for (auto at = uses.lower_bound(ExternalNetworkUse{external->name, MacAddress()});
+             at != uses.end() && at->first.network == external->name; ++at) {
+          structural_.insert(at->second.domain);
+        }
+      }
+    } else if (const auto* domain = std::get_if<TouchedDomain>(&thing)) {
+      structural_.insert(domain->name);
+    } else if (const auto* record = std::get_if<TouchedRecord>(&thing)) {
+      records_[record->domain].push_back(*record);
+    }
+  }
+}
+
+Compilation Compiler::run(const std::vector<Touched>& touched) {
+  next_.generation = new_.generation;
+  sort_out(touched);
+  const auto has_connections = [](const DesiredState& model, const std::string& name) {
+    const DomainModel* domain = model.domain(name);
+    return domain != nullptr && !domain->connections.empty();
+  };
+  const bool attachments_touched =
+      networks_touched_ || std::any_of(structural_.begin(), structural_.end(), [&](const auto& d) {
+        return has_connections(old_, d) || has_connections(new_, d);
+      });
+  if (attachments_touched) compile_attachments();
+  if (networks_touched_) add_network_links();
+  static const std::vector<TouchedRecord> kNone;
+  for (const std::string& name : structural_) {
+    const auto records = records_.find(name);
+    compile_domain(name, true, records == records_.end() ? kNone : records->second);
+  }
+  for (const auto& [name, records] : records_) {
+    if (!structural_.contains(name)) compile_domain(name, false, records);
+  }
+  if (connections_touched_ || networks_touched_) compile_l3_table();
+  if (vsids_touched_) compile_vsids();
+  for (const LinkId link : out_.gone_links) next_.free_links.push_back(link);
+  out_.next = std::make_shared<const Compiled>(std::move(next_));
+  return std::move(out_);
+}
+
+Compilation compile(const std::shared_ptr<const Compiled>& before, const DesiredState& old_model,
+                    const DesiredState& new_model, const std::vector<Touched>& touched,
+                    const CompileContext& context, NextHops& next_hops, Instant now) {
+  return Compiler(before, old_model, new_model, context, next_hops, now).run(touched);
+}
+
+std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context) {
+  auto compiled = std::make_shared<Compiled>();
+  compiled->vsids = std::make_shared<const VsidTable>(std::vector<VsidEntry>{});
+  compiled->l3 = std::make_shared<const L3Table>(std::vector<L3Table::Entry>{},
+                                                 std::vector<L3Table::Address>{});
+  auto attachments = std::make_shared<AttachmentTable>();
+  auto vlans = std::make_shared<AttachmentTable::Vlans>();
+  vlans->fill(AttachmentTable::kNone);
+  attachments->ports.assign(context.ports.size(), vlans);
+  compiled->attachments = std::move(attachments);
+  return compiled;
+}
+
+std::shared_ptr<const Compiled> without_moved(const std::shared_ptr<const Compiled>& before,
+                                              const std::string& domain, const MovedRecord& over) {
+  const auto* found = before->domains.find(domain);
+  if (found == nullptr) return nullptr;
+  auto view = std::make_shared<CompartmentView>(*(*found)->view);
+  const auto gone = std::find_if(view->moved.begin(), view->moved.end(), [&](const auto& moved) {
+    return moved.customer_address == over.customer_address &&
+           moved.provider_address == over.provider_address;
+  });
+  if (gone == view->moved.end()) return nullptr;
+  view->moved.erase(gone);
+  auto after = std::make_shared<CompiledDomain>(**found);
+  after->view = view;
+  auto next = std::make_shared<Compiled>(*before);
+  next->compartments = next->compartments.with(view->id.value(), view);
+  next->domains.insert_or_assign(domain, std::move(after));
+  return next;
+}
+
+}  // namespace hnv

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From the desired state to what the workers read. `compile` takes what was compiled before, the
+// two models and their differences, and builds only what differs; everything else is shared. It
+// changes nothing but the next hops' user counts, which it takes back when the change is not
+// committed (Compiled::abandon), so that a failure at any arrow leaves the generation before
+// untouched.
+//
+//   a lookup record   → one page of its domain's CustomerMap
+//   a domain          → its CompartmentView: subnets, connections, route table, FIB
+//   a network, or a subnet or connection that comes or goes → the tables of VSIDs, MACs,
+//   attachments
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compartments/clock.h"
+#include "compartments/cow_array.h"
+#include "compartments/cow_map.h"
+#include "compartments/route_table.h"
+#include "gateway/dataplane.h"
+#include "gateway/model.h"
+#include "gateway/next_hops.h"
+
+namespace hnv {
+
+// Control side of one domain's compiled form. Immutable, as everything below.
+struct CompiledDomain {
+  struct CandidateKey {
+    Prefix<Space::customer> prefix;
+    RouteSource source = RouteSource::local;
+    RouteOrigin origin{};
+    friend auto operator<=>(const CandidateKey&, const CandidateKey&) = default;
+  };
+  std::shared_ptr<const CompartmentView> view;
+  std::map<std::string, SubnetId> subnets;
+  std::map<std::string, ConnectionId> connections;
+  std::map<std::string, RouteOrigin> origins;  // of customer routes, by id
+  std::vector<CaKey> own;                      // own addresses in the view's records
+  std::shared_ptr<const RouteTable> routes;
+  std::vector<CandidateKey> candidates;  // what `routes` holds, sorted
+  std::vector<NextHopId> peers;          // next hops that the hops name
+  std::vector<VsidEntry> vsids;
+};
+
+// A record that moved to another PA: until when the old one is accepted.
+struct MovedUntil {
+  Instant until;
+  std::string domain;
+  MovedRecord record;
+};
+
+struct Compiled {
+  uint64_t generation = 0;
+  CowMap<std::string, std::shared_ptr<const CompiledDomain>> domains;
+  CowArray<std::shared_ptr<const CompartmentView>> compartments;
+  std::vector<CompartmentId> free_compartments;
+  std::shared_ptr<const VsidTable> vsids;
+  std::shared_ptr<const L3Table> l3;
+  std::shared_ptr<const AttachmentTable> attachments;
+  std::map<PortVlan, AttachmentId> attachment_ids;
+  std::map<std::string, LinkId> link_ids;  // by OutLink::name
+  std::vector<LinkId> free_links;
+  uint32_t link_count = 0;  // ever in use at once
+};
+
+// What a compilation leaves to be done when it is committed, or undone when it is not.
+struct Compilation {
+  std::shared_ptr<const Compiled> next;
+  std::vector<NextHopId> acquired;  // release these when it is abandoned
+  std::vector<NextHopId> released;  // release these once it is published
+  std::vector<std::shared_ptr<const OutLink>> new_links;
+  std::vector<LinkId> gone_links;
+  std::vector<MovedUntil> moved;
+  Neighbors::Actions actions;  // requests to send: next hops resolve as soon as they are known
+};
+
+// What compile needs of the process.
+struct CompileContext {
+  struct PortFacts {
+    PortId id{};
+    wire::Mac mac{};
+    uint16_t mtu = 1500;
+  };
+  std::map<std::string, PortFacts> ports;  // by name
+  unsigned workers = 1;
+  uint64_t* next_uid = nullptr;  // for compartments
+};
+
+// REQUIRES models accepted by `apply`. Control thread.
+[[nodiscard]] Compilation compile(const std::shared_ptr<const Compiled>& before,
+                                  const DesiredState& old_model, const DesiredState& new_model,
+                                  const std::vector<Touched>& touched,
+                                  const CompileContext& context, NextHops& next_hops, Instant now);
+
+// The first one: nothing is configured.
+[[nodiscard]] std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context);
+
+// `view` without the moved records that are over; null when nothing changes.
+[[nodiscard]] std::shared_ptr<const Compiled> without_moved(
+    const std::shared_ptr<const Compiled>& before, const std::string& domain,
+    const MovedRecord& over);
+
+}  // namespace hnv

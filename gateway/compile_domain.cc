@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One domain's view: its subnets, connections and lookup records. The routes are in
+// compile_routes.cc.
+#include <algorithm>
+#include <utility>
+
+#include "compartments/checksum.h"
+#include "gateway/compiler.h"
+
+namespace hnv {
+namespace {
+
+constexpr uint8_t kOuterTtl = 64;
+
+const CompartmentView* fresh_base() {
+  static const CompartmentView kNothing = [] {
+    CompartmentView view;
+    view.records_owner = std::make_shared<const CustomerMap>();
+    view.records = view.records_owner.get();
+    view.fib_owner = Fib4::build({});
+    view.fib = view.fib_owner.get();
+    view.subnets_owner = std::make_shared<const std::vector<SubnetView>>();
+    view.connections_owner = std::make_shared<const std::vector<ConnectionView>>();
+    view.hops_owner = std::make_shared<const std::vector<Hop>>();
+    return view;
+  }();
+  return &kNothing;
+}
+
+RecordType type_of(LookupRecordType type) {
+  switch (type) {
+    case LookupRecordType::static_record:
+      return RecordType::static_record;
+    case LookupRecordType::dynamic:
+      return RecordType::dynamic;
+    case LookupRecordType::gateway_wildcard:
+      return RecordType::gateway_wildcard;
+    case LookupRecordType::l2_only:
+      return RecordType::l2_only;
+  }
+  return RecordType::none;
+}
+
+// Numbers for names: those that stay keep theirs, new ones take the lowest that was free before, so
+// that a number never changes its meaning within one compilation.
+template <class Id, class Children>
+void number(const std::map<std::string, Id>& before, const Children& children,
+            std::map<std::string, Id>& out) {
+  std::set<uint32_t> used;
+  for (const auto& [name, id] : before) used.insert(id.value());
+  for (const auto& [name, child] : children) {
+    if (const auto old = before.find(name); old != before.end()) out.emplace(name, old->second);
+  }
+  uint32_t free = 0;
+  for (const auto& [name, child] : children) {
+    if (out.contains(name)) continue;
+    while (used.contains(free)) ++free;
+    used.insert(free);
+    out.emplace(name, Id(free));
+  }
+}
+
+template <class Id>
+size_t table_size(const std::map<std::string, Id>& ids) {
+  size_t size = 0;
+  for (const auto& [name, id] : ids) size = std::max<size_t>(size, id.value() + 1);
+  return size;
+}
+
+}  // namespace
+
+DomainCompiler::DomainCompiler(Compiler& compiler, const std::string& name,
+                               const CompiledDomain* before, CompartmentId id)
+    : compiler_(compiler),
+      name_(name),
+      before_(before),
+      model_(*compiler.new_model().domain(name)),
+      view_(std::make_shared<CompartmentView>(before != nullptr ? *before->view : *fresh_base())),
+      next_(before != nullptr ? *before : CompiledDomain{}),
+      records_(*view_->records) {
+  if (before != nullptr) return;
+  view_->id = id;
+  view_->uid = (*compiler.context().next_uid)++;
+  view_->name = name;
+  const unsigned workers = compiler.context().workers;
+  view_->counters_owner.reset(new CompartmentCounters[workers]());
+  view_->counters = view_->counters_owner.get();
+  next_.routes = std::make_shared<const RouteTable>(model_.spec.route_preferences);
+}
+
+void DomainCompiler::structure() {
+  next_.subnets.clear();
+  next_.connections.clear();
+  static const std::map<std::string, SubnetId> kNoSubnets;
+  static const std::map<std::string, ConnectionId> kNoConnections;
+  number(before_ != nullptr ? before_->subnets : kNoSubnets, model_.subnets, next_.subnets);
+  number(before_ != nullptr ? before_->connections : kNoConnections, model_.connections,
+         next_.connections);
+  connections();
+  subnets();
+  own_addresses();
+  routes();
+}
+
+SubnetView DomainCompiler::subnet_view(const SubnetModel& subnet) const {
+  const auto& network = *compiler_.new_model().provider_network(subnet.spec.provider_network);
+  SubnetView view;
+  view.vsid = subnet.vsid().value();
+  view.mtu = compiler_.new_model().inner_mtu(subnet);
+  view.network = compiler_.attachment_at(network.spec.port, network.spec.vlan_id);
+  view.provider_address = subnet.spec.provider_address->v4().value();
+  view.header.ip = wire::Ipv4{.version_ihl = 0x45,
+                              .tos = 0,
+                              .total_length = be16{0},
+                              .id = be16{0},
+                              .fragment = be16{wire::kDontFragment},
+                              .ttl = kOuterTtl,
+                              .protocol = wire::ip_protocol::kGre,
+                              .checksum = be16{0},
+                              .source = be32{view.provider_address},
+                              .destination = be32{0}};
+  view.header.gre = wire::Gre{
+      .flags = be16{0x2000}, .protocol = wire::kTransparentEthernet, .key = be32{view.vsid << 8}};
+  view.header.inner.source = wire::Mac::of(*subnet.spec.mac_address);
+  view.header.inner.type = wire::ether_type::kIpv4;
+  view.header_sum = checksum_fold(checksum_sum(view.header.ip));
+  view.has_own_address = !subnet.gateway_addresses.empty();
+  view.icmp_source = view.has_own_address ? subnet.gateway_addresses.front().v4().value() : 0;
+  return view;
+}
+
+void DomainCompiler::subnets() {
+  // Tables are rebuilt whole: what they held is given back, what they hold is taken anew.
+  auto table = std::make_shared<std::vector<SubnetView>>(table_size(next_.subnets));
+  next_.vsids.clear();
+  view_->prefixes.clear();
+  view_->icmp_source = 0;
+  for (const auto& [name, subnet] : model_.subnets) {
+    const SubnetId id = next_.subnets.at(name);
+    (*table)[id.value()] = subnet_view(*subnet);
+    next_.vsids.push_back({subnet->vsid().value(), view_->id, id});
+    for (const auto& prefix : subnet->spec.address_prefixes) {
+      const uint32_t mask = prefix.length() == 0 ? 0 : 0xffffffffU << (32 - prefix.length());
+      view_->prefixes.push_back({prefix.address().v4().value(), mask});
+    }
+    const uint32_t own = (*table)[id.value()].icmp_source;
+    if (own != 0 && (view_->icmp_source == 0 || subnet->spec.kind == SubnetKind::gateway)) {
+      view_->icmp_source = own;
+    }
+  }
+  for (const SubnetView& old : *view_->subnets_owner) {
+    if (old.wildcard.type != RecordType::none) compiler_.release(old.wildcard.next_hop);
+  }
+  view_->subnets_owner = table;
+  view_->subnets = table->data();
+  children_touched_ = true;
+  // A subnet that moved to another provider network: its records' next hops are others.
+  for (const auto& [name, subnet] : model_.subnets) {
+    const SubnetModel* old = compiler_.old_model().subnet(name_, name);
+    if (old != nullptr && old->spec.provider_network != subnet->spec.provider_network) {
+      reput_records_of(*subnet);
+    }
+  }
+}
+
+ConnectionView DomainCompiler::connection_view(const ConnectionModel& connection) {
+  const L3ConnectionSpec& l3 = connection.spec.l3;
+  ConnectionView view;
+  view.link = compiler_.link_of(connection_link_name(name_, connection.name));
+  if (l3.external_network) {
+    const auto& network = *compiler_.new_model().external_network(*l3.external_network);
+    view.attachment = compiler_.attachment_at(network.spec.port, network.spec.vlan_id);
+    view.mtu = network.mtu;
+  } else {
+    view.attachment = compiler_.attachment_at(*l3.port, l3.vlan_id);
+    view.mtu = compiler_.context().ports.at(*l3.port).mtu;
+  }
+  view.mac = wire::Mac::of(*l3.mac_address);
+  view.source_validation = l3.source_validation;
+  view.icmp_source = l3.ip_addresses.front().address.v4().value();
+  const auto old = before_ == nullptr ? std::map<std::string, ConnectionId>::const_iterator{}
+                                      : before_->connections.find(connection.name);
+  if (before_ != nullptr && old != before_->connections.end()) {
+    view.counters = before_->view->connection(old->second).counters;
+  } else {
+    view.counters.reset(new ConnectionCounters[compiler_.context().workers]());
+  }
+  return view;
+}
+
+std::shared_ptr<const OutLink> DomainCompiler::connection_link(const ConnectionModel& connection,
+                                                               const ConnectionView& view) const {
+  const L3ConnectionSpec& l3 = connection.spec.l3;
+  auto link = std::make_shared<OutLink>();
+  link->id = view.link;
+  link->name = connection_link_name(name_, connection.name);
+  link->attachment = view.attachment;
+  const std::string* port = l3.port ? &*l3.port : nullptr;
+  link->vlan = l3.vlan_id;
+  if (l3.external_network) {
+    const auto& network = *compiler_.new_model().external_network(*l3.external_network);
+    port = &network.spec.port;
+    link->vlan = network.spec.vlan_id;
+  }
+  link->port = compiler_.context().ports.at(*port).id;
+  link->mac = view.mac;
+  link->max_neighbors = model_.spec.limits.neighbors;
+  for (const auto& own : l3.ip_addresses) {
+    link->own.push_back({own.address.v4().value(), own.length});
+  }
+  return link;
+}
+
+void DomainCompiler::connections() {
+  auto table = std::make_shared<std::vector<ConnectionView>>(table_size(next_.connections));
+  for (const auto& [name, connection] : model_.connections) {
+    const ConnectionView view = connection_view(*connection);
+    compiler_.out().new_links.push_back(connection_link(*connection, view));
+    (*table)[next_.connections.at(name).value()] = view;
+  }
+  if (before_ != nullptr) {
+    for (const auto& [name, id] : before_->connections) {
+      if (!next_.connections.contains(name)) {
+        compiler_.give_up_link(connection_link_name(name_, name));
+      }
+    }
+  }
+  view_->connections_owner = table;
+  view_->connections = table->data();
+}
+
+// The gateway's own addresses stand among the records, so that nobody else can have them as a
+// source and ARP requests for them are found by the lookup that is made anyway.
+void DomainCompiler::own_addresses() {
+  for (const CaKey& key : next_.own) records_.erase(key);
+  next_.own.clear();
+  const auto add = [this](const IpAddress<Space::customer>& address, SubnetId subnet) {
+    CustomerRecord record;
+    record.set_ca(address);
+    record.type = RecordType::own;
+    record.subnet = subnet;
+    records_.put(record);
+    next_.own.push_back(record.key());
+  };
+  for (const auto& [name, subnet] : model_.subnets) {
+    for (const auto& address : subnet->gateway_addresses) add(address, next_.subnets.at(name));
+  }
+  for (const auto& [name, connection] : model_.connections) {
+    for (const auto& own : connection->spec.l3.ip_addresses) add(own.address, SubnetId());
+  }
+  records_touched_ = true;
+}
+
+CustomerRecord DomainCompiler::filled(const SubnetModel& subnet, const LookupRecord& record) {
+  CustomerRecord out;
+  out.set_pa(record.provider_address);
+  out.mac = record.mac_address;
+  out.header_sum = checksum_fold(checksum_sum(out.pa.data(), 4));
+  out.next_hop =
+      compiler_.acquire(compiler_.link_of(provider_link_name(subnet.spec.provider_network)),
+                        record.provider_address.v4().value());
+  out.subnet = next_.subnets.at(subnet.name);
+  out.type = type_of(record.type);
+  return out;
+}
+
+void DomainCompiler::put_record(const SubnetModel& subnet, const IpAddress<Space::customer>& ca,
+                                const LookupRecord& record) {
+  CustomerRecord fresh = filled(subnet, record);
+  fresh.set_ca(ca);
+  if (const CustomerRecord* old = records_.find(fresh.key()); old != nullptr) {
+    compiler_.release(old->next_hop);
+    if (old->pa != fresh.pa && old->subnet == fresh.subnet) {
+      // Live migration: frames that are still under way from the old host are good for a second.
+      const MovedRecord moved{ca.v4().value(), old->pa4().value()};
+      view_->moved.push_back(moved);
+      compiler_.out().moved.push_back({compiler_.now() + std::chrono::seconds(1), name_, moved});
+    }
+  }
+  records_.put(fresh);
+  records_touched_ = true;
+}
+
+void DomainCompiler::erase_record(const IpAddress<Space::customer>& ca, SubnetId subnet) {
+  const CustomerRecord* old = records_.find(CaKey(ca));
+  // Its address may have become another subnet's, or our own, in the same change.
+  if (old == nullptr || old->type == RecordType::own || old->subnet != subnet) return;
+  compiler_.release(old->next_hop);
+  records_.erase(CaKey(ca));
+  records_touched_ = true;
+}
+
+void DomainCompiler::reput_records_of(const SubnetModel& subnet) {
+  for (const auto& [id, record] : subnet.records) {
+    if (const auto* ca = std::get_if<IpAddress<Space::customer>>(&id)) {
+      put_record(subnet, *ca, record);
+    }
+  }
+}
+
+void DomainCompiler::record(const TouchedRecord& touched) {
+  const auto* ca = std::get_if<IpAddress<Space::customer>>(&touched.id);
+  if (ca == nullptr) {
+    children_touched_ = true;
+    return;
+  }
+  const SubnetModel* subnet = compiler_.new_model().subnet(name_, touched.subnet);
+  if (subnet != nullptr) {
+    if (const LookupRecord* record = subnet->records.find(touched.id); record != nullptr) {
+      return put_record(*subnet, *ca, *record);
+    }
+  }
+  if (before_ == nullptr) return;
+  const auto id = before_->subnets.find(touched.subnet);
+  if (id != before_->subnets.end()) erase_record(*ca, id->second);
+}
+
+// Wildcards lie in the subnets' table, L2Only records in a list of their own: both are few.
+void DomainCompiler::wildcards_and_l2() {
+  auto table = std::make_shared<std::vector<SubnetView>>(*view_->subnets_owner);
+  for (SubnetView& subnet : *table) {
+    if (subnet.wildcard.type != RecordType::none) compiler_.release(subnet.wildcard.next_hop);
+    subnet.wildcard = CustomerRecord{};
+  }
+  for (const L2Record& old : view_->l2_records) compiler_.release(old.record.next_hop);
+  view_->l2_records.clear();
+  for (const auto& [name, subnet] : model_.subnets) {
+    const auto& network = *compiler_.new_model().provider_network(subnet->spec.provider_network);
+    const SubnetId id = next_.subnets.at(name);
+    const LookupRecord* wildcard = subnet->records.find(RecordId(WildcardV4{}));
+    // A wildcard that names the gateway itself is the hosts' view of us: nothing to send to.
+    if (wildcard != nullptr && !network.owns(wildcard->provider_address)) {
+      (*table)[id.value()].wildcard = filled(*subnet, *wildcard);
+    }
+    for (auto at = subnet->records.lower_bound(RecordId(MacAddress())); at != subnet->records.end();
+         ++at) {
+      view_->l2_records.push_back(
+          {id, wire::mac_key(std::get<MacAddress>(at->first)), filled(*subnet, at->second)});
+    }
+  }
+  view_->subnets_owner = table;
+  view_->subnets = table->data();
+}
+
+std::shared_ptr<const CompiledDomain> DomainCompiler::finish() {
+  if (children_touched_) wildcards_and_l2();
+  if (records_touched_) {
+    view_->records_owner = std::move(records_).finish();
+    view_->records = view_->records_owner.get();
+  }
+  next_.view = view_;
+  return std::make_shared<const CompiledDomain>(std::move(next_));
+}
+
+}  // namespace hnv

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The inside of compile.h, shared by its source files: one compilation under way.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gateway/compile.h"
+
+namespace hnv {
+
+class Compiler {
+ public:
+  Compiler(const std::shared_ptr<const Compiled>& before, const DesiredState& old_model,
+           const DesiredState& new_model, const CompileContext& context, NextHops& next_hops,
+           Instant now)
+      : before_(*before),
+        old_(old_model),
+        new_(new_model),
+        context_(context),
+        next_hops_(next_hops),
+        now_(now),
+        next_(*before) {}
+
+  [[nodiscard]] Compilation run(const std::vector<Touched>& touched);
+
+  // --- for DomainCompiler ---
+  [[nodiscard]] const DesiredState& old_model() const { return old_; }
+  [[nodiscard]] const DesiredState& new_model() const { return new_; }
+  [[nodiscard]] const CompileContext& context() const { return context_; }
+  [[nodiscard]] Compilation& out() { return out_; }
+  [[nodiscard]] Instant now() const { return now_; }
+  [[nodiscard]] LinkId link_of(const std::string& name);
+  void give_up_link(const std::string& name);
+  [[nodiscard]] AttachmentId attachment_at(const std::string& port, VlanId vlan) const;
+  NextHopId acquire(LinkId link, uint32_t address);
+  void release(NextHopId id) { out_.released.push_back(id); }
+
+ private:
+  void compile_networks();
+  void add_network_links();
+  void compile_attachments();
+  void compile_l3_table();
+  void compile_vsids();
+  void compile_domain(const std::string& name, bool structural,
+                      const std::vector<TouchedRecord>& records);
+  void remove_domain(const std::string& name);
+  void sort_out(const std::vector<Touched>& touched);
+
+  const Compiled& before_;
+  const DesiredState& old_;
+  const DesiredState& new_;
+  const CompileContext& context_;
+  NextHops& next_hops_;
+  Instant now_;
+  Compiled next_;
+  Compilation out_;
+
+  bool networks_touched_ = false;
+  bool connections_touched_ = false;
+  bool vsids_touched_ = false;
+  std::set<std::string> structural_;
+  std::map<std::string, std::vector<TouchedRecord>> records_;
+};
+
+[[nodiscard]] std::string provider_link_name(const std::string& network);
+[[nodiscard]] std::string external_link_name(const std::string& network);
+[[nodiscard]] std::string connection_link_name(const std::string& domain,
+                                               const std::string& connection);
+
+// One domain: its view, made from the one before and what differs.
+class DomainCompiler {
+ public:
+  DomainCompiler(Compiler& compiler, const std::string& name, const CompiledDomain* before,
+                 CompartmentId id);
+
+  // Subnets, connections, routes: everything but the lookup records.
+  void structure();
+  void record(const TouchedRecord& touched);
+  [[nodiscard]] std::shared_ptr<const CompiledDomain> finish();
+
+ private:
+  void number_children();
+  void subnets();
+  void connections();
+  void own_addresses();
+  void wildcards_and_l2();
+  void put_record(const SubnetModel& subnet, const IpAddress<Space::customer>& ca,
+                  const LookupRecord& record);
+  void erase_record(const IpAddress<Space::customer>& ca, SubnetId subnet);
+  void reput_records_of(const SubnetModel& subnet);
+  [[nodiscard]] CustomerRecord filled(const SubnetModel& subnet, const LookupRecord& record);
+  [[nodiscard]] SubnetView subnet_view(const SubnetModel& subnet) const;
+  [[nodiscard]] ConnectionView connection_view(const ConnectionModel& connection);
+  [[nodiscard]] std::shared_ptr<const OutLink> connection_link(const ConnectionModel& connection,
+                                                               const ConnectionView& view) const;
+  [[nodiscard]] std::vector<RouteCandidate> candidates();
+  void on_link_candidates(const Prefix<Space::customer>& prefix, const RouteHop& hop,
+                          std::vector<RouteCandidate>& out) const;
+  void routes();
+  void fib(const RouteTable& table);
+  [[nodiscard]] Hop hop_of(const RouteHop& hop);
+
+  Compiler& compiler_;
+  const std::string& name_;
+  const CompiledDomain* before_;
+  const DomainModel& model_;
+  std::shared_ptr<CompartmentView> view_;
+  CompiledDomain next_;
+  CustomerMap::Editor records_;
+  bool records_touched_ = false;
+  bool children_touched_ = false;  // a wildcard or L2Only record
+};
+
+}  // namespace hnv

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/next_hops.h"
+
+#include <cstring>
+
+namespace hnv {
+namespace {
+
+bool in_prefix(uint32_t address, uint32_t network, uint8_t length) {
+  return length == 0 || ((address ^ network) >> (32 - length)) == 0;
+}
+
+}  // namespace
+
+uint32_t OutLink::neighbor_for(uint32_t target) const {
+  for (const Own& mine : own) {
+    if (in_prefix(target, mine.address, mine.length)) return target;
+  }
+  const Route* best = nullptr;
+  for (const Route& route : routes) {
+    if (!in_prefix(target, route.network, route.length)) continue;
+    if (best == nullptr || route.length > best->length ||
+        (route.length == best->length && route.metric < best->metric)) {
+      best = &route;
+    }
+  }
+  return best == nullptr ? 0 : best->next_hop;
+}
+
+uint32_t OutLink::source_for(uint32_t neighbor) const {
+  for (const Own& mine : own) {
+    if (in_prefix(neighbor, mine.address, mine.length)) return mine.address;
+  }
+  return 0;
+}
+
+bool OutLink::zero_flow_for(uint32_t target) const {
+  bool zero = zero_flow_id;
+  int length = -1;
+  for (const auto& [prefix, wants_zero] : flow_id_overrides) {
+    if (prefix.length > length && in_prefix(target, prefix.network, prefix.length)) {
+      zero = wants_zero;
+      length = prefix.length;
+    }
+  }
+  return zero;
+}
+
+NextHopId NextHops::make(const NextHopTarget& target) {
+  const auto [at, fresh] = by_target_.try_emplace(target);
+  if (!fresh) return at->second;
+  if (free_.empty()) {
+    at->second = NextHopId(static_cast<uint32_t>(hops_.size()));
+    hops_.emplace_back();
+  } else {
+    at->second = free_.back();
+    free_.pop_back();
+  }
+  Hop& hop = hops_[at->second.value()];
+  hop = Hop{.target = target, .uid = next_uid_++};
+  if (const auto link = links_.find(target.link.value()); link != links_.end()) {
+    link->second.targets.insert(target.address);
+  }
+  dirty_hops_.insert(at->second);
+  return at->second;
+}
+
+// Attaches the next hop to its neighbour; the configuration's are pinned.
+void NextHops::find_neighbor(NextHopId id, Instant now, Neighbors::Actions& out) {
+  Hop& hop = hops_[id.value()];
+  const auto state = links_.find(hop.target.link.value());
+  const uint32_t neighbor =
+      state == links_.end() ? 0 : state->second.link->neighbor_for(hop.target.address);
+  if (neighbor == hop.neighbor) return;
+  if (hop.neighbor != 0) {
+    const NeighborKey old{hop.target.link, hop.neighbor};
+    if (hop.users > 0) neighbors_.unpin(old);
+    by_neighbor_[old].erase(id);
+    if (by_neighbor_[old].empty()) {
+      by_neighbor_.erase(old);
+      neighbors_.forget(old);
+    }
+  }
+  hop.neighbor = neighbor;
+  dirty_hops_.insert(id);
+  if (neighbor == 0) return;
+  const NeighborKey key{hop.target.link, neighbor};
+  by_neighbor_[key].insert(id);
+  if (hop.users > 0) {
+    neighbors_.pin(key, now, out);
+  } else {
+    neighbors_.resolve(key, now, out);
+  }
+}
+
+NextHopId NextHops::acquire(const NextHopTarget& target, Instant now, Neighbors::Actions& out) {
+  const NextHopId id = make(target);
+  Hop& hop = hops_[id.value()];
+  if (++hop.users > 1) return id;
+  if (hop.neighbor != 0) {
+    neighbors_.pin({target.link, hop.neighbor}, now, out);
+  } else {
+    find_neighbor(id, now, out);
+  }
+  return id;
+}
+
+void NextHops::release(NextHopId id, Neighbors::Actions& out) {
+  Hop& hop = hops_[id.value()];
+  if (--hop.users > 0) return;
+  if (hop.neighbor != 0) neighbors_.unpin({hop.target.link, hop.neighbor});
+  drop_if_unused(id, out);
+}
+
+void NextHops::drop_if_unused(NextHopId id, Neighbors::Actions&) {
+  Hop& hop = hops_[id.value()];
+  if (hop.users > 0 || hop.demanded) return;
+  if (hop.neighbor != 0) {
+    const NeighborKey key{hop.target.link, hop.neighbor};
+    auto& users = by_neighbor_[key];
+    users.erase(id);
+    if (users.empty()) {
+      by_neighbor_.erase(key);
+      neighbors_.forget(key);
+    }
+  }
+  if (const auto link = links_.find(hop.target.link.value()); link != links_.end()) {
+    link->second.targets.erase(hop.target.address);
+  }
+  by_target_.erase(hop.target);
+  hop = Hop{};
+  free_.push_back(id);
+  dirty_hops_.insert(id);
+}
+
+void NextHops::set_link(std::shared_ptr<const OutLink> link, Instant now, Neighbors::Actions& out) {
+  LinkState& state = links_[link->id.value()];
+  const LinkId id = link->id;
+  state.link = std::move(link);
+  if (state.targets.empty()) {  // next hops made before their link was known
+    for (auto at = by_target_.lower_bound({id, 0}); at != by_target_.end() && at->first.link == id;
+         ++at) {
+      state.targets.insert(at->first.address);
+    }
+  }
+  const std::vector<uint32_t> targets(state.targets.begin(), state.targets.end());
+  for (const uint32_t target : targets) {
+    const NextHopId hop = by_target_.at({id, target});
+    find_neighbor(hop, now, out);
+    dirty_hops_.insert(hop);  // MAC, VLAN or FlowID may differ
+  }
+}
+
+void NextHops::remove_link(LinkId id, Neighbors::Actions& out) {
+  const auto at = links_.find(id.value());
+  if (at == links_.end()) return;
+  const std::vector<uint32_t> targets(at->second.targets.begin(), at->second.targets.end());
+  for (const uint32_t target : targets) {
+    const NextHopId hop = by_target_.at({id, target});
+    hops_[hop.value()].demanded = false;
+    drop_if_unused(hop, out);
+  }
+  dirty_links_.insert(id);
+  links_.erase(id.value());
+}
+
+NextHopId NextHops::demand(const NextHopTarget& target, Instant now, Neighbors::Actions& out) {
+  const auto at = links_.find(target.link.value());
+  if (at == links_.end()) return {};
+  LinkState& state = at->second;
+  const auto known = by_target_.find(target);
+  if (known != by_target_.end() && hops_[known->second.value()].demanded) return known->second;
+  if (state.link->source_for(target.address) == 0 ||
+      state.demanded_count >= state.link->max_neighbors) {
+    return {};
+  }
+  if (neighbors_.incomplete(target.link) >= kMaxUnresolved) return {};
+  const NextHopId id = make(target);
+  hops_[id.value()].demanded = true;
+  if (hops_[id.value()].neighbor == 0) find_neighbor(id, now, out);
+  put_demanded(state, id);
+  return id;
+}
+
+void NextHops::put_demanded(LinkState& state, NextHopId id) {
+  static const auto kEmpty = std::make_shared<const CustomerMap>();
+  CustomerRecord record;
+  record.set_ca(CaAddress(hops_[id.value()].target.address));
+  record.type = RecordType::neighbor;
+  record.next_hop = id;
+  CustomerMap::Editor editor(state.demanded ? *state.demanded : *kEmpty);
+  editor.put(record);
+  state.demanded = std::move(editor).finish();
+  ++state.demanded_count;
+  dirty_links_.insert(hops_[id.value()].target.link);
+}
+
+void NextHops::erase_demanded(LinkState& state, NextHopId id) {
+  CustomerMap::Editor editor(*state.demanded);
+  editor.erase(CaKey(CaAddress(hops_[id.value()].target.address)));
+  state.demanded = std::move(editor).finish();
+  --state.demanded_count;
+  dirty_links_.insert(hops_[id.value()].target.link);
+}
+
+void NextHops::learn(LinkId link, uint32_t address, const MacAddress& mac, Instant now,
+                     Neighbors::Actions& out) {
+  neighbors_.learn({link, address}, mac, now, out);
+}
+
+void NextHops::apply(const std::vector<Neighbors::Change>& changes) {
+  for (const Neighbors::Change& change : changes) {
+    const auto users = by_neighbor_.find(change.key);
+    if (users == by_neighbor_.end()) continue;
+    const std::vector<NextHopId> ids(users->second.begin(), users->second.end());
+    for (const NextHopId id : ids) {
+      dirty_hops_.insert(id);
+      Hop& hop = hops_[id.value()];
+      if (!change.forgotten || !hop.demanded) continue;
+      hop.demanded = false;
+      erase_demanded(links_.at(hop.target.link.value()), id);
+      Neighbors::Actions none;
+      drop_if_unused(id, none);
+    }
+  }
+}
+
+NextHop NextHops::view(const Hop& hop) const {
+  NextHop out;
+  out.uid = hop.uid;
+  const auto state = links_.find(hop.target.link.value());
+  if (hop.uid == 0 || state == links_.end()) return out;
+  const OutLink& link = *state->second.link;
+  out.port = link.port;
+  out.zero_flow_id = link.zero_flow_for(hop.target.address) ? 1 : 0;
+  out.state = NextHopState::failed;
+  const Neighbors::Entry* neighbor =
+      hop.neighbor == 0 ? nullptr : neighbors_.find({hop.target.link, hop.neighbor});
+  if (neighbor == nullptr) return out;
+  if (neighbor->status == NeighborStatus::incomplete) out.state = NextHopState::resolving;
+  if (neighbor->status == NeighborStatus::failed || !neighbor->mac) return out;
+  out.state = NextHopState::resolved;
+  uint8_t* at = out.header.data();
+  std::memcpy(at, neighbor->mac->bytes().data(), 6);
+  std::memcpy(at + 6, link.mac.byte, 6);
+  at += 12;
+  if (link.vlan.tagged()) {
+    const wire::VlanTag tag{wire::ether_type::kVlan, be16{link.vlan.value()}};
+    std::memcpy(at, &tag, sizeof tag);
+    at += sizeof tag;
+  }
+  std::memcpy(at, &wire::ether_type::kIpv4, 2);
+  out.header_bytes = link.vlan.tagged() ? 18 : 14;
+  return out;
+}
+
+void NextHops::publish_into(CowArray<NextHop>& hops,
+                            CowArray<std::shared_ptr<const CustomerMap>>& links) {
+  if (!dirty_hops_.empty()) {
+    CowArray<NextHop>::Editor editor(hops);
+    for (const NextHopId id : dirty_hops_) editor.set(id.value(), view(hops_[id.value()]));
+    hops = std::move(editor).finish();
+    dirty_hops_.clear();
+  }
+  if (!dirty_links_.empty()) {
+    CowArray<std::shared_ptr<const CustomerMap>>::Editor editor(links);
+    for (const LinkId id : dirty_links_) {
+      const auto state = links_.find(id.value());
+      editor.set(id.value(), state == links_.end() ? nullptr : state->second.demanded);
+    }
+    links = std::move(editor).finish();
+    dirty_links_.clear();
+  }
+}
+
+const OutLink* NextHops::link(LinkId id) const {
+  const auto at = links_.find(id.value());
+  return at == links_.end() ? nullptr : at->second.link.get();
+}
+
+uint32_t NextHops::neighbor_of(const NextHopTarget& target) const {
+  const auto at = by_target_.find(target);
+  return at == by_target_.end() ? 0 : hops_[at->second.value()].neighbor;
+}
+
+}  // namespace hnv

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The outside next hops, control side. A lookup record's PA and an L3 connection's peer are targets
+// on a link; each target gets one NextHopId, however many records name it, and the neighbour that
+// frames for it go to: itself when on-link, else the router of the most specific route. Neighbours
+// that the configuration names are resolved as soon as they are known and kept resolved; those that
+// tenants' packets ask for (on-link behind an L3 connection) are bounded and forgotten when they
+// fall silent.
+//
+// Owned by the control thread. What the workers see (the NextHop array and the links' neighbour
+// maps) is rebuilt from `dirty` pieces by publish_into.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "compartments/clock.h"
+#include "compartments/cow_array.h"
+#include "compartments/customer_map.h"
+#include "compartments/neighbors.h"
+#include "compartments/next_hop.h"
+#include "compartments/wire.h"
+
+namespace hnv {
+
+// An Ethernet interface of ours: a provider or external network's, or an L3 connection's.
+// Immutable; compile makes it, the control thread speaks ARP through it.
+struct OutLink {
+  struct Own {
+    uint32_t address = 0;  // host order
+    uint8_t length = 0;
+  };
+  struct Route {
+    uint32_t network = 0;
+    uint8_t length = 0;
+    uint32_t metric = 0;
+    uint32_t next_hop = 0;
+  };
+  LinkId id{};
+  std::string name;  // "providerNetworks/fabric": as resource paths say
+  AttachmentId attachment{};
+  PortId port{};
+  VlanId vlan;
+  wire::Mac mac{};
+  std::vector<Own> own;
+  std::vector<Route> routes;
+  bool trusted = false;       // a provider network: any ARP from a known neighbour counts
+  bool zero_flow_id = false;  // the network's default
+  std::vector<std::pair<Route, bool>> flow_id_overrides;  // PA prefix → zero
+  uint32_t max_neighbors = 4096;
+
+  // Whom frames for `target` go to; 0: nobody.
+  [[nodiscard]] uint32_t neighbor_for(uint32_t target) const;
+  // Our address for ARP requests to `neighbor`; 0: none on that subnet.
+  [[nodiscard]] uint32_t source_for(uint32_t neighbor) const;
+  [[nodiscard]] bool zero_flow_for(uint32_t target) const;
+};
+
+struct NextHopTarget {
+  LinkId link{};
+  uint32_t address = 0;  // host order
+  friend auto operator<=>(const NextHopTarget&, const NextHopTarget&) = default;
+};
+
+class NextHops {
+ public:
+  // At most so many neighbours of a link wait for their first answer at tenants' request.
+  static constexpr unsigned kMaxUnresolved = 1024;
+
+  // --- by compile and what follows a commit ---
+  // One more user of the target; its neighbour is pinned.
+  NextHopId acquire(const NextHopTarget& target, Instant now, Neighbors::Actions& out);
+  void release(NextHopId id, Neighbors::Actions& out);
+  // The link is new, or different; its next hops find their neighbours anew.
+  void set_link(std::shared_ptr<const OutLink> link, Instant now, Neighbors::Actions& out);
+  void remove_link(LinkId id, Neighbors::Actions& out);
+
+  // --- by packets ---
+  // The next hop for an on-link neighbour of an L3 connection that a packet asks for. Invalid: the
+  // link is gone or full, or the address is not on it.
+  NextHopId demand(const NextHopTarget& target, Instant now, Neighbors::Actions& out);
+  // An ARP packet that reached `link`. `solicited`: an answer addressed to us.
+  void learn(LinkId link, uint32_t address, const MacAddress& mac, Instant now,
+             Neighbors::Actions& out);
+
+  // --- by the loop ---
+  void tick(Instant now, Neighbors::Actions& out) { neighbors_.tick(now, out); }
+  // Takes over what changed. Call with every Actions before the next publish.
+  void apply(const std::vector<Neighbors::Change>& changes);
+  [[nodiscard]] bool dirty() const { return !dirty_hops_.empty() || !dirty_links_.empty(); }
+  // What the workers are to see now.
+  void publish_into(CowArray<NextHop>& hops, CowArray<std::shared_ptr<const CustomerMap>>& links);
+
+  [[nodiscard]] const OutLink* link(LinkId id) const;
+  [[nodiscard]] uint64_t uid(NextHopId id) const { return hops_[id.value()].uid; }
+  [[nodiscard]] const Neighbors& neighbors() const { return neighbors_; }
+  [[nodiscard]] size_t size() const { return by_target_.size(); }
+  // The neighbour behind a target, for explanations; 0: none.
+  [[nodiscard]] uint32_t neighbor_of(const NextHopTarget& target) const;
+
+ private:
+  struct Hop {
+    NextHopTarget target{};
+    uint32_t users = 0;     // of the configuration
+    bool demanded = false;  // by packets
+    uint32_t neighbor = 0;  // 0: nobody on this link
+    uint64_t uid = 0;       // 0: free
+  };
+  struct LinkState {
+    std::shared_ptr<const OutLink> link;
+    std::set<uint32_t> targets;  // every next hop's address
+    std::shared_ptr<const CustomerMap> demanded;
+    unsigned demanded_count = 0;
+  };
+  NextHopId make(const NextHopTarget& target);
+  void drop_if_unused(NextHopId id, Neighbors::Actions& out);
+  void find_neighbor(NextHopId id, Instant now, Neighbors::Actions& out);
+  void put_demanded(LinkState& state, NextHopId id);
+  void erase_demanded(LinkState& state, NextHopId id);
+  [[nodiscard]] NextHop view(const Hop& hop) const;
+
+  Neighbors neighbors_;
+  std::vector<Hop> hops_;  // by NextHopId
+  std::vector<NextHopId> free_;
+  std::map<NextHopTarget, NextHopId> by_target_;
+  std::map<NeighborKey, std::set<NextHopId>> by_neighbor_;
+  std::unordered_map<uint32_t, LinkState> links_;  // by LinkId
+  std::set<NextHopId> dirty_hops_;
+  std::set<LinkId> dirty_links_;
+  uint64_t next_uid_ = 1;
+};
+
+}  // namespace hnv
