@@ -74,8 +74,14 @@ struct alignas(64) CustomerRecord {
   std::array<uint32_t, 3> spare{};
 
   [[nodiscard]] CaKey key() const { return {ca, ca_family}; }
-  void set_ca(const IpAddress<Space::customer>& a) { ca = a.bytes(), ca_family = a.family(); }
-  void set_pa(const IpAddress<Space::provider>& a) { pa = a.bytes(), pa_family = a.family(); }
+  void set_ca(const IpAddress<Space::customer>& a) {
+    ca = a.bytes();
+    ca_family = a.family();
+  }
+  void set_pa(const IpAddress<Space::provider>& a) {
+    pa = a.bytes();
+    pa_family = a.family();
+  }
   // REQUIRES pa_family ipv4. Host order.
   [[nodiscard]] PaAddress pa4() const {
     return PaAddress(uint32_t{pa[0]} << 24 | uint32_t{pa[1]} << 16 | uint32_t{pa[2]} << 8 | pa[3]);
@@ -90,9 +96,11 @@ class alignas(64) CustomerMap {
  public:
   class Editor;
 
-  CustomerMap();  // empty
+  CustomerMap() = default;  // empty
   CustomerMap(const CustomerMap&) = delete;
+  CustomerMap(CustomerMap&&) = delete;
   CustomerMap& operator=(const CustomerMap&) = delete;
+  CustomerMap& operator=(CustomerMap&&) = delete;
   ~CustomerMap() = default;
 
   [[nodiscard]] const CustomerRecord* find(const CaKey& key) const;  // null: no record
@@ -122,6 +130,7 @@ class alignas(64) CustomerMap {
     [[nodiscard]] CustomerRecord* records() { return reinterpret_cast<CustomerRecord*>(this + 1); }
   };
   static_assert(sizeof(Page) == 64);
+  static const Page empty_page;                            // of no capacity and no depth
   using Pages = CowArray<std::shared_ptr<const Page>, 8>;  // by directory slot
 
   static constexpr unsigned kInlineSlots = 4;
@@ -130,11 +139,11 @@ class alignas(64) CustomerMap {
   }
 
   // The line that a lookup reads.
-  const Page* const* directory_;  // 2^depth slots: inline_ or large_
-  uint32_t shift_ = 63;           // 63 - depth
+  std::array<const Page*, kInlineSlots> inline_{&empty_page};
+  const Page* const* directory_ = inline_.data();  // 2^depth slots: inline_ or large_
+  uint32_t shift_ = 63;                            // 63 - depth
   uint32_t size_ = 0;
-  std::array<const Page*, kInlineSlots> inline_{};
-  size_t pages_ = 0;  // distinct ones
+  size_t pages_ = 1;  // distinct ones
   // The line that only changes touch.
   alignas(64) Pages owners_;
   std::vector<const Page*> large_;
@@ -161,14 +170,14 @@ class CustomerMap::Editor {
   [[nodiscard]] std::shared_ptr<const CustomerMap> finish() &&;
 
  private:
-  using PagePointer = std::shared_ptr<Page>;
+  // Only a broken hash gets here: 31 keys of which 24 bits of the hash agree.
   static constexpr unsigned kMaxDepth = 24;
 
-  [[nodiscard]] static PagePointer new_page(unsigned records, unsigned depth);
-  static void append(Page& page, uint16_t tag, const CustomerRecord& record);
-  [[nodiscard]] size_t slot(uint64_t hash) const;
+  [[nodiscard]] size_t slot_of(uint64_t hash) const { return hash >> 1 >> (63 - depth_); }
+  // The page at the slot, made this editor's own and roomy enough for `records`.
   [[nodiscard]] Page& own_page(size_t slot, unsigned records);
-  void replace(size_t slot, const PagePointer& page);
+  // Puts the page into the 2^(depth_ - page depth) slots from `first` on.
+  void place(size_t first, const std::shared_ptr<Page>& page);
   void split(size_t slot);
   void double_directory();
   void rebuild();
@@ -176,6 +185,7 @@ class CustomerMap::Editor {
   unsigned depth_;
   size_t size_;
   size_t pages_;
+  std::vector<const Page*> directory_;
   Pages::Editor owners_;
   std::unordered_set<const Page*> mine_;  // pages made by this editor
 };
