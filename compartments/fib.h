@@ -35,7 +35,7 @@ namespace hnv {
 struct Route4 {
   CaAddress network;   // host bits are zero
   uint8_t length = 0;  // 0..32
-  HopId hop;           // an invalid hop is allowed and means: as if there were no route
+  HopId hop;           // invalid: the addresses of this prefix have no route
   friend constexpr auto operator<=>(const Route4&, const Route4&) = default;
 };
 
@@ -48,7 +48,9 @@ class alignas(128) Fib4 {
   [[nodiscard]] static std::shared_ptr<const Fib4> build(std::span<const Route4> routes);
 
   Fib4(const Fib4&) = delete;
+  Fib4(Fib4&&) = delete;
   Fib4& operator=(const Fib4&) = delete;
+  Fib4& operator=(Fib4&&) = delete;
 
   // The hop of the longest prefix that holds the address (host order); invalid when none does.
   [[nodiscard]] HopId lookup(uint32_t address) const;

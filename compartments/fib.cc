@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compartments/fib.h"
+
+#include <algorithm>
+#include <cassert>
+#include <immintrin.h>
+#include <new>
+#include <vector>
+
+namespace hnv {
+namespace {
+
+constexpr unsigned kFanout = 16;
+constexpr unsigned kSeparators = kFanout - 1;
+constexpr unsigned kChildrenWord = 15;  // of a node: line of its first child << 1 | it is a leaf
+constexpr unsigned kVector = 64;
+constexpr unsigned kSignBit = 0x80000000;
+
+// ---- Flattening: from nested prefixes to neighbouring ranges.
+
+struct Range {
+  uint32_t last;  // address, inclusive
+  HopId hop;
+};
+
+class Flattener {
+ public:
+  // Sorted prefixes arrive outermost first. `open_` holds those that the sweep is inside of; what
+  // lies between two events belongs to the innermost.
+  std::vector<Range> ranges_of(std::span<const Route4> routes) {
+    ranges_.reserve(routes.size() * 2 + 1);
+    open_.push_back({UINT32_MAX, HopId()});  // the whole space: no route
+    for (const Route4& route : routes) {
+      const uint32_t first = route.network.value();
+      const uint32_t hosts = route.length == 0 ? UINT32_MAX : ~(UINT32_MAX << (32 - route.length));
+      assert(route.length <= 32 && (first & hosts) == 0);
+      close_before(first);
+      if (first > next_) emit(first - 1, open_.back().hop);
+      open_.push_back({first | hosts, route.hop});
+    }
+    while (!open_.empty()) close_innermost();
+    return std::move(ranges_);
+  }
+
+ private:
+  void close_before(uint32_t first) {
+    while (open_.back().last < first) close_innermost();
+  }
+  void close_innermost() {
+    if (open_.back().last >= next_) emit(open_.back().last, open_.back().hop);
+    open_.pop_back();
+  }
+  // The addresses from next_ to `last` lead to `hop`.
+  void emit(uint32_t last, HopId hop) {
+    if (!ranges_.empty() && ranges_.back().hop == hop) {
+      ranges_.back().last = last;
+    } else {
+      ranges_.push_back({last, hop});
+    }
+    next_ = uint64_t{last} + 1;
+  }
+
+  std::vector<Range> ranges_;
+  std::vector<Range> open_;
+  uint64_t next_ = 0;  // the first address that no range covers yet
+};
+
+// ---- Searching a line: how many of its 15 separators are smaller than the address.
+
+using Rank = unsigned (*)(const uint32_t* separators, uint32_t flipped_address);
+
+unsigned rank_scalar(const uint32_t* separators, uint32_t flipped) {
+  unsigned smaller = 0;
+  for (unsigned i = 0; i < kSeparators; ++i) {
+    smaller += static_cast<int32_t>(flipped) > static_cast<int32_t>(separators[i]) ? 1 : 0;
+  }
+  return smaller;
+}
+
+unsigned rank_avx2(const uint32_t* separators, uint32_t flipped) {
+  const __m256i address = _mm256_set1_epi32(static_cast<int>(flipped));
+  const auto* lines = reinterpret_cast<const __m256i*>(separators);
+  const __m256i low = _mm256_cmpgt_epi32(address, _mm256_load_si256(lines));
+  const __m256i high = _mm256_cmpgt_epi32(address, _mm256_load_si256(lines + 1));
+  const auto low_mask = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(low)));
+  const auto high_mask = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(high)));
+  return static_cast<unsigned>(__builtin_popcount(low_mask | (high_mask & 0x7f) << 8));
+}
+
+[[gnu::target("avx512f,avx512bw,avx512vl")]] inline unsigned rank_avx512(const uint32_t* separators,
+                                                                         uint32_t flipped) {
+  const __m512i address = _mm512_set1_epi32(static_cast<int>(flipped));
+  const unsigned mask = _mm512_cmpgt_epi32_mask(address, _mm512_load_si512(separators));
+  return static_cast<unsigned>(__builtin_popcount(mask & 0x7fff));
+}
+
+}  // namespace
+
+// ---- Walking down. Only these functions and build() know the layout.
+
+struct FibWalk {
+  using Line = Fib4::Line;
+
+  // The child of `node` that holds the address, and whether it is a leaf. Prefetches what the next
+  // step reads: a node's line, or both lines of a leaf.
+  struct Step {
+    const Line* child;
+    uint32_t is_leaf;
+  };
+  template <Rank kRank>
+  [[gnu::always_inline]] static inline Step step(const Fib4* table, const Line& node,
+                                                 uint32_t flipped) {
+    const uint32_t children = node.word[kChildrenWord];
+    const uint32_t is_leaf = children & 1;
+    const Line* child =
+        table->lines() + (children >> 1) + (kRank(node.word.data(), flipped) << is_leaf);
+    __builtin_prefetch(child);
+    __builtin_prefetch(child + is_leaf);
+    return {child, is_leaf};
+  }
+  template <Rank kRank>
+  [[gnu::always_inline]] static inline HopId answer(const Line* leaf, uint32_t flipped) {
+    return HopId(leaf[1].word[kRank(leaf[0].word.data(), flipped)]);
+  }
+
+  template <Rank kRank>
+  [[gnu::always_inline]] static inline void bulk(const Fib4* const* tables,
+                                                 const uint32_t* addresses, HopId* out,
+                                                 unsigned n) {
+    assert(n <= kVector);
+    std::array<const Line*, kVector> at;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+    std::array<uint8_t, kVector> deep;    // NOLINT(cppcoreguidelines-pro-type-member-init)
+    unsigned deep_count = 0;              // packets whose table has another level of nodes
+    for (unsigned i = 0; i < n; ++i) __builtin_prefetch(tables[i]);
+    for (unsigned i = 0; i < n; ++i) {
+      const Step next = step<kRank>(tables[i], tables[i]->root_, addresses[i] ^ kSignBit);
+      at[i] = next.child;
+      deep[deep_count] = static_cast<uint8_t>(i);
+      deep_count += 1 - next.is_leaf;
+    }
+    while (deep_count > 0) {
+      const unsigned count = deep_count;
+      deep_count = 0;
+      for (unsigned j = 0; j < count; ++j) {
+        const uint8_t i = deep[j];
+        const Step next = step<kRank>(tables[i], *at[i], addresses[i] ^ kSignBit);
+        at[i] = next.child;
+        deep[deep_count] = i;
+        deep_count += 1 - next.is_leaf;
+      }
+    }
+    for (unsigned i = 0; i < n; ++i) out[i] = answer<kRank>(at[i], addresses[i] ^ kSignBit);
+  }
+
+  static void scalar(const Fib4* const* tables, const uint32_t* addresses, HopId* out, unsigned n) {
+    bulk<rank_scalar>(tables, addresses, out, n);
+  }
+  static void avx2(const Fib4* const* tables, const uint32_t* addresses, HopId* out, unsigned n) {
+    bulk<rank_avx2>(tables, addresses, out, n);
+  }
+  [[gnu::target("avx512f,avx512bw,avx512vl")]] static void avx512(const Fib4* const* tables,
+                                                                  const uint32_t* addresses,
+                                                                  HopId* out, unsigned n) {
+    bulk<rank_avx512>(tables, addresses, out, n);
+  }
+
+  static HopId one(const Fib4* table, uint32_t address) {
+    const uint32_t flipped = address ^ kSignBit;
+    Step at = step<rank_avx2>(table, table->root_, flipped);
+    while (at.is_leaf == 0) at = step<rank_avx2>(table, *at.child, flipped);
+    return answer<rank_avx2>(at.child, flipped);
+  }
+};
+
+// ---- Building.
+
+namespace {
+
+// How many nodes each level has: [0] the leaves, the last one the root.
+std::vector<size_t> level_sizes(size_t ranges) {
+  std::vector<size_t> sizes;
+  size_t below = ranges;
+  do {
+    below = (below + kFanout - 1) / kFanout;
+    sizes.push_back(below);
+  } while (below > 1 || sizes.size() < 2);
+  return sizes;
+}
+
+// Separators of node `n` at `level`: its child j holds the ranges from (16n + j) * 16^level on.
+// Places behind the last range repeat 255.255.255.255.
+void fill_separators(std::array<uint32_t, 16>& words, const std::vector<Range>& ranges, size_t n,
+                     unsigned level) {
+  for (size_t j = 0; j < kSeparators; ++j) {
+    const size_t end = (n * kFanout + j + 1) << (4 * level);
+    words[j] = ranges[std::min(end, ranges.size()) - 1].last ^ kSignBit;
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
+  assert(std::is_sorted(routes.begin(), routes.end(), [](const Route4& a, const Route4& b) {
+    return a.network != b.network ? a.network < b.network : a.length < b.length;
+  }));
+  const std::vector<Range> ranges = Flattener().ranges_of(routes);
+  const std::vector<size_t> levels = level_sizes(ranges.size());
+
+  // Root, info, nodes from the top down, leaves of two lines each from an even line on.
+  const auto top = static_cast<unsigned>(levels.size() - 1);
+  std::vector<size_t> first_line(levels.size(), 0);
+  size_t line_count = 2;
+  for (unsigned level = top - 1; level > 0; --level) {
+    first_line[level] = line_count;
+    line_count += levels[level];
+  }
+  first_line[0] = (line_count + 1) & ~size_t{1};
+  line_count = first_line[0] + 2 * levels[0];
+
+  constexpr std::align_val_t kAlignment{alignof(Fib4)};
+  void* memory = ::operator new(line_count * sizeof(Line), kAlignment);
+  auto* lines = static_cast<Line*>(memory);
+  auto* table = new (memory) Fib4;
+  std::uninitialized_value_construct(lines + 2, lines + line_count);
+  table->info_ = {.bytes = line_count * sizeof(Line), .ranges = ranges.size()};
+
+  for (unsigned level = top; level > 0; --level) {
+    const size_t line_of_child = level == 1 ? 2 * kFanout : kFanout;  // of a node's first child
+    for (size_t n = 0; n < levels[level]; ++n) {
+      auto& words = lines[first_line[level] + n].word;
+      fill_separators(words, ranges, n, level);
+      words[kChildrenWord] = static_cast<uint32_t>(
+          (first_line[level - 1] + n * line_of_child) << 1 | (level == 1 ? 1 : 0));
+    }
+  }
+  for (size_t n = 0; n < levels[0]; ++n) {
+    Line* leaf = lines + first_line[0] + 2 * n;
+    fill_separators(leaf[0].word, ranges, n, 0);
+    for (size_t j = 0; j < kFanout; ++j) {
+      leaf[1].word[j] = ranges[std::min(n * kFanout + j, ranges.size() - 1)].hop.value();
+    }
+  }
+  return {table, [](const Fib4* old) { ::operator delete(const_cast<Fib4*>(old), kAlignment); }};
+}
+
+// ---- Choosing a variant.
+
+FibLookupBulk fib_variant(FibVariant variant) {
+  switch (variant) {
+    case FibVariant::scalar:
+      return FibWalk::scalar;
+    case FibVariant::avx2:
+      return FibWalk::avx2;
+    case FibVariant::avx512:
+      __builtin_cpu_init();
+      if (__builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+          __builtin_cpu_supports("avx512vl") != 0) {
+        return FibWalk::avx512;
+      }
+      return nullptr;
+  }
+  return nullptr;
+}
+
+namespace {
+const FibLookupBulk fastest_bulk = [] {
+  const FibLookupBulk wide = fib_variant(FibVariant::avx512);
+  return wide != nullptr ? wide : fib_variant(FibVariant::avx2);
+}();
+}  // namespace
+
+void lookup_bulk(const Fib4* const* tables, const uint32_t* addresses, HopId* out, unsigned n) {
+  fastest_bulk(tables, addresses, out, n);
+}
+
+HopId Fib4::lookup(uint32_t address) const { return FibWalk::one(this, address); }
+
+}  // namespace hnv
