@@ -162,22 +162,18 @@ class RouteTable {
   };
   using Candidates = std::set<RouteCandidate, Order>;
   struct Group {  // the candidates of one prefix
-    const RouteCandidate* best;
+    const RouteCandidate* best = nullptr;
     Candidates::const_iterator end;
   };
 
-  [[nodiscard]] Group group_at(Candidates::const_iterator first) const;
-  // Which attribute makes `a` better than `b`; sign of the comparison beside it.
-  enum class Attribute : uint8_t { preference, metric, next_hop, origin };
-  struct Verdict {
-    std::strong_ordering order;
-    Attribute attribute;
-  };
-  [[nodiscard]] Verdict compare(const RouteCandidate& a, const RouteCandidate& b) const;
-  [[nodiscard]] std::string reason_for_win(const RouteCandidate& best,
-                                           const RouteCandidate* second) const;
-  [[nodiscard]] std::string reason_for_loss(const RouteCandidate& loser,
-                                            const RouteCandidate& best) const;
+  [[nodiscard]] static Group group_at(Candidates::const_iterator first,
+                                      Candidates::const_iterator end,
+                                      const RoutePreferences& preferences);
+  [[nodiscard]] Group group_at(Candidates::const_iterator first) const {
+    return group_at(first, candidates_.end(), preferences_);
+  }
+
+  class Watch;
 
   RoutePreferences preferences_;
   Candidates candidates_;

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "compartments/route_table.h"
+#include "tests/support/random.h"
+
+namespace hnv {
+namespace {
+
+using Ca = IpAddress<Space::customer>;
+using CaPrefix = Prefix<Space::customer>;
+
+CaPrefix prefix(const std::string& text) { return CaPrefix::parse(text).value(); }
+Ca address(const std::string& text) { return Ca::parse(text).value(); }
+RouteHop via(const std::string& text) { return SubnetViaHop{address(text), SubnetId(0)}; }
+
+RouteCandidate candidate(const std::string& text, RouteSource source, uint32_t metric,
+                         const RouteHop& hop, uint32_t origin = 0, uint64_t installed = 0) {
+  return {prefix(text), source, RouteOrigin(origin), metric, hop, Instant{installed}};
+}
+
+TEST(RouteTable, TellsOnlyWhatChangesTheBestRoute) {
+  RouteTable table;
+  const auto fixed = candidate("10.0.0.0/8", RouteSource::static_route, 256, via("10.0.0.1"));
+  const auto first = table.put(fixed);
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(first->before);
+  EXPECT_EQ(first->after, fixed);
+  EXPECT_TRUE(first->hop_changed());
+
+  const auto learnt = candidate("10.0.0.0/8", RouteSource::ebgp, 0, via("10.0.0.2"));
+  EXPECT_FALSE(table.put(learnt)) << "worse: nothing changes";
+  EXPECT_EQ(table.prefixes(), 1U);
+  EXPECT_EQ(table.candidates(), 2U);
+
+  const auto second = table.remove(fixed.prefix, RouteSource::static_route, RouteOrigin(0));
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->before, fixed);
+  EXPECT_EQ(second->after, learnt);
+
+  auto dearer = learnt;
+  dearer.metric = 5;
+  const auto third = table.put(dearer);
+  ASSERT_TRUE(third);
+  EXPECT_FALSE(third->hop_changed());
+
+  EXPECT_FALSE(table.remove(fixed.prefix, RouteSource::static_route, RouteOrigin(0)));
+  const auto last = table.remove(fixed.prefix, RouteSource::ebgp, RouteOrigin(0));
+  ASSERT_TRUE(last);
+  EXPECT_FALSE(last->after);
+  EXPECT_EQ(table.prefixes(), 0U);
+  EXPECT_EQ(table.best(fixed.prefix), nullptr);
+}
+
+TEST(RouteTable, AnEqualOfferKeepsTheAge) {
+  RouteTable table;
+  auto offer = candidate("10.0.0.0/8", RouteSource::ebgp, 1, via("10.0.0.1"), 3, 100);
+  EXPECT_TRUE(table.put(offer));
+  offer.installed_at = Instant{200};
+  EXPECT_FALSE(table.put(offer));
+  EXPECT_EQ(table.best(offer.prefix)->installed_at, Instant{100});
+  offer.metric = 2;
+  EXPECT_TRUE(table.put(offer));
+  EXPECT_EQ(table.best(offer.prefix)->installed_at, Instant{200});
+}
+
+TEST(RouteTable, ExplainsEachCandidate) {
+  RouteTable table;
+  const std::string p = "10.1.0.0/16";
+  // From worst to best; each is put before what beats it.
+  (void)table.put(candidate(p, RouteSource::ibgp, 0, via("10.0.0.1")));
+  (void)table.put(candidate(p, RouteSource::static_route, 20, via("10.0.0.9"), 2));
+  (void)table.put(candidate(p, RouteSource::static_route, 10, via("10.0.0.8"), 1));
+  (void)table.put(candidate(p, RouteSource::static_route, 10, via("10.0.0.7"), 0));
+  const auto all = table.explain(prefix(p));
+  ASSERT_EQ(all.size(), 4U);
+  EXPECT_TRUE(all[0].best);
+  EXPECT_FALSE(all[1].best);
+  EXPECT_EQ(all[0].reason,
+            "Best: its next hop (via 10.0.0.7) is lower than the other (via 10.0.0.8), with equal "
+            "preference and metric.");
+  EXPECT_EQ(all[1].reason,
+            "Not best: its next hop (via 10.0.0.8) is higher than the other (via 10.0.0.7), with "
+            "equal preference and metric.");
+  EXPECT_EQ(all[2].reason, "Not best: its metric 20 is higher than 10, with equal preference.");
+  EXPECT_EQ(all[3].reason, "Not best: its preference 200 (ibgp) is higher than 3 (static).");
+  EXPECT_EQ(all[3].preference, 200U);
+  EXPECT_TRUE(table.explain(prefix("10.1.0.0/17")).empty());
+
+  RouteTable one;
+  (void)one.put(candidate(p, RouteSource::local, 0, LocalHop{}));
+  EXPECT_EQ(one.explain(prefix(p))[0].reason, "Best: it is the only candidate.");
+}
+
+TEST(RouteTable, OrdersNextHops) {
+  const RouteHop ordered[] = {SubnetHop{SubnetId(1)}, via("10.0.0.9"),
+                              ConnectionViaHop{address("10.0.0.10"), ConnectionId(0)},
+                              via("2001:db8::1")};
+  for (size_t i = 0; i + 1 < std::size(ordered); ++i) {
+    RouteTable table;
+    (void)table.put(candidate("0.0.0.0/0", RouteSource::static_route, 1, ordered[i + 1], 0));
+    (void)table.put(candidate("0.0.0.0/0", RouteSource::static_route, 1, ordered[i], 1));
+    EXPECT_EQ(table.best(prefix("0.0.0.0/0"))->hop, ordered[i]) << i;
+  }
+}
+
+TEST(RouteTable, EqualOffersOfTwoOriginsAreStable) {
+  RouteTable table;
+  (void)table.put(candidate("0.0.0.0/0", RouteSource::static_route, 1, via("10.0.0.1"), 7));
+  EXPECT_TRUE(table.put(candidate("0.0.0.0/0", RouteSource::static_route, 1, via("10.0.0.1"), 5)));
+  EXPECT_EQ(table.best(prefix("0.0.0.0/0"))->origin, RouteOrigin(5));
+  EXPECT_EQ(table.explain(prefix("0.0.0.0/0"))[1].reason,
+            "Not best: its static origin is higher than the other, with everything else equal.");
+}
+
+TEST(RouteTable, NewPreferencesAreDeltas) {
+  RouteTable table;
+  (void)table.put(candidate("10.0.0.0/8", RouteSource::static_route, 1, via("10.0.0.1")));
+  (void)table.put(candidate("10.0.0.0/8", RouteSource::ebgp, 1, via("10.0.0.2")));
+  (void)table.put(candidate("11.0.0.0/8", RouteSource::static_route, 1, via("10.0.0.1")));
+  RoutePreferences preferences;
+  preferences.ebgp = 2;
+  const auto deltas = table.set_preferences(preferences);
+  ASSERT_EQ(deltas.size(), 1U);
+  EXPECT_EQ(deltas[0].before->source, RouteSource::static_route);
+  EXPECT_EQ(deltas[0].after->source, RouteSource::ebgp);
+  EXPECT_TRUE(table.set_preferences(preferences).empty());
+}
+
+TEST(RouteTable, FindsTheLongestMatch) {
+  RouteTable table;
+  for (const char* p : {"0.0.0.0/0", "10.0.0.0/8", "10.0.0.7/32", "2001:db8::/32", "::/0"}) {
+    (void)table.put(candidate(p, RouteSource::static_route, 1, via("10.0.0.1")));
+  }
+  const auto match = [&](const std::string& a) {
+    return table.longest_match(address(a))->prefix.to_string();
+  };
+  EXPECT_EQ(match("10.0.0.7"), "10.0.0.7/32");
+  EXPECT_EQ(match("10.0.0.8"), "10.0.0.0/8");
+  EXPECT_EQ(match("255.255.255.255"), "0.0.0.0/0");
+  EXPECT_EQ(match("2001:db8::1"), "2001:db8::/32");
+  EXPECT_EQ(match("2001:db9::1"), "::/0");
+  EXPECT_EQ(RouteTable().longest_match(address("10.0.0.1")), nullptr);
+}
+
+// ---- Against a list that is searched from end to end.
+
+auto rank(const RouteCandidate& c) {
+  return std::tuple(preference_of(c.source, {}), c.metric, via_of(c.hop), c.source, c.origin);
+}
+
+class NaiveRoutes {
+ public:
+  void put(const RouteCandidate& c) {
+    remove(c.prefix, c.source, c.origin);
+    all_.push_back(c);
+  }
+  void remove(const CaPrefix& p, RouteSource source, RouteOrigin origin) {
+    std::erase_if(all_, [&](const RouteCandidate& c) {
+      return c.prefix == p && c.source == source && c.origin == origin;
+    });
+  }
+  [[nodiscard]] std::optional<RouteCandidate> best(const CaPrefix& p) const {
+    std::optional<RouteCandidate> best;
+    for (const RouteCandidate& c : all_) {
+      if (c.prefix == p && (!best || rank(c) < rank(*best))) best = c;
+    }
+    return best;
+  }
+  [[nodiscard]] std::optional<CaPrefix> longest(const Ca& a) const {
+    std::optional<CaPrefix> longest;
+    for (const RouteCandidate& c : all_) {
+      if (c.prefix.contains(a) && (!longest || c.prefix.length() > longest->length())) {
+        longest = c.prefix;
+      }
+    }
+    return longest;
+  }
+  [[nodiscard]] size_t size() const { return all_.size(); }
+
+ private:
+  std::vector<RouteCandidate> all_;
+};
+
+RouteCandidate random_candidate(Random& random) {
+  const auto length = static_cast<uint8_t>(random() % 33);
+  const CaAddress network(0x0a000000 | (random() & 0x03000003));
+  return {CaPrefix(Ca(network), length),
+          static_cast<RouteSource>(random() % 7),
+          RouteOrigin(random() % 3),
+          random() % 3,
+          SubnetViaHop{Ca(CaAddress(0x0a000000 + random() % 4)), SubnetId(0)},
+          Instant{random()}};
+}
+
+TEST(RouteTable, ChurnEqualsTheNaiveList) {
+  Random random(13);
+  RouteTable table;
+  NaiveRoutes model;
+  std::vector<RouteCandidate> known;
+  for (int step = 0; step < 4000; ++step) {
+    const bool growing = known.size() < 300 || random() % 2 == 0;
+    const RouteCandidate c = growing ? random_candidate(random) : known[random() % known.size()];
+    const auto before = model.best(c.prefix);
+    std::optional<RouteDelta> delta;
+    if (growing) {
+      known.push_back(c);
+      delta = table.put(c);
+      model.put(c);
+    } else {
+      delta = table.remove(c.prefix, c.source, c.origin);
+      model.remove(c.prefix, c.source, c.origin);
+    }
+    const auto after = model.best(c.prefix);
+    const RouteCandidate* best = table.best(c.prefix);
+    ASSERT_EQ(best != nullptr, after.has_value());
+    ASSERT_EQ(table.candidates(), model.size());
+    const auto sans_age = [](std::optional<RouteCandidate> r) {
+      if (r) r->installed_at = Instant{};
+      return r;
+    };
+    if (best != nullptr) {
+      ASSERT_EQ(sans_age(*best), sans_age(after));
+    }
+    ASSERT_EQ(delta.has_value(), sans_age(before) != sans_age(after));
+    if (delta) {
+      ASSERT_EQ(sans_age(delta->before), sans_age(before));
+      ASSERT_EQ(sans_age(delta->after), sans_age(after));
+    }
+    const Ca asked = CaAddress(0x0a000000 | (random() & 0x03000003));
+    const RouteCandidate* match = table.longest_match(asked);
+    ASSERT_EQ(match == nullptr ? std::nullopt : std::optional(match->prefix), model.longest(asked));
+  }
+  std::vector<CaPrefix> order;
+  table.for_each_best([&](const RouteCandidate& c) { order.push_back(c.prefix); });
+  EXPECT_EQ(order.size(), table.prefixes());
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+  EXPECT_EQ(std::adjacent_find(order.begin(), order.end()), order.end());
+}
+
+}  // namespace
+}  // namespace hnv
