@@ -113,6 +113,7 @@ void Compiler::compile_attachments() {
 
 void Compiler::add_network_links() {
   std::set<std::string> names;
+  next_.network_links.clear();
   for (const auto& [name, network] : new_.provider_networks) {
     OutLink link;
     link.name = provider_link_name(name);
@@ -133,6 +134,7 @@ void Compiler::add_network_links() {
                          .length = entry.provider_address_prefix.length()},
           entry.flow_id == FlowIdMode::zero);
     }
+    next_.network_links.emplace(link.attachment, link.id);
     out_.new_links.push_back(std::make_shared<const OutLink>(std::move(link)));
   }
   for (const auto& [name, network] : new_.external_networks) {
@@ -147,6 +149,7 @@ void Compiler::add_network_links() {
     link.vlan = network->spec.vlan_id;
     for (const auto& own : network->spec.ip_addresses) link.own.push_back(own_of(own));
     for (const auto& route : network->spec.routes) link.routes.push_back(route_of(route));
+    next_.network_links.emplace(link.attachment, link.id);
     out_.new_links.push_back(std::make_shared<const OutLink>(std::move(link)));
   }
   for (const auto& [name, network] : old_.provider_networks) {

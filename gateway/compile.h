@@ -63,7 +63,8 @@ struct Compiled {
   std::shared_ptr<const L3Table> l3;
   std::shared_ptr<const AttachmentTable> attachments;
   std::map<PortVlan, AttachmentId> attachment_ids;
-  std::map<std::string, LinkId> link_ids;  // by OutLink::name
+  std::map<std::string, LinkId> link_ids;        // by OutLink::name
+  std::map<AttachmentId, LinkId> network_links;  // of provider and external networks
   std::vector<LinkId> free_links;
   uint32_t link_count = 0;  // ever in use at once
 };

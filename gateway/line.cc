@@ -72,6 +72,9 @@ void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
   }
   slot.complete_frame = entry.complete_frame;
   slot.next_hop = entry.next_hop;
+  if (!entry.complete_frame && !entry.next_hop.valid()) {
+    return drop_at(Stage::rewrite, slot, DropReason::neighbor_limit);
+  }
   if (!entry.complete_frame && plane.next_hops[entry.next_hop.value()].uid != entry.next_hop_uid) {
     return drop_at(Stage::rewrite, slot, DropReason::next_hop_gone);
   }

@@ -36,7 +36,7 @@ struct SideNote {
   uint16_t l2_bytes = 0;
   bool resolve = false;
   // control → worker
-  bool complete_frame = false;  // for mbuf->port
+  bool complete_frame = false;  // for mbuf->port; else to next_hop (invalid: none could be had)
   NextHopId next_hop{};
   uint64_t next_hop_uid = 0;
 };

@@ -18,13 +18,12 @@ constexpr unsigned kSpins = 200;
 constexpr long kShortestSleep = 20'000;  // ns
 constexpr long kLongestSleep = 500'000;  // ns
 
-// TSC as nanoseconds, without asking the kernel.
-Instant tsc_now() {
+}  // namespace
+
+Instant worker_clock() {
   static const double kNanosecondsPerTick = 1e9 / static_cast<double>(rte_get_tsc_hz());
   return Instant{static_cast<uint64_t>(static_cast<double>(rte_rdtsc()) * kNanosecondsPerTick)};
 }
-
-}  // namespace
 
 Worker::Worker(Config config, Rcu& rcu, const Published<Dataplane>& published)
     : config_(std::move(config)),
@@ -74,7 +73,7 @@ unsigned Worker::breathe(WorkerRcu& rcu) {
   const unsigned taken = take_in();
   // Only now: see the head of worker.h.
   const Dataplane& plane = published_.read(rcu.token());
-  if (taken > 0 || held_before > 0) line_.run(plane, tsc_now());
+  if (taken > 0 || held_before > 0) line_.run(plane, worker_clock());
   send_out();
   line_.counters().breaths.add();
   if (taken == 0) line_.counters().idle_breaths.add();

@@ -21,6 +21,9 @@
 
 namespace hnv {
 
+// The workers' clock: the TSC as nanoseconds, without asking the kernel. EAL must be up.
+[[nodiscard]] Instant worker_clock();
+
 // A consistent copy of a worker's counters, taken between two breaths.
 struct WorkerPicture {
   WorkerCounters counters;
@@ -52,6 +55,8 @@ class Worker {
 
   // From any thread but the worker's: waits for the end of a breath, at most `patience`.
   [[nodiscard]] WorkerPicture picture(Duration patience);
+  // REQUIRES that run() has returned.
+  [[nodiscard]] WorkerPicture final_picture() { return {line_.counters(), line_.held(), true}; }
   [[nodiscard]] const Config& config() const { return config_; }
 
  private:
