@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/http_listener.h"
+
+#include <atomic>
+#include <csignal>
+#include <exception>
+#include <stdexcept>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+
+#include <fmt/format.h>
+#include <httplib.h>
+#include <openssl/ssl.h>
+#include <spdlog/spdlog.h>
+
+#include "api/connection_stream.h"
+#include "api/listening_socket.h"
+
+namespace hnv {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr size_t kRequestsPerConnection = 1000;
+constexpr milliseconds kIdle{5000};
+
+// Set by the handlers of the request at hand, read by the connection's loop on the same thread:
+// what follows on the connection may be the rest of a body that nobody read.
+thread_local bool t_close_connection = false;
+
+// A plain server that adopts a listening socket and serves each connection by ConnectionStream.
+class PlainServer : public httplib::Server {
+ public:
+  explicit PlainServer(int stop_fd) : stop_fd_(stop_fd) {}
+  void adopt(int fd) { svr_sock_ = fd; }
+
+ private:
+  bool process_and_close_socket(socket_t fd) override {
+    const FileDescriptor owner(fd);
+    ConnectionStream stream(fd);
+    for (size_t i = 1; i <= kRequestsPerConnection && stream.wait_for_request(stop_fd_, kIdle);
+         ++i) {
+      bool closed = false;
+      t_close_connection = false;
+      const bool served = process_request(stream, i == kRequestsPerConnection, closed, nullptr);
+      if (!served || closed || t_close_connection) break;
+    }
+    shutdown(fd, SHUT_WR);
+    return true;
+  }
+
+  int stop_fd_;
+};
+
+class TlsServer : public httplib::SSLServer {
+ public:
+  TlsServer(const std::string& certificate_file, const std::string& key_file)
+      : SSLServer(certificate_file.c_str(), key_file.c_str()) {
+    if (!is_valid()) {
+      throw std::runtime_error(
+          fmt::format("api: tls: {} and {} are no certificate (PEM) with its private key",
+                      certificate_file, key_file));
+    }
+    SSL_CTX_set_min_proto_version(ssl_context(), TLS1_2_VERSION);
+    set_keep_alive_timeout(2);
+    set_keep_alive_max_count(kRequestsPerConnection);
+  }
+  void adopt(int fd) { svr_sock_ = fd; }
+};
+
+void send(const HttpAnswer& answer, httplib::Response& response) {
+  response.status = answer.status;
+  for (const auto& [name, value] : answer.headers) response.set_header(name, value);
+  if (!answer.body.empty()) response.set_content(answer.body, answer.content_type);
+}
+
+HttpRequest request_of(const httplib::Request& from) {
+  HttpRequest request;
+  request.method = from.method == "HEAD" ? "GET" : from.method;
+  request.path = from.path;
+  for (const auto& [name, value] : from.params) request.query.emplace(name, value);
+  request.if_match = from.get_header_value("If-Match");
+  request.if_none_match = from.get_header_value("If-None-Match");
+  request.client_request_id = from.get_header_value("x-ms-client-request-id");
+  request.caller = from.remote_addr;
+  return request;
+}
+
+// What every request must be, whoever sends it. Forms are refused because the library would parse
+// them; compressed bodies because their size is unknown until they are unpacked.
+std::optional<HttpAnswer> malformed(const httplib::Request& request) {
+  if (request.has_header("Content-Encoding")) {
+    return error_answer(415, "compressed bodies are not taken");
+  }
+  if (request.is_multipart_form_data()) {
+    return error_answer(415, "the body must be sent as Content-Type: application/json");
+  }
+  return std::nullopt;
+}
+
+// Reads the body, also a chunked one, up to the limit; nullopt after an answer was set.
+std::optional<std::string> read_body(const httplib::Request& request, httplib::Response& response,
+                                     const httplib::ContentReader& reader, size_t max) {
+  std::string body;
+  const bool chunked = request.has_header("Transfer-Encoding");
+  if (!chunked && !request.has_header("Content-Length")) return body;
+  if (chunked) t_close_connection = true;
+  bool too_large = false;
+  const bool read = reader([&](const char* bytes, size_t size) {
+    too_large = body.size() + size > max;
+    if (!too_large) body.append(bytes, size);
+    return !too_large;
+  });
+  if (read) return body;
+  t_close_connection = true;
+  if (too_large || response.status == 413) {
+    send(error_answer(413, fmt::format("a body has at most {} bytes", max)), response);
+  } else {
+    send(error_answer(400, "the body ended early"), response);
+  }
+  return std::nullopt;
+}
+
+std::string words_for(int status) {
+  switch (status) {
+    case 400:
+      return "this is not an HTTP/1.1 request";
+    case 404:
+      return "there is nothing at this path";
+    case 413:
+      return "the body is too large";
+    case 414:
+      return "the URI is too long";
+    default:
+      return fmt::format("the request failed with status {}", status);
+  }
+}
+
+// Everything goes to one handler: the routes are ours.
+void install(httplib::Server& server, const HttpListenerOptions& options) {
+  using httplib::ContentReader;
+  using httplib::Request;
+  using httplib::Response;
+  server.set_pre_routing_handler([&options](const Request& request, Response& response) {
+    const std::string host = request.get_header_value("Host");
+    const std::string authorization = request.get_header_value("Authorization");
+    const std::string type = request.get_header_value("Content-Type");
+    auto refusal = malformed(request);
+    if (!refusal && options.admit) {
+      refusal = options.admit({request.method, request.path, host, authorization, type});
+    }
+    if (!refusal) return httplib::Server::HandlerResponse::Unhandled;
+    t_close_connection = true;  // its body is not read
+    send(*refusal, response);
+    return httplib::Server::HandlerResponse::Handled;
+  });
+  const auto plain = [&options](const Request& request, Response& response) {
+    send(options.answer(request_of(request)), response);
+  };
+  const auto with_body = [&options](const Request& request, Response& response,
+                                    const ContentReader& reader) {
+    auto body = read_body(request, response, reader, options.max_body);
+    if (!body) return;
+    HttpRequest call = request_of(request);
+    call.body = std::move(*body);
+    send(options.answer(call), response);
+  };
+  constexpr auto* kAnything = ".*";
+  server.Get(kAnything, plain).Options(kAnything, plain);
+  server.Put(kAnything, with_body).Post(kAnything, with_body);
+  server.Patch(kAnything, with_body).Delete(kAnything, with_body);
+  server.set_error_handler([](const Request&, Response& response) {
+    if (response.body.empty())
+      send(error_answer(response.status, words_for(response.status)), response);
+  });
+  server.set_exception_handler([](const Request&, Response& response, std::exception_ptr) {
+    send(error_answer(500, "the request failed inside the gateway"), response);
+  });
+  server.set_payload_max_length(options.max_body);
+  server.new_task_queue = [threads = options.threads] { return new httplib::ThreadPool(threads); };
+}
+
+// The accepting thread around either server.
+template <class Server>
+class Listener final : public HttpListener {
+ public:
+  template <class... Args>
+  Listener(int fd, HttpListenerOptions options, FileDescriptor stop_event, Args&&... args)
+      : options_(std::move(options)),
+        stop_event_(std::move(stop_event)),
+        socket_(dup(fd)),
+        server_(std::forward<Args>(args)...) {
+    if (socket_.get() < 0 || stop_event_.get() < 0) {
+      throw std::runtime_error("api: no file descriptor left for the listener");
+    }
+    install(server_, options_);
+    thread_ = std::thread([this] { run(); });
+    while (!server_.is_running()) std::this_thread::yield();  // stop() before this would be lost
+  }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  Listener(Listener&&) = delete;
+  Listener& operator=(Listener&&) = delete;
+  ~Listener() override { stop(); }
+
+  void stop() override {
+    if (!thread_.joinable()) return;
+    stopping_ = true;
+    (void)eventfd_write(stop_event_.get(), 1);
+    shutdown(socket_.get(), SHUT_RDWR);  // wakes accept()
+    server_.stop();
+    thread_.join();
+  }
+
+ private:
+  // The library leaves its loop when accept() fails, e.g. because a caller went away early; only
+  // stop() may end it here.
+  void run() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals belong to the main thread
+    while (!stopping_) {
+      server_.adopt(dup(socket_.get()));
+      (void)server_.listen_after_bind();
+      if (stopping_) break;
+      spdlog::warn("api: accepting a connection failed; listening again");
+      std::this_thread::sleep_for(milliseconds(100));
+    }
+  }
+
+  HttpListenerOptions options_;
+  FileDescriptor stop_event_;
+  FileDescriptor socket_;
+  Server server_;
+  std::atomic<bool> stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+std::unique_ptr<HttpListener> serve_http(int fd, HttpListenerOptions options) {
+  FileDescriptor stop_event(eventfd(0, EFD_CLOEXEC));
+  const int stop_fd = stop_event.get();
+  return std::make_unique<Listener<PlainServer>>(fd, std::move(options), std::move(stop_event),
+                                                 stop_fd);
+}
+
+std::unique_ptr<HttpListener> serve_https(int fd, HttpListenerOptions options,
+                                          const std::string& certificate_file,
+                                          const std::string& key_file) {
+  return std::make_unique<Listener<TlsServer>>(
+      fd, std::move(options), FileDescriptor(eventfd(0, EFD_CLOEXEC)), certificate_file, key_file);
+}
+
+}  // namespace hnv

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/state_json.h"
+
+namespace hnv {
+namespace {
+
+Json counts(const std::vector<NamedCount>& list) {
+  Json json = Json::object();
+  for (const auto& entry : list) json[entry.name] = entry.count;
+  return json;
+}
+
+Json optional_mac(const std::optional<MacAddress>& mac) {
+  return mac ? Json(mac->to_string()) : Json(nullptr);
+}
+
+Json ledger_json(const LedgerState& ledger) {
+  return {{"rx", ledger.rx},
+          {"handedIn", ledger.handed_in},
+          {"injected", ledger.injected},
+          {"originated", ledger.originated},
+          {"tx", ledger.tx},
+          {"drops", ledger.drops},
+          {"punts", ledger.punts},
+          {"consumed", ledger.consumed},
+          {"handedOut", ledger.handed_out},
+          {"held", ledger.held},
+          {"balanced", ledger.balanced}};
+}
+
+Json worker_json(const WorkerState& worker) {
+  Json stations = Json::array();
+  for (const auto& station : worker.stations) {
+    stations.push_back(
+        {{"station", station.name}, {"packets", station.packets}, {"vectors", station.vectors}});
+  }
+  return {{"worker", worker.worker},   {"lcore", worker.lcore},
+          {"breaths", worker.breaths}, {"idleBreaths", worker.idle_breaths},
+          {"sleeps", worker.sleeps},   {"stations", std::move(stations)}};
+}
+
+Json candidate_json(const RouteCandidateState& candidate) {
+  return {{"source", candidate.source},       {"preference", candidate.preference},
+          {"metric", candidate.metric},       {"nextHop", candidate.next_hop},
+          {"interface", candidate.interface}, {"age", candidate.age_seconds},
+          {"best", candidate.best},           {"reason", candidate.reason}};
+}
+
+Json filter_json(const TraceFilter& filter) {
+  Json json{{"routingDomain", filter.domain}, {"limit", filter.limit}};
+  if (filter.source) json["source"] = filter.source->to_string();
+  if (filter.destination) json["destination"] = filter.destination->to_string();
+  if (filter.protocol) json["protocol"] = *filter.protocol;
+  if (filter.source_port) json["sourcePort"] = *filter.source_port;
+  if (filter.destination_port) json["destinationPort"] = *filter.destination_port;
+  return json;
+}
+
+}  // namespace
+
+Json state_json(const SystemState& state) {
+  return {{"version", state.version},
+          {"uptime", state.uptime_seconds},
+          {"generation", state.generation},
+          {"workers", state.workers},
+          {"hugepages", state.hugepages},
+          {"memoryBytes", state.memory_bytes},
+          {"packetBuffers", state.packet_buffers},
+          {"packetBuffersFree", state.packet_buffers_free},
+          {"macAddress", state.mac_address}};
+}
+
+Json state_json(const PortState& state) {
+  return {{"name", state.name},
+          {"device", state.device},
+          {"driver", state.driver},
+          {"macAddress", state.mac_address.to_string()},
+          {"linkUp", state.link_up},
+          {"mtu", state.mtu},
+          {"limitations", state.limitations},
+          {"rxPackets", state.rx_packets},
+          {"rxBytes", state.rx_bytes},
+          {"txPackets", state.tx_packets},
+          {"txBytes", state.tx_bytes},
+          {"rxMissed", state.rx_missed},
+          {"rxErrors", state.rx_errors},
+          {"txErrors", state.tx_errors}};
+}
+
+Json state_json(const DropsState& state) {
+  Json workers = Json::array();
+  for (const auto& worker : state.workers) workers.push_back(ledger_json(worker));
+  return {{"ledger", ledger_json(state.ledger)},
+          {"workers", std::move(workers)},
+          {"drops", counts(state.drops)},
+          {"originated", counts(state.originated)},
+          {"consumed", counts(state.consumed)}};
+}
+
+Json state_json(const StatisticsState& state) {
+  Json workers = Json::array();
+  for (const auto& worker : state.workers) workers.push_back(worker_json(worker));
+  return {{"workers", std::move(workers)},
+          {"publishes", state.publishes},
+          {"rootsWaiting", state.roots_waiting}};
+}
+
+Json state_json(const DomainStatistics& state) {
+  return {{"routingDomain", state.domain},
+          {"inboundPackets", state.inbound_packets},
+          {"inboundBytes", state.inbound_bytes},
+          {"outboundPackets", state.outbound_packets},
+          {"outboundBytes", state.outbound_bytes},
+          {"l3InboundPackets", state.l3_inbound_packets},
+          {"l3InboundBytes", state.l3_inbound_bytes},
+          {"l3OutboundPackets", state.l3_outbound_packets},
+          {"l3OutboundBytes", state.l3_outbound_bytes},
+          {"originatedPackets", state.originated_packets},
+          {"movedRecordPackets", state.moved_record_packets},
+          {"drops", counts(state.drops)}};
+}
+
+Json state_json(const RouteState& state) {
+  Json candidates = Json::array();
+  for (const auto& candidate : state.candidates) candidates.push_back(candidate_json(candidate));
+  return {{"destinationPrefix", state.prefix.to_string()},
+          {"candidates", std::move(candidates)},
+          {"fib", state.fib}};
+}
+
+Json state_json(const RouteTableState& state) {
+  return {{"value", state_list(state.routes)},
+          {"fibBytes", state.fib_bytes},
+          {"fibRanges", state.fib_ranges}};
+}
+
+Json state_json(const NeighborState& state) {
+  return {{"network", state.network},
+          {"ipAddress", state.ip_address},
+          {"macAddress", optional_mac(state.mac_address)},
+          {"state", state.state},
+          {"age", state.age_seconds},
+          {"heldPackets", state.held_packets}};
+}
+
+Json state_json(const ConfigurationState& state) {
+  Json info = Json::array();
+  for (const auto& detail : state.detailed_info) {
+    info.push_back({{"source", detail.source}, {"code", detail.code}, {"message", detail.message}});
+  }
+  return {{"status", state.status}, {"detailedInfo", std::move(info)}};
+}
+
+Json state_json(const ConnectionState& state) {
+  return {{"connectionState", state.connection_state},
+          {"connectionUpTime", state.connection_up_time_seconds},
+          {"unreachabilityReason", state.unreachability_reason},
+          {"statistics",
+           {{"inboundPackets", state.inbound_packets},
+            {"inboundBytes", state.inbound_bytes},
+            {"outboundPackets", state.outbound_packets},
+            {"outboundBytes", state.outbound_bytes}}}};
+}
+
+Json state_json(const LookupExplanation& state) {
+  Json json{{"destination", state.destination},
+            {"route", nullptr},
+            {"lookupRecord", state.record},
+            {"lookupRecordType", state.record_type},
+            {"providerAddress", state.provider_address},
+            {"macAddress", state.mac_address},
+            {"virtualSubnetId", nullptr},
+            {"nextHop", nullptr},
+            {"verdict", state.verdict}};
+  if (state.route) json["route"] = state_json(*state.route);
+  if (state.virtual_subnet_id) json["virtualSubnetId"] = *state.virtual_subnet_id;
+  if (state.next_hop) json["nextHop"] = state_json(*state.next_hop);
+  return json;
+}
+
+Json state_json(const TraceState& state) {
+  Json events = Json::array();
+  for (const auto& event : state.events) {
+    events.push_back({{"time", event.time_seconds},
+                      {"worker", event.worker},
+                      {"station", event.station},
+                      {"next", event.next},
+                      {"packet", event.packet}});
+  }
+  return {{"filter", state.filter ? filter_json(*state.filter) : Json(nullptr)},
+          {"events", std::move(events)},
+          {"missed", state.missed}};
+}
+
+}  // namespace hnv
