@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/api/fake_control.h"
+
+#include <algorithm>
+
+#include "api/resource_json.h"
+
+namespace hnv {
+namespace {
+
+// Whether a key belongs to a collection.
+bool belongs(const ResourceKey& key, const CollectionKey& to) {
+  if (key.index() != static_cast<size_t>(to.collection)) return false;
+  if (const auto* subnet = std::get_if<VirtualSubnetKey>(&key)) return subnet->domain == to.domain;
+  if (const auto* route = std::get_if<CustomerRouteKey>(&key)) return route->domain == to.domain;
+  if (const auto* door = std::get_if<NetworkConnectionKey>(&key)) return door->domain == to.domain;
+  if (const auto* record = std::get_if<LookupRecordKey>(&key)) {
+    return record->domain == to.domain && record->subnet == to.subnet;
+  }
+  return true;
+}
+
+bool holds(const std::optional<std::vector<uint64_t>>& tags, uint64_t etag) {
+  return tags && std::find(tags->begin(), tags->end(), etag) != tags->end();
+}
+
+bool admits(const Precondition& condition, const Resource* now) {
+  if ((condition.if_match || condition.if_match_any) && now == nullptr) return false;
+  if (now == nullptr) return true;
+  if (condition.if_match && !holds(condition.if_match, now->etag)) return false;
+  return !condition.if_none_match_any && !holds(condition.if_none_match, now->etag);
+}
+
+class Snapshot : public ConfigSnapshot {
+ public:
+  Snapshot(FakeControl::Resources resources, uint64_t generation)
+      : resources_(std::move(resources)), generation_(generation) {}
+
+  [[nodiscard]] uint64_t generation() const override { return generation_; }
+  [[nodiscard]] std::optional<Resource> find(const ResourceKey& key) const override {
+    const auto found = resources_.find(key);
+    if (found == resources_.end()) return std::nullopt;
+    return found->second;
+  }
+  [[nodiscard]] std::optional<std::vector<Resource>> list(const CollectionKey& collection,
+                                                          std::string_view after,
+                                                          size_t limit) const override {
+    if (!collection.domain.empty() && !find(RoutingDomainKey{collection.domain})) {
+      return std::nullopt;
+    }
+    if (!collection.subnet.empty() &&
+        !find(VirtualSubnetKey{collection.domain, collection.subnet})) {
+      return std::nullopt;
+    }
+    std::vector<Resource> list;
+    for (const auto& [key, resource] : resources_) {
+      if (!belongs(key, collection) || list.size() == limit) continue;
+      if (!after.empty() && !comes_after(key, after)) continue;
+      list.push_back(resource);
+    }
+    return list;
+  }
+  [[nodiscard]] std::optional<size_t> count(const CollectionKey& collection) const override {
+    const auto all = list(collection, {}, resources_.size());
+    if (!all) return std::nullopt;
+    return all->size();
+  }
+
+ private:
+  static bool comes_after(const ResourceKey& key, std::string_view after) {
+    if (const auto* record = std::get_if<LookupRecordKey>(&key)) {
+      const auto id = parse_record_id(after);
+      return id && *id < record->id;
+    }
+    return after < resource_id(key);
+  }
+
+  FakeControl::Resources resources_;
+  uint64_t generation_;
+};
+
+// One operation on a copy of the resources.
+struct Step {
+  FakeControl::Resources& resources;
+  uint64_t generation;
+  size_t index;
+
+  tl::expected<Applied::Item, ChangeError> operator()(const Put& put) const {
+    const auto found = resources.find(put.key);
+    const bool exists = found != resources.end();
+    if (!admits(put.precondition, exists ? &found->second : nullptr)) return refuse(put.key);
+    Resource resource{put.key, put.spec, generation};
+    resources[put.key] = resource;
+    return Applied::Item{exists ? Outcome::replaced : Outcome::created, resource};
+  }
+  tl::expected<Applied::Item, ChangeError> operator()(const Delete& gone) const {
+    const auto found = resources.find(gone.key);
+    const bool exists = found != resources.end();
+    if (!admits(gone.precondition, exists ? &found->second : nullptr)) return refuse(gone.key);
+    if (!exists) return Applied::Item{Outcome::already_absent, std::nullopt};
+    resources.erase(found);
+    return Applied::Item{Outcome::deleted, std::nullopt};
+  }
+  tl::expected<Applied::Item, ChangeError> operator()(const ReplaceRecords& all) const {
+    for (auto it = resources.begin(); it != resources.end();) {
+      it = belongs(it->first, all.subnet) ? resources.erase(it) : std::next(it);
+    }
+    for (const auto& [id, spec] : all.records) {
+      const LookupRecordKey key{all.subnet.domain, all.subnet.subnet, id};
+      resources[key] = Resource{key, spec, generation};
+    }
+    return Applied::Item{Outcome::replaced, std::nullopt};
+  }
+
+ private:
+  [[nodiscard]] tl::unexpected<ChangeError> refuse(const ResourceKey& key) const {
+    return tl::make_unexpected(ChangeError{
+        {ErrorCode::precondition_failed, "the resource has changed", resource_path(key), {}},
+        index});
+  }
+};
+
+}  // namespace
+
+tl::expected<Applied, ChangeError> FakeControl::apply(Change change) {
+  const std::scoped_lock lock(mutex_);
+  ++changes_;
+  if (next_error_) {
+    auto error = std::move(*next_error_);
+    next_error_.reset();
+    return tl::make_unexpected(std::move(error));
+  }
+  Resources next = resources_;
+  Applied applied;
+  applied.generation = generation_ + 1;
+  for (size_t i = 0; i < change.operations.size(); ++i) {
+    auto item = std::visit(Step{next, applied.generation, i}, change.operations[i]);
+    if (!item) return tl::make_unexpected(item.error());
+    applied.items.push_back(std::move(*item));
+  }
+  resources_ = std::move(next);
+  generation_ = applied.generation;
+  return applied;
+}
+
+std::shared_ptr<const ConfigSnapshot> FakeControl::config() const {
+  const std::scoped_lock lock(mutex_);
+  return std::make_shared<Snapshot>(resources_, generation_);
+}
+
+void FakeControl::fail_next(ChangeError error) {
+  const std::scoped_lock lock(mutex_);
+  next_error_ = std::move(error);
+}
+
+bool FakeControl::has_domain(std::string_view domain) const {
+  const std::scoped_lock lock(mutex_);
+  return resources_.contains(RoutingDomainKey{std::string(domain)});
+}
+
+SystemState FakeControl::system() const {
+  SystemState state;
+  state.version = "0.1.0";
+  state.uptime_seconds = 12.5;
+  return state;
+}
+
+std::vector<PortState> FakeControl::ports() const {
+  PortState port;
+  port.name = "fab0";
+  port.driver = "net_af_packet";
+  port.rx_packets = 7;
+  return {port};
+}
+
+StatisticsState FakeControl::statistics() const {
+  WorkerState worker;
+  worker.stations = {{"classify", 10, 2}, {"route", 8, 2}};
+  return {.workers = {worker, worker}, .publishes = 3};
+}
+
+DropsState FakeControl::drops() const {
+  DropsState state;
+  state.ledger.rx = 10;
+  state.ledger.tx = 7;
+  state.ledger.drops = 3;
+  state.ledger.balanced = true;
+  state.drops = {{"nvgre_unknown_vsid", 3}, {"ttl_exceeded", 0}};
+  return state;
+}
+
+std::optional<RouteTableState> FakeControl::routes(std::string_view domain) const {
+  if (!has_domain(domain)) return std::nullopt;
+  RouteState route;
+  route.prefix = *Prefix<Space::customer>::parse("10.0.0.0/24");
+  auto& candidate = route.candidates.emplace_back();
+  candidate.source = "connected";
+  candidate.interface = "virtualSubnets/web";
+  candidate.best = true;
+  candidate.reason = "the only route";
+  route.fib = "virtualSubnets/web";
+  return RouteTableState{.routes = {route}};
+}
+
+std::optional<std::vector<NeighborState>> FakeControl::neighbors(std::string_view domain) const {
+  if (!has_domain(domain)) return std::nullopt;
+  return std::vector<NeighborState>{};
+}
+
+std::vector<NeighborState> FakeControl::outside_neighbors() const {
+  NeighborState neighbor;
+  neighbor.network = "providerNetworks/fabric";
+  neighbor.ip_address = "192.0.2.254";
+  neighbor.state = "incomplete";
+  return {neighbor};
+}
+
+std::optional<DomainStatistics> FakeControl::domain_statistics(std::string_view domain) const {
+  if (!has_domain(domain)) return std::nullopt;
+  DomainStatistics statistics;
+  statistics.domain = domain;
+  statistics.inbound_packets = 5;
+  statistics.drops = {{"no_route", 2}};
+  return statistics;
+}
+
+std::vector<DomainStatistics> FakeControl::all_domain_statistics() const {
+  std::vector<DomainStatistics> all;
+  const auto snapshot = config();
+  const auto domains = snapshot->list({Collection::routing_domains, {}, {}}, {}, 1000);
+  for (const auto& domain : *domains) all.push_back(*domain_statistics(resource_id(domain.key)));
+  return all;
+}
+
+std::optional<ConfigurationState> FakeControl::configuration_state(const ResourceKey&) const {
+  return ConfigurationState{};
+}
+
+std::optional<ConnectionState> FakeControl::connection_state(const NetworkConnectionKey&) const {
+  ConnectionState state;
+  state.connection_state = "Connected";
+  return state;
+}
+
+Result<LookupExplanation> FakeControl::explain(
+    std::string_view domain, const IpAddress<Space::customer>& destination) const {
+  if (!has_domain(domain)) {
+    return fail(ErrorCode::not_found, "this routing domain does not exist",
+                "/v1/routingDomains/" + std::string(domain));
+  }
+  LookupExplanation explanation;
+  explanation.destination = destination.to_string();
+  explanation.verdict = "dropped: no_route";
+  return explanation;
+}
+
+Result<void> FakeControl::set_trace(std::optional<TraceFilter> filter) {
+  const std::scoped_lock lock(mutex_);
+  trace_ = std::move(filter);
+  return {};
+}
+
+TraceState FakeControl::trace() const {
+  const std::scoped_lock lock(mutex_);
+  TraceState state;
+  state.filter = trace_;
+  if (trace_) state.events.push_back({0.5, 0, "classify", "enter_nvgre", "10.0.0.4 > 10.0.0.5"});
+  return state;
+}
+
+}  // namespace hnv

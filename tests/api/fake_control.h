@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A Control over a map: enough of the model's manners (all or nothing, preconditions, etags) to
+// test what the HTTP side makes of them. It checks no references.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/control.h"
+
+namespace hnv {
+
+class FakeControl : public Control {
+ public:
+  using Resources = std::map<ResourceKey, Resource>;
+
+  tl::expected<Applied, ChangeError> apply(Change change) override;
+  [[nodiscard]] std::shared_ptr<const ConfigSnapshot> config() const override;
+
+  [[nodiscard]] SystemState system() const override;
+  [[nodiscard]] std::vector<PortState> ports() const override;
+  [[nodiscard]] StatisticsState statistics() const override;
+  [[nodiscard]] DropsState drops() const override;
+  [[nodiscard]] std::optional<RouteTableState> routes(std::string_view domain) const override;
+  [[nodiscard]] std::optional<std::vector<NeighborState>> neighbors(
+      std::string_view domain) const override;
+  [[nodiscard]] std::vector<NeighborState> outside_neighbors() const override;
+  [[nodiscard]] std::optional<DomainStatistics> domain_statistics(
+      std::string_view domain) const override;
+  [[nodiscard]] std::vector<DomainStatistics> all_domain_statistics() const override;
+  [[nodiscard]] std::optional<ConfigurationState> configuration_state(
+      const ResourceKey& key) const override;
+  [[nodiscard]] std::optional<ConnectionState> connection_state(
+      const NetworkConnectionKey& key) const override;
+  [[nodiscard]] Result<LookupExplanation> explain(
+      std::string_view domain, const IpAddress<Space::customer>& destination) const override;
+  Result<void> set_trace(std::optional<TraceFilter> filter) override;
+  [[nodiscard]] TraceState trace() const override;
+
+  // The next apply() fails with this and changes nothing.
+  void fail_next(ChangeError error);
+  [[nodiscard]] size_t changes() const { return changes_; }
+
+ private:
+  [[nodiscard]] bool has_domain(std::string_view domain) const;
+
+  mutable std::mutex mutex_;
+  Resources resources_;
+  uint64_t generation_ = 0;
+  std::optional<ChangeError> next_error_;
+  std::optional<TraceFilter> trace_;
+  std::atomic<size_t> changes_ = 0;
+};
+
+}  // namespace hnv
