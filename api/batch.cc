@@ -46,7 +46,7 @@ struct OperationReader {
   const Json& json;
   Faults& faults;
 
-  std::optional<Operation> read() const {
+  [[nodiscard]] std::optional<Operation> read() const {
     const size_t before = faults.count();
     ObjectReader in(place, json, faults);
     Parts parts = read_parts(in, faults);
@@ -63,7 +63,7 @@ struct OperationReader {
   }
 
  private:
-  std::optional<Operation> read_resource(const Parts& parts) const {
+  [[nodiscard]] std::optional<Operation> read_resource(const Parts& parts) const {
     const auto key = resource_key(parts.path);
     if (!key) {
       faults.add(key.error().code, Place(place, "path"), key.error().message);

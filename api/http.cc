@@ -76,7 +76,7 @@ HttpAnswer error_answer(const Error& error) {
                                                          error.target, std::move(details)));
 }
 
-HttpAnswer error_answer(int status, std::string message) {
+HttpAnswer error_answer(int status, const std::string& message) {
   std::string_view code = status < 500 ? "invalidRequest" : "internal";
   for (const auto& [known, word] : kHttpCodes) {
     if (known == status) code = word;

@@ -37,7 +37,7 @@ struct HttpAnswer {
 [[nodiscard]] HttpAnswer error_answer(const Error& error);
 // The same for what only HTTP knows: 401, 403, 405, 413, …; `code` as to_string(ErrorCode) words
 // it.
-[[nodiscard]] HttpAnswer error_answer(int status, std::string message);
+[[nodiscard]] HttpAnswer error_answer(int status, const std::string& message);
 [[nodiscard]] int http_status(ErrorCode code);
 
 }  // namespace hnv

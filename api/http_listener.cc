@@ -176,7 +176,7 @@ void install(httplib::Server& server, const HttpListenerOptions& options) {
     if (response.body.empty())
       send(error_answer(response.status, words_for(response.status)), response);
   });
-  server.set_exception_handler([](const Request&, Response& response, std::exception_ptr) {
+  server.set_exception_handler([](const Request&, Response& response, const std::exception_ptr&) {
     send(error_answer(500, "the request failed inside the gateway"), response);
   });
   server.set_payload_max_length(options.max_body);

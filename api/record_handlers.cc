@@ -30,7 +30,7 @@ struct PatchReader {
   const CollectionKey& subnet;
   Faults& faults;
 
-  std::optional<Operation> read(const Place& place, const Json& json) const {
+  [[nodiscard]] std::optional<Operation> read(const Place& place, const Json& json) const {
     const size_t before = faults.count();
     Verb verb = Verb::put;
     std::string id;

@@ -16,16 +16,22 @@
 namespace hnv {
 
 class ApiFixture : public testing::Test {
+ public:
+  ApiFixture(const ApiFixture&) = delete;
+  ApiFixture& operator=(const ApiFixture&) = delete;
+  ApiFixture(ApiFixture&&) = delete;
+  ApiFixture& operator=(ApiFixture&&) = delete;
+  ~ApiFixture() override {
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
  protected:
   ApiFixture() {
     std::string pattern = (std::filesystem::temp_directory_path() / "hnv-api-XXXXXX").string();
     if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
     folder_ = pattern;
     config_.socket_path = folder_ / "api.sock";
-  }
-  ~ApiFixture() override {
-    server_.reset();
-    std::filesystem::remove_all(folder_);
   }
   void start() { server_ = std::make_unique<ApiServer>(control_, config_); }
 

@@ -86,7 +86,7 @@ std::string request(std::string_view method, std::string_view path, std::string_
     all["Content-Length"] = std::to_string(body.size());
   }
   for (const auto& [name, value] : headers) all[name] = value;
-  for (const auto& [name, value] : all) text += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : all) text.append(name).append(": ").append(value).append("\r\n");
   return text + "\r\n" + std::string(body);
 }
 

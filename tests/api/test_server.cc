@@ -215,6 +215,7 @@ TEST_F(Server, ServesManyCallersAtOnce) {
   start();
   std::vector<std::thread> callers;
   std::atomic<int> failures = 0;
+  callers.reserve(16);
   for (int c = 0; c < 16; ++c) {
     callers.emplace_back([&, c] {
       for (int i = 0; i < 20; ++i) {
