@@ -49,7 +49,7 @@ struct CompiledDomain {
 
 // A record that moved to another PA: until when the old one is accepted.
 struct MovedUntil {
-  Instant until;
+  Instant until;  // set when the change goes live
   std::string domain;
   MovedRecord record;
 };

@@ -275,7 +275,7 @@ void DomainCompiler::put_record(const SubnetModel& subnet, const IpAddress<Space
       // Live migration: frames that are still under way from the old host are good for a second.
       const MovedRecord moved{ca.v4().value(), old->pa4().value()};
       view_->moved.push_back(moved);
-      compiler_.out().moved.push_back({compiler_.now() + std::chrono::seconds(1), name_, moved});
+      compiler_.out().moved.push_back({Instant{}, name_, moved});
     }
   }
   records_.put(fresh);
