@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the lookup structures cost: cycles of the time-stamp counter a lookup, in vectors of 64,
+// with the tenant and the address drawn evenly (the worst case for caches), and the memory behind
+// it.
+//
+// A pass asks kQueries questions that were drawn beforehand. `tsc_per_lookup` is the median pass,
+// so a neighbour on the machine disturbs a few passes and not the figure. Compare figures of one
+// run only. GLIBC_TUNABLES=glibc.malloc.hugetlb=1 puts the heap into huge pages, as the gateway's
+// should be.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <malloc.h>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+#include <x86intrin.h>
+
+#include <benchmark/benchmark.h>
+
+#include "compartments/customer_map.h"
+#include "compartments/fib.h"
+#include "compartments/route_table.h"
+#include "tests/support/random.h"
+
+namespace hnv {
+namespace {
+
+constexpr size_t kQueries = 1 << 18;
+constexpr size_t kBlock = 1 << 12;
+constexpr unsigned kVector = 64;
+
+// Calls pass(i) for each i = 0, kVector, 2 * kVector, … below kQueries, for as long as the
+// benchmark wants, and reports the median over blocks of the cycles a lookup.
+template <class Pass>
+void measure(benchmark::State& state, Pass pass) {
+  std::vector<double> blocks;
+  for (auto unused : state) {
+    (void)unused;
+    for (size_t block = 0; block < kQueries; block += kBlock) {
+      const uint64_t start = __rdtsc();
+      for (size_t i = block; i < block + kBlock; i += kVector) pass(i);
+      blocks.push_back(static_cast<double>(__rdtsc() - start) / kBlock);
+    }
+  }
+  const auto median = blocks.begin() + static_cast<long>(blocks.size() / 2);
+  std::nth_element(blocks.begin(), median, blocks.end());
+  state.counters["tsc_per_lookup"] = *median;
+}
+
+double heap_bytes() {
+  const auto info = mallinfo2();
+  return static_cast<double>(info.uordblks + info.hblkhd);
+}
+
+// ---- FIB.
+
+// A tenant's table: a default route and prefixes of private space, mostly /24.
+std::vector<Route4> tenant_routes(size_t count, Random& random) {
+  std::map<std::pair<uint32_t, uint8_t>, HopId> routes;
+  routes[{0, 0}] = HopId(0);
+  while (routes.size() < count) {
+    const std::array<uint32_t, 3> blocks{0x0a000000 | (random() & 0xffffff),
+                                         0xac100000 | (random() & 0xfffff),
+                                         0xc0a80000 | (random() & 0xffff)};
+    constexpr std::array<uint8_t, 20> kLengths{24, 24, 24, 24, 24, 24, 24, 24, 24, 24,
+                                               24, 24, 32, 32, 32, 28, 28, 22, 20, 16};
+    const uint8_t length = kLengths[random() % kLengths.size()];
+    const uint32_t network = blocks[random() % 3] & UINT32_MAX << (32 - length);
+    routes[{network, length}] = HopId(random() % 5000);
+  }
+  std::vector<Route4> result;
+  result.reserve(routes.size());
+  for (const auto& [key, hop] : routes) {
+    result.push_back({CaAddress(key.first), key.second, hop});
+  }
+  return result;
+}
+
+struct FibLoad {
+  std::vector<std::shared_ptr<const Fib4>> tables;
+  std::vector<const Fib4*> asked_tables;
+  std::vector<uint32_t> asked;
+  size_t bytes = 0;
+  size_t routes = 0;
+};
+
+FibLoad fib_load(size_t tables, size_t routes) {
+  FibLoad load;
+  Random random(1);
+  std::vector<std::vector<Route4>> lists;
+  for (size_t i = 0; i < tables; ++i) {
+    lists.push_back(tenant_routes(routes, random));
+    load.tables.push_back(Fib4::build(lists.back()));
+    load.bytes += load.tables.back()->bytes();
+    load.routes += lists.back().size();
+  }
+  for (size_t i = 0; i < kQueries; ++i) {
+    const size_t tenant = random() % tables;
+    const Route4& route = lists[tenant][random() % lists[tenant].size()];
+    const uint32_t hosts = route.length == 0 ? UINT32_MAX : ~(UINT32_MAX << (32 - route.length));
+    load.asked_tables.push_back(load.tables[tenant].get());
+    load.asked.push_back(route.network.value() | (random() & hosts));
+  }
+  return load;
+}
+
+void fib_bulk(benchmark::State& state, FibVariant variant) {
+  const FibLookupBulk bulk = fib_variant(variant);
+  if (bulk == nullptr) {
+    state.SkipWithError("not on this processor");
+    return;
+  }
+  const FibLoad load =
+      fib_load(static_cast<size_t>(state.range(0)), static_cast<size_t>(state.range(1)));
+  std::array<HopId, kVector> hops;
+  measure(state, [&](size_t i) {
+    bulk(&load.asked_tables[i], &load.asked[i], hops.data(), kVector);
+    benchmark::DoNotOptimize(hops);
+  });
+  state.counters["bytes_per_route"] =
+      static_cast<double>(load.bytes) / static_cast<double>(load.routes);
+  state.counters["MiB"] = static_cast<double>(load.bytes) / (1 << 20);
+}
+void fib_loads(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"tables", "routes"})->Args({1, 100})->Args({4000, 100})->Args({16, 10000});
+}
+BENCHMARK_CAPTURE(fib_bulk, scalar, FibVariant::scalar)->Apply(fib_loads);
+BENCHMARK_CAPTURE(fib_bulk, avx2, FibVariant::avx2)->Apply(fib_loads);
+BENCHMARK_CAPTURE(fib_bulk, avx512, FibVariant::avx512)->Apply(fib_loads);
+
+void fib_one_by_one(benchmark::State& state) {
+  const FibLoad load =
+      fib_load(static_cast<size_t>(state.range(0)), static_cast<size_t>(state.range(1)));
+  measure(state, [&](size_t first) {
+    for (size_t i = first; i < first + kVector; ++i) {
+      benchmark::DoNotOptimize(load.asked_tables[i]->lookup(load.asked[i]));
+    }
+  });
+}
+BENCHMARK(fib_one_by_one)->ArgNames({"tables", "routes"})->Args({4000, 100});
+
+void fib_build(benchmark::State& state) {
+  Random random(1);
+  const auto routes = tenant_routes(static_cast<size_t>(state.range(0)), random);
+  for (auto unused : state) {
+    (void)unused;
+    benchmark::DoNotOptimize(Fib4::build(routes));
+  }
+}
+BENCHMARK(fib_build)->ArgName("routes")->Arg(100)->Arg(10000)->Unit(benchmark::kMicrosecond);
+
+// ---- Customer map.
+
+CustomerRecord record_of(uint32_t ca) {
+  CustomerRecord record;
+  record.set_ca(CaAddress(ca));
+  record.set_pa(PaAddress(0xc0a80000 | (ca & 0xffff)));
+  record.type = RecordType::static_record;
+  return record;
+}
+
+struct MapLoad {
+  std::vector<std::shared_ptr<const CustomerMap>> maps;
+  std::vector<const CustomerMap*> asked_maps;
+  std::vector<CaKey> asked;
+  double heap = 0;  // bytes that the maps took, with everything the heap adds
+};
+
+MapLoad map_load(size_t maps, size_t records) {
+  MapLoad load;
+  load.maps.reserve(maps);
+  Random random(2);
+  const double before = heap_bytes();
+  for (size_t i = 0; i < maps; ++i) {
+    CustomerMap::Editor editor{CustomerMap()};
+    for (uint32_t ca = 0; ca < records; ++ca) editor.put(record_of(0x0a000000 + ca));
+    load.maps.push_back(std::move(editor).finish());
+  }
+  load.heap = heap_bytes() - before;
+  for (size_t i = 0; i < kQueries; ++i) {
+    load.asked_maps.push_back(load.maps[random() % maps].get());
+    load.asked.emplace_back(CaAddress(0x0a000000 + random() % static_cast<uint32_t>(records)));
+  }
+  return load;
+}
+
+void map_bulk(benchmark::State& state) {
+  const auto maps = static_cast<size_t>(state.range(0));
+  const auto records = static_cast<size_t>(state.range(1));
+  const MapLoad load = map_load(maps, records);
+  std::array<const CustomerRecord*, kVector> found{};
+  uint64_t sum = 0;
+  measure(state, [&](size_t i) {
+    find_bulk(&load.asked_maps[i], &load.asked[i], found.data(), kVector);
+    for (const CustomerRecord* record : found) sum += record->pa[3];
+  });
+  benchmark::DoNotOptimize(sum);
+  size_t bytes = 0;
+  for (const auto& map : load.maps) bytes += map->bytes();
+  const auto total = static_cast<double>(maps * records);
+  state.counters["bytes_per_record"] = static_cast<double>(bytes) / total;
+  state.counters["heap_per_record"] = load.heap / total;
+}
+void map_loads(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"maps", "records"})
+      ->Args({1, 250})
+      ->Args({4000, 2})
+      ->Args({4000, 250})
+      ->Args({1, 1000000});
+}
+BENCHMARK(map_bulk)->Apply(map_loads);
+
+// One record moves to another provider address: what a live migration costs the control thread.
+void map_change_one(benchmark::State& state) {
+  const auto records = static_cast<uint32_t>(state.range(0));
+  std::shared_ptr<const CustomerMap> map = map_load(1, records).maps.front();
+  Random random(3);
+  for (auto unused : state) {
+    (void)unused;
+    CustomerMap::Editor editor(*map);
+    CustomerRecord record = record_of(0x0a000000 + random() % records);
+    record.pa[3] = static_cast<uint8_t>(random());
+    editor.put(record);
+    map = std::move(editor).finish();
+  }
+}
+BENCHMARK(map_change_one)
+    ->ArgName("records")
+    ->Arg(2)
+    ->Arg(250)
+    ->Arg(100000)
+    ->Arg(1000000)
+    ->Unit(benchmark::kMicrosecond);
+
+void map_build(benchmark::State& state) {
+  for (auto unused : state) {
+    (void)unused;
+    CustomerMap::Editor editor{CustomerMap()};
+    for (uint32_t ca = 0; ca < state.range(0); ++ca) editor.put(record_of(0x0a000000 + ca));
+    benchmark::DoNotOptimize(std::move(editor).finish());
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(map_build)->ArgName("records")->Arg(10000)->Arg(100000)->Unit(benchmark::kMicrosecond);
+
+// ---- Route table (control side).
+
+void route_table_fill(benchmark::State& state) {
+  Random random(1);
+  const auto routes = tenant_routes(static_cast<size_t>(state.range(0)), random);
+  double heap = 0;
+  for (auto unused : state) {
+    (void)unused;
+    const double before = heap_bytes();
+    RouteTable table;
+    for (const Route4& route : routes) {
+      const RouteCandidate candidate{Prefix<Space::customer>(route.network, route.length),
+                                     RouteSource::static_route,
+                                     RouteOrigin(0),
+                                     1,
+                                     SubnetViaHop{CaAddress(route.hop.value()), SubnetId(0)},
+                                     Instant{}};
+      benchmark::DoNotOptimize(table.put(candidate));
+    }
+    heap = heap_bytes() - before;
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+  state.counters["heap_per_route"] = heap / static_cast<double>(routes.size());
+}
+BENCHMARK(route_table_fill)->ArgName("routes")->Arg(100)->Arg(10000)->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace hnv
