@@ -2,9 +2,12 @@
 #include "compartments/fib.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <immintrin.h>
+#include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace hnv {
@@ -129,24 +132,19 @@ struct FibWalk {
                                                  unsigned n) {
     assert(n <= kVector);
     std::array<const Line*, kVector> at;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-    std::array<uint8_t, kVector> deep;    // NOLINT(cppcoreguidelines-pro-type-member-init)
-    unsigned deep_count = 0;              // packets whose table has another level of nodes
+    uint64_t deep = 0;  // bit i: table i has another level of nodes above its leaves
     for (unsigned i = 0; i < n; ++i) __builtin_prefetch(tables[i]);
     for (unsigned i = 0; i < n; ++i) {
       const Step next = step<kRank>(tables[i], tables[i]->root_, addresses[i] ^ kSignBit);
       at[i] = next.child;
-      deep[deep_count] = static_cast<uint8_t>(i);
-      deep_count += 1 - next.is_leaf;
+      deep |= uint64_t{1 - next.is_leaf} << i;
     }
-    while (deep_count > 0) {
-      const unsigned count = deep_count;
-      deep_count = 0;
-      for (unsigned j = 0; j < count; ++j) {
-        const uint8_t i = deep[j];
+    while (deep != 0) {
+      for (uint64_t rest = std::exchange(deep, 0); rest != 0; rest &= rest - 1) {
+        const auto i = static_cast<unsigned>(std::countr_zero(rest));
         const Step next = step<kRank>(tables[i], *at[i], addresses[i] ^ kSignBit);
         at[i] = next.child;
-        deep[deep_count] = i;
-        deep_count += 1 - next.is_leaf;
+        deep |= uint64_t{1 - next.is_leaf} << i;
       }
     }
     for (unsigned i = 0; i < n; ++i) out[i] = answer<kRank>(at[i], addresses[i] ^ kSignBit);
