@@ -98,8 +98,8 @@ FibLoad fib_load(size_t tables, size_t routes) {
     load.routes += lists.back().size();
   }
   for (size_t i = 0; i < kQueries; ++i) {
-    const size_t tenant = random() % tables;
-    const Route4& route = lists[tenant][random() % lists[tenant].size()];
+    const size_t tenant = random.below(tables);
+    const Route4& route = lists[tenant][random.below(lists[tenant].size())];
     const uint32_t hosts = route.length == 0 ? UINT32_MAX : ~(UINT32_MAX << (32 - route.length));
     load.asked_tables.push_back(load.tables[tenant].get());
     load.asked.push_back(route.network.value() | (random() & hosts));
@@ -181,8 +181,8 @@ MapLoad map_load(size_t maps, size_t records) {
   }
   load.heap = heap_bytes() - before;
   for (size_t i = 0; i < kQueries; ++i) {
-    load.asked_maps.push_back(load.maps[random() % maps].get());
-    load.asked.emplace_back(CaAddress(0x0a000000 + random() % static_cast<uint32_t>(records)));
+    load.asked_maps.push_back(load.maps[random.below(maps)].get());
+    load.asked.emplace_back(CaAddress(0x0a000000 + random.below(records)));
   }
   return load;
 }
@@ -221,7 +221,7 @@ void map_change_one(benchmark::State& state) {
   for (auto unused : state) {
     (void)unused;
     CustomerMap::Editor editor(*map);
-    CustomerRecord record = record_of(0x0a000000 + random() % records);
+    CustomerRecord record = record_of(0x0a000000 + random.below(records));
     record.pa[3] = static_cast<uint8_t>(random());
     editor.put(record);
     map = std::move(editor).finish();

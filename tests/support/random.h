@@ -16,6 +16,8 @@ class Random {
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
     return static_cast<uint32_t>(z >> 32);
   }
+  // 0..n-1, or 0 when n is 0.
+  constexpr uint32_t below(uint64_t n) { return static_cast<uint32_t>(operator()() * n >> 32); }
 
  private:
   uint64_t state_;
