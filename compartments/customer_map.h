@@ -5,8 +5,9 @@
 // Persistent extendible hashing. The top bits of a key's hash choose a directory slot, the slot
 // names a page, and a page is 2^k cache lines: one of 16-bit tags, then one line a record.
 //
-//   directory ──▶ page: [ 31 tags, meta ] [record] [record] …     pages of 1, 3, 7, 15 or 31
-//   records
+//   directory ──▶ page: [ 31 tags, meta ] [ record ] [ record ] …
+//
+// Pages have room for 1, 3, 7, 15 or 31 records, so that small domains cost little.
 //
 // A lookup therefore touches a directory slot, a line of tags and the record: three dependent
 // loads, which find_bulk overlaps over a vector. A directory of up to four slots lies in the map's
