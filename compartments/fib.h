@@ -6,9 +6,8 @@
 // 2n+1 ranges of one answer each, and a lookup is a search among sorted range ends. The ranges lie
 // in a 16-ary tree of cache lines:
 //
-//   node: 15 separators | where the children are         one line: a compare, a mask, a popcount
-//   leaf: 15 separators |  -   and 16 answers            two neighbouring lines, prefetched
-//   together
+//   node: 15 separators | where the children are      one line: a compare, a mask, a popcount
+//   leaf: 15 separators |  -   and 16 answers         two lines, prefetched together
 //
 // A separator is the last address of a range (not the first of the next): an address belongs to
 // child number "how many separators are smaller than it", and the padding 255.255.255.255 is
