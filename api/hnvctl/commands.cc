@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/hnvctl/commands.h"
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <thread>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "api/hnvctl/table.h"
+#include "api/hnvctl/views.h"
+
+namespace hnv::ctl {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+volatile std::sig_atomic_t g_interrupted = 0;
+void on_signal(int) { g_interrupted = 1; }
+
+void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+void print(std::string_view text) {
+  std::cout << text << std::flush;
+  if (!std::cout) throw Failure("cannot write the output");
+}
+
+std::string json_text(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+void print(Output output, const Json& json, View view) {
+  if (json.is_null()) return;
+  print(output == Output::json ? json_text(json) : view(json));
+}
+
+std::string contents(const std::string& file) {
+  if (file == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
+  std::ifstream in(file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  if (!in) throw Failure(fmt::format("cannot read {}", file));
+  return text;
+}
+
+Json json_of(const std::string& file) {
+  try {
+    return Json::parse(contents(file));
+  } catch (const Json::exception& e) {
+    throw Failure(fmt::format("{} is not JSON: {}", file, e.what()));
+  }
+}
+
+void sleep_a_while(double seconds) {
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  while (g_interrupted == 0 && Clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+Json filter_of(const TraceRequest& request) {
+  Json filter{{"routingDomain", request.domain}};
+  const auto add = [&](const char* name, const auto& value) {
+    if (value) filter[name] = *value;
+  };
+  add("source", request.source);
+  add("destination", request.destination);
+  add("sourcePort", request.source_port);
+  add("destinationPort", request.destination_port);
+  add("limit", request.limit);
+  if (request.protocol) {  // a number, or a name that the API knows
+    const Json number = Json::parse(*request.protocol, nullptr, false);
+    filter["protocol"] = number.is_number_unsigned() ? number : Json(*request.protocol);
+  }
+  return filter;
+}
+
+}  // namespace
+
+void show(Client& client, Output output, const std::string& path, View view) {
+  const Response response = client.call("GET", path);
+  if (response.content_type.starts_with("text/")) {
+    print(response.body);
+  } else {
+    print(output, response.json(), view);
+  }
+}
+
+void put(Client& client, Output output, const std::string& path, const std::string& file) {
+  print(output, client.call("PUT", path, json_of(file).dump()).json(), by_shape);
+}
+
+void erase(Client& client, const std::string& path) { (void)client.call("DELETE", path); }
+
+void apply(Client& client, Output output, const std::string& file) {
+  const Json json = json_of(file);
+  if (!json.is_object() || !json.contains("resources") || !json["resources"].is_array() ||
+      json.size() != 1) {
+    throw Failure(fmt::format(R"({} must be {{"resources":[{{"path":"…","body":{{…}}}}]}})", file));
+  }
+  Json batch = Json::array();
+  for (const auto& resource : json["resources"]) {
+    if (!resource.is_object() || !resource.contains("path") || !resource["path"].is_string()) {
+      throw Failure(fmt::format("{}: resource {} has no path", file, batch.size()));
+    }
+    Json operation = resource;  // what else it says is for the API to judge
+    operation["method"] = "PUT";
+    operation["path"] = full_path(resource["path"].get<std::string>());
+    batch.push_back(std::move(operation));
+  }
+  print(output, client.call("POST", "/v1/batch", batch.dump()).json(), view_batch);
+}
+
+void watch(Client& client, Output output, const std::string& path, double interval_seconds) {
+  catch_interrupts();
+  while (g_interrupted == 0) {
+    if (isatty(STDOUT_FILENO) != 0) print("\033[H\033[2J");
+    show(client, output, path, by_shape);
+    sleep_a_while(interval_seconds);
+  }
+}
+
+void trace(Client& client, Output output, const TraceRequest& request) {
+  catch_interrupts();
+  (void)client.call("PUT", "/v1/trace", filter_of(request).dump());
+  const auto begin = Clock::now();
+  size_t shown = 0;
+  bool on = true;
+  while (on) {
+    const std::chrono::duration<double> lasted = Clock::now() - begin;
+    // One more look after the end, so that nothing that happened is left out.
+    on = g_interrupted == 0 && (request.seconds <= 0 || lasted.count() < request.seconds);
+    const Json state = client.get("/v1/trace");
+    const Json& events = state["events"];
+    for (; shown < events.size(); ++shown) {
+      print(output == Output::json ? events[shown].dump() + "\n" : view_trace_event(events[shown]));
+    }
+    if (state["filter"].is_null() || shown >= state["filter"].value("limit", 1000U)) on = false;
+    if (!on && state.value("missed", 0U) > 0) {
+      std::cerr << "hnvctl: " << state["missed"] << " events were missed\n";
+    }
+    if (on) sleep_a_while(0.3);
+  }
+  (void)client.call("DELETE", "/v1/trace");
+}
+
+}  // namespace hnv::ctl

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/hnvctl/views.h"
+
+#include <map>
+
+#include <fmt/format.h>
+
+#include "api/hnvctl/table.h"
+
+namespace hnv::ctl {
+namespace {
+
+// {"reason": 3, …} as rows, without the zeros.
+Json count_rows(const Json& counts) {
+  Json rows = Json::array();
+  for (const auto& entry : counts.items()) {
+    if (entry.value() != 0) rows.push_back({{"name", entry.key()}, {"count", entry.value()}});
+  }
+  return rows;
+}
+
+std::string count_table(const char* heading, const Json& counts) {
+  const Json rows = count_rows(counts);
+  if (rows.empty()) return {};
+  return fmt::format("\n{}", table({{heading, "name"}, {"PACKETS", "count"}}, rows));
+}
+
+}  // namespace
+
+std::string view_ports(const Json& json) {
+  std::string text = table({{"PORT", "name"},
+                            {"DRIVER", "driver"},
+                            {"MAC", "macAddress"},
+                            {"LINK", "linkUp"},
+                            {"MTU", "mtu"},
+                            {"RX", "rxPackets"},
+                            {"TX", "txPackets"},
+                            {"MISSED", "rxMissed"},
+                            {"RX-ERR", "rxErrors"},
+                            {"TX-ERR", "txErrors"}},
+                           json["value"]);
+  for (const auto& port : json["value"]) {
+    for (const auto& limitation : port["limitations"]) {
+      text += fmt::format("{}: {}\n", cell(port["name"]), cell(limitation));
+    }
+  }
+  return text;
+}
+
+std::string view_drops(const Json& json) {
+  const Json& ledger = json["ledger"];
+  const auto term = [&](const char* name) { return cell(ledger.value(name, Json(0))); };
+  std::string text = fmt::format(
+      "rx {} + handed in {} + injected {} + originated {}\n= tx {} + drops {} + punts {} + "
+      "consumed "
+      "{} + handed out {} + held {}: {}\n",
+      term("rx"), term("handedIn"), term("injected"), term("originated"), term("tx"), term("drops"),
+      term("punts"), term("consumed"), term("handedOut"), term("held"),
+      ledger.value("balanced", false) ? "balanced" : "NOT BALANCED");
+  text += count_table("DROPPED BECAUSE", json["drops"]);
+  text += count_table("ORIGINATED AS", json["originated"]);
+  text += count_table("CONSUMED AS", json["consumed"]);
+  return text;
+}
+
+std::string view_routes(const Json& json) {
+  Json rows = Json::array();
+  for (const auto& route : json["value"]) {
+    for (const auto& candidate : route["candidates"]) {
+      Json row = candidate;
+      row["prefix"] = route["destinationPrefix"];
+      row["mark"] = candidate.value("best", false) ? "*" : "";
+      if (row["nextHop"] == "") row["nextHop"] = "on-link";
+      rows.push_back(std::move(row));
+    }
+  }
+  return table({{"BEST", "mark"},
+                {"PREFIX", "prefix"},
+                {"SOURCE", "source"},
+                {"PREF", "preference"},
+                {"METRIC", "metric"},
+                {"NEXT HOP", "nextHop"},
+                {"INTERFACE", "interface"},
+                {"AGE", "age"},
+                {"WHY", "reason"}},
+               rows);
+}
+
+std::string view_lookup(const Json& json) {
+  const auto line = [](std::string_view name, const std::string& value) {
+    return value.empty() ? std::string() : fmt::format("{:<17} {}\n", name, value);
+  };
+  const auto at = [&](const char* pointer) {
+    const Json::json_pointer where(pointer);
+    return json.contains(where) ? cell(json.at(where)) : std::string();
+  };
+  std::string text = line("destination", at("/destination"));
+  text += line("route", at("/route/destinationPrefix"));
+  text += line("through", at("/route/fib"));
+  text += line("because", at("/route/candidates/0/reason"));
+  text += line("record", at("/lookupRecord"));
+  text += line("record type", at("/lookupRecordType"));
+  text += line("provider address", at("/providerAddress"));
+  text += line("MAC", at("/macAddress"));
+  text += line("VSID", at("/virtualSubnetId"));
+  if (!at("/nextHop/ipAddress").empty()) {
+    text += line("next hop",
+                 fmt::format("{} on {}, {}, {}", at("/nextHop/ipAddress"), at("/nextHop/network"),
+                             at("/nextHop/macAddress"), at("/nextHop/state")));
+  }
+  return text + line("verdict", at("/verdict"));
+}
+
+std::string view_neighbors(const Json& json) {
+  return table({{"NETWORK", "network"},
+                {"ADDRESS", "ipAddress"},
+                {"MAC", "macAddress"},
+                {"STATE", "state"},
+                {"AGE", "age"},
+                {"HELD", "heldPackets"}},
+               json["value"]);
+}
+
+std::string view_statistics(const Json& json) {
+  Json rows = Json::array();
+  for (const auto& worker : json["workers"]) {
+    for (const auto& station : worker["stations"]) {
+      Json row = station;
+      row["worker"] = worker["worker"];
+      rows.push_back(std::move(row));
+    }
+  }
+  std::string text = table({{"WORKER", "worker"},
+                            {"STATION", "station"},
+                            {"PACKETS", "packets"},
+                            {"VECTORS", "vectors"}},
+                           rows);
+  text += "\n";
+  text += table({{"DOMAIN", "routingDomain"},
+                 {"IN", "inboundPackets"},
+                 {"OUT", "outboundPackets"},
+                 {"L3 IN", "l3InboundPackets"},
+                 {"L3 OUT", "l3OutboundPackets"},
+                 {"ORIGINATED", "originatedPackets"},
+                 {"MOVED", "movedRecordPackets"}},
+                json["routingDomains"]);
+  return text;
+}
+
+std::string view_domain_statistics(const Json& json) {
+  Json plain = json;
+  plain.erase("drops");
+  return properties(plain) + count_table("DROPPED BECAUSE", json["drops"]);
+}
+
+std::string view_records(const Json& json) {
+  return table({{"RECORD", "resourceId"},
+                {"TYPE", "type"},
+                {"PROVIDER ADDRESS", "providerAddress"},
+                {"MAC", "macAddress"},
+                {"ETAG", "etag"}},
+               json["value"]);
+}
+
+std::string view_batch(const Json& json) {
+  static const std::map<int, const char*> words{
+      {200, "replaced"}, {201, "created"}, {204, "deleted"}};
+  std::string text;
+  for (const auto& item : json) {
+    const auto word = words.find(item.value("status", 0));
+    text += fmt::format("{:<9} {}\n", word == words.end() ? "done" : word->second,
+                        item.value("path", ""));
+  }
+  return text;
+}
+
+std::string view_trace_event(const Json& event) {
+  return fmt::format("{:>12.6f}  worker {}  {:<14} -> {:<24} {}\n", event.value("time", 0.0),
+                     event.value("worker", 0), event.value("station", ""), event.value("next", ""),
+                     event.value("packet", ""));
+}
+
+}  // namespace hnv::ctl

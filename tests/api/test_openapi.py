@@ -1,0 +1,168 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""api/openapi.yaml against the code: its paths and methods are the route table's, and every answer of
+a walk through the API fits the schema that is promised for it.
+
+usage: test_openapi.py FAKE_GATEWAY OPENAPI_YAML"""
+import re
+import subprocess
+import sys
+import unittest
+
+import jsonschema
+import yaml
+
+from served import Served
+
+METHODS = ("get", "put", "post", "patch", "delete")
+SUBNET = "/v1/routingDomains/contoso/virtualSubnets/web"
+RECORDS = SUBNET + "/lookupRecords"
+RECORD = {"customerAddress": "10.0.0.4", "providerAddress": "192.0.2.11",
+          "macAddress": "02:00:00:00:00:04"}
+L3 = {"connectionType": "L3", "routes": [{"destinationPrefix": "172.16.0.0/12"}],
+      "l3Configuration": {"port": "wan0", "vlanId": 300, "ipAddresses": ["172.16.0.2/30"],
+                          "peerIPAddresses": ["172.16.0.1"]}}
+ROUTE = {"destinationPrefix": "0.0.0.0/0", "nextHop": "192.0.2.254"}
+
+# method, path, body, expected status
+WALK = [
+    ("PUT", "/v1/providerNetworks/fabric",
+     {"port": "fab0", "providerAddresses": ["192.0.2.1/24"], "routes": [ROUTE], "mtu": 1700}, 201),
+    ("PUT", "/v1/externalNetworks/inet",
+     {"port": "wan0", "ipAddresses": ["203.0.113.2/24"]}, 201),
+    ("PUT", "/v1/routingDomains/contoso", {}, 201),
+    ("PUT", SUBNET, {"addressPrefixes": ["10.0.0.0/24"], "providerNetwork": "fabric"}, 201),
+    ("PUT", RECORDS + "/10.0.0.4", RECORD, 201),
+    ("PUT", "/v1/routingDomains/contoso/customerRoutes/office",
+     {"destinationPrefix": "172.16.0.0/12", "networkConnection": "mpls"}, 201),
+    ("PUT", "/v1/routingDomains/contoso/networkConnections/mpls", L3, 201),
+    ("PUT", RECORDS, {"value": [RECORD]}, 200),
+    ("PATCH", RECORDS, [{"op": "put", "record": RECORD}, {"op": "delete", "id": "10.0.0.9"}], 200),
+    ("POST", "/v1/batch", [{"method": "PUT", "path": "/v1/routingDomains/contoso", "body": {}},
+                           {"method": "DELETE", "path": "/v1/routingDomains/none"}], 200),
+    ("PUT", "/v1/trace", {"routingDomain": "contoso", "protocol": "tcp"}, 200),
+    ("GET", "/v1/trace", None, 200),
+    ("GET", "/v1/system", None, 200),
+    ("GET", "/v1/ports", None, 200),
+    ("GET", "/v1/statistics", None, 200),
+    ("GET", "/v1/drops", None, 200),
+    ("GET", "/v1/neighbors", None, 200),
+    ("GET", "/metrics", None, 200),
+    ("GET", "/v1/providerNetworks", None, 200),
+    ("GET", "/v1/providerNetworks/fabric", None, 200),
+    ("GET", "/v1/externalNetworks", None, 200),
+    ("GET", "/v1/externalNetworks/inet", None, 200),
+    ("GET", "/v1/routingDomains?limit=1", None, 200),
+    ("GET", "/v1/routingDomains/contoso", None, 200),
+    ("GET", "/v1/routingDomains/contoso/routes", None, 200),
+    ("GET", "/v1/routingDomains/contoso/neighbors", None, 200),
+    ("GET", "/v1/routingDomains/contoso/statistics", None, 200),
+    ("GET", "/v1/routingDomains/contoso/lookup?address=10.0.0.7", None, 200),
+    ("GET", "/v1/routingDomains/contoso/virtualSubnets", None, 200),
+    ("GET", SUBNET, None, 200),
+    ("GET", RECORDS, None, 200),
+    ("GET", RECORDS + "/10.0.0.4", None, 200),
+    ("GET", "/v1/routingDomains/contoso/customerRoutes", None, 200),
+    ("GET", "/v1/routingDomains/contoso/customerRoutes/office", None, 200),
+    ("GET", "/v1/routingDomains/contoso/networkConnections", None, 200),
+    ("GET", "/v1/routingDomains/contoso/networkConnections/mpls", None, 200),
+    ("PUT", "/v1/routingDomains/contoso", {"x": 1, "limits": 2}, 400),
+    ("GET", "/v1/routingDomains/none", None, 404),
+    ("DELETE", "/v1/trace", None, 204),
+    ("DELETE", RECORDS + "/10.0.0.4", None, 204),
+    ("DELETE", "/v1/routingDomains/contoso/customerRoutes/office", None, 204),
+    ("DELETE", "/v1/routingDomains/contoso/networkConnections/mpls", None, 204),
+    ("DELETE", SUBNET, None, 204),
+    ("DELETE", "/v1/routingDomains/contoso", None, 204),
+    ("DELETE", "/v1/externalNetworks/inet", None, 204),
+    ("DELETE", "/v1/providerNetworks/fabric", None, 204),
+]
+
+
+class Document:
+    def __init__(self, path):
+        with open(path, encoding="utf-8") as file:
+            self.root = yaml.safe_load(file)
+
+    def resolve(self, node):
+        while "$ref" in node:
+            target = self.root
+            for part in node["$ref"].removeprefix("#/").split("/"):
+                target = target[part]
+            node = target
+        return node
+
+    def strict(self, schema):
+        """An OpenAPI 3.0 schema as JSON schema, with allOf merged and undeclared properties refused."""
+        schema = dict(self.resolve(schema))
+        nullable = schema.pop("nullable", False)
+        for part in schema.pop("allOf", []):
+            part = self.strict(part)
+            part.pop("additionalProperties", None)
+            merged = {**part.get("properties", {}), **schema.get("properties", {})}
+            required = part.get("required", []) + schema.get("required", [])
+            schema = {**part, **schema, "properties": merged, "required": required}
+        if "properties" in schema:
+            schema["properties"] = {k: self.strict(v) for k, v in schema["properties"].items()}
+        if schema.get("type") == "object":
+            extra = schema.get("additionalProperties", False)
+            schema["additionalProperties"] = self.strict(extra) if isinstance(extra, dict) else extra
+        if "items" in schema:
+            schema["items"] = self.strict(schema["items"])
+        if "oneOf" in schema:
+            schema["oneOf"] = [self.strict(s) for s in schema["oneOf"]]
+        return {"anyOf": [schema, {"type": "null"}]} if nullable else schema
+
+    def operation(self, method, path):
+        """The pattern and operation of a concrete path; literal segments win."""
+        path = path.split("?")[0]
+        for pattern in sorted(self.root["paths"], key=lambda p: p.count("{")):
+            shape = re.sub(r"\{[^}]*\}", "[^/]+", pattern)
+            if re.fullmatch(shape, path) and method.lower() in self.root["paths"][pattern]:
+                return pattern, self.root["paths"][pattern][method.lower()]
+        raise AssertionError(f"{method} {path} is not in openapi.yaml")
+
+
+class OpenApi(unittest.TestCase):
+    def test_paths_and_methods_are_the_route_tables(self):
+        written = {f"{method.upper()} {path}" for path, item in DOCUMENT.root["paths"].items()
+                   for method in METHODS if method in item}
+        built = set(subprocess.check_output([GATEWAY, "routes"], text=True).split("\n")) - {""}
+        self.assertEqual(written, built)
+
+    def test_path_parameters_are_declared(self):
+        for path, item in DOCUMENT.root["paths"].items():
+            declared = [DOCUMENT.resolve(p) for p in item.get("parameters", [])]
+            for method in METHODS:
+                declared += [DOCUMENT.resolve(p) for p in item.get(method, {}).get("parameters", [])]
+            names = [p["name"] for p in declared if p["in"] == "path"]
+            self.assertEqual(names, re.findall(r"\{([^}]*)\}", path), path)
+
+    def test_every_answer_fits_its_schema(self):
+        gateway = Served(GATEWAY)
+        self.addCleanup(gateway.close)
+        walked = set()
+        for method, path, body, expected in WALK:
+            with self.subTest(f"{method} {path}"):
+                status, headers, content = gateway.call(method, path, body)
+                self.assertEqual(status, expected, content)
+                pattern, operation = DOCUMENT.operation(method, path)
+                if status < 400:
+                    walked.add(f"{method} {pattern}")
+                answers = operation["responses"]
+                answer = DOCUMENT.resolve(answers.get(str(status), answers["default"]))
+                self.assertEqual("content" in answer, content is not None)
+                if content is not None:
+                    media = answer["content"][headers.get_content_type()]
+                    jsonschema.validate(content, DOCUMENT.strict(media["schema"]))
+                if body is not None and status < 400:
+                    media = DOCUMENT.resolve(operation["requestBody"])["content"]
+                    jsonschema.validate(body, DOCUMENT.strict(media["application/json"]["schema"]))
+        built = set(subprocess.check_output([GATEWAY, "routes"], text=True).split("\n")) - {""}
+        self.assertEqual(built - walked, set(), "routes without a tested answer")
+
+
+if __name__ == "__main__":
+    GATEWAY = sys.argv[1]
+    DOCUMENT = Document(sys.argv[2])
+    unittest.main(argv=sys.argv[:1])
