@@ -34,7 +34,8 @@ std::optional<uint32_t> parse4(std::string_view text) {
   in_addr raw{};
   const std::string terminated(text);
   // inet_pton(AF_INET) takes only four decimal parts, and glibc refuses leading zeros.
-  if (terminated.size() != text.size() || inet_pton(AF_INET, terminated.c_str(), &raw) != 1) {
+  if (terminated.find('\0') != std::string::npos ||
+      inet_pton(AF_INET, terminated.c_str(), &raw) != 1) {
     return std::nullopt;
   }
   return ntohl(raw.s_addr);

@@ -59,6 +59,7 @@ TEST(Address, RefusesOtherText) {
       "fe80::1%1",
       "[::1]",
       std::string("::1\0", 4),
+      std::string("10.0.0.1\0", 9),
   };
   for (const std::string& text : cases) EXPECT_FALSE(Ca::parse(text)) << text;
 }
