@@ -42,7 +42,7 @@ class CowArray {
   // One more than the highest index ever set.
   [[nodiscard]] size_t size() const { return size_; }
   [[nodiscard]] size_t bytes() const {
-    return chunks_ * (sizeof(Chunk) + sizeof(std::shared_ptr<Chunk>) + sizeof(void*));
+    return chunks_ * (sizeof(Chunk) + sizeof(std::shared_ptr<Chunk>) + sizeof(uintptr_t));
   }
 
   // This array with element i replaced. Grows as needed.
@@ -63,7 +63,7 @@ class CowArray {
 
     [[nodiscard]] const T& operator[](size_t i) const {
       const size_t chunk = i / kChunk;
-      return (chunk < owners_.size() ? owners_[chunk].get() : &defaults)->elements[i % kChunk];
+      return (chunk < owners_.size() ? owners_[chunk].get() : &kDefaults)->elements[i % kChunk];
     }
     // Element i, to be written in place. The reference holds until finish().
     [[nodiscard]] T& edit(size_t i) {
@@ -88,7 +88,7 @@ class CowArray {
       auto root = std::make_shared<Root>();
       root->table.reserve(owners_.size() + 1);
       for (const auto& chunk : owners_) root->table.push_back(chunk.get());
-      root->table.push_back(&defaults);
+      root->table.push_back(&kDefaults);
       root->owners = std::move(owners_);
       result.table_ = root->table.data();
       result.chunks_ = root->owners.size();
@@ -110,10 +110,10 @@ class CowArray {
     std::vector<const Chunk*> table;
   };
 
-  inline static const Chunk defaults{};
-  inline static const Chunk* const empty_table[1] = {&defaults};
+  inline static const Chunk kDefaults{};
+  inline static const Chunk* const kEmptyTable[1] = {&kDefaults};
 
-  const Chunk* const* table_ = empty_table;
+  const Chunk* const* table_ = kEmptyTable;
   size_t chunks_ = 0;
   size_t size_ = 0;
   std::shared_ptr<const Root> root_;

@@ -18,6 +18,7 @@ namespace cow_map_internal {
 // reference holds may be changed in place; the acquire in `unique` pairs with the release of
 // whoever let go of it last (the same contract as Rust's Arc::get_mut).
 template <class T>
+// NOLINTNEXTLINE(cppcoreguidelines-special-member-functions): operator= by value is both
 class Shared {
  public:
   Shared() = default;

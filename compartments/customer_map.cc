@@ -71,7 +71,7 @@ bool holds(const CustomerRecord& record, const CaKey& key) {
 
 // ---- Reading.
 
-const CustomerMap::Page CustomerMap::empty_page{};
+const CustomerMap::Page CustomerMap::kEmptyPage{};
 
 struct CustomerMapWalk {
   using Page = CustomerMap::Page;

@@ -131,7 +131,7 @@ class alignas(64) CustomerMap {
     [[nodiscard]] CustomerRecord* records() { return reinterpret_cast<CustomerRecord*>(this + 1); }
   };
   static_assert(sizeof(Page) == 64);
-  static const Page empty_page;                            // of no capacity and no depth
+  static const Page kEmptyPage;                            // of no capacity and no depth
   using Pages = CowArray<std::shared_ptr<const Page>, 8>;  // by directory slot
 
   static constexpr unsigned kInlineSlots = 4;
@@ -140,7 +140,7 @@ class alignas(64) CustomerMap {
   }
 
   // The line that a lookup reads.
-  std::array<const Page*, kInlineSlots> inline_{&empty_page};
+  std::array<const Page*, kInlineSlots> inline_{&kEmptyPage};
   const Page* const* directory_ = inline_.data();  // 2^depth slots: inline_ or large_
   uint32_t shift_ = 63;                            // 63 - depth
   uint32_t size_ = 0;

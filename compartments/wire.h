@@ -13,7 +13,7 @@
 namespace hnv::wire {
 
 struct Mac {
-  uint8_t byte[6];
+  uint8_t byte[6] = {};
 
   [[nodiscard]] static Mac of(const MacAddress& address) {
     Mac mac{};
@@ -64,13 +64,13 @@ inline constexpr uint8_t kGre = 47;
 }  // namespace ip_protocol
 
 struct Ipv4 {  // RFC 791
-  uint8_t version_ihl;
-  uint8_t tos;
+  uint8_t version_ihl = 0;
+  uint8_t tos = 0;
   be16 total_length;
   be16 id;
   be16 fragment;  // flags and offset
-  uint8_t ttl;
-  uint8_t protocol;
+  uint8_t ttl = 0;
+  uint8_t protocol = 0;
   be16 checksum;
   be32 source;
   be32 destination;
@@ -92,8 +92,8 @@ inline constexpr be16 kTransparentEthernet{0x6558};
 struct Arp {  // RFC 826, Ethernet and IPv4
   be16 hardware_type;
   be16 protocol_type;
-  uint8_t hardware_bytes;
-  uint8_t protocol_bytes;
+  uint8_t hardware_bytes = 0;
+  uint8_t protocol_bytes = 0;
   be16 operation;
   Mac sender_mac;
   be32 sender_ip;
@@ -109,8 +109,8 @@ inline constexpr be16 kArpRequest{1};
 inline constexpr be16 kArpReply{2};
 
 struct Icmp {  // RFC 792
-  uint8_t type;
-  uint8_t code;
+  uint8_t type = 0;
+  uint8_t code = 0;
   be16 checksum;
   be16 word0;  // identifier; unused in errors
   be16 word1;  // sequence; next-hop MTU in "fragmentation needed" (RFC 1191)

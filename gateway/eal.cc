@@ -85,6 +85,7 @@ Eal::Eal(const Bootstrap& bootstrap) {
   }
   std::vector<std::string> args = arguments(bootstrap, hugepages_);
   std::vector<char*> argv;
+  argv.reserve(args.size());
   for (std::string& arg : args) argv.push_back(arg.data());
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0) {
     throw std::runtime_error(fmt::format(

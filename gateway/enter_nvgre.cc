@@ -262,11 +262,13 @@ const CustomerRecord* record_of_arp_sender(const CompartmentView& tenant, Subnet
 }
 
 void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_nvgre> out) {
-  std::array<Candidate, kVector> candidates;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  std::array<uint32_t, kVector> vsids;        // NOLINT(cppcoreguidelines-pro-type-member-init)
+  // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): filled up to count
+  std::array<Candidate, kVector> candidates;
+  std::array<uint32_t, kVector> vsids;
   std::array<const CustomerMap*, kVector> maps;
   std::array<CaKey, kVector> sources;
   std::array<const CustomerRecord*, kVector> records;
+  // NOLINTEND(cppcoreguidelines-pro-type-member-init)
 
   // GRE; fetch the VSID's place.
   unsigned count = 0;

@@ -56,9 +56,11 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
 }  // namespace
 
 void leave_nvgre(Burst<Side::inside> in, const Dataplane& plane, Exit<Stage::leave_nvgre> out) {
+  // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): filled up to count
   std::array<const CustomerMap*, kVector> maps;
   std::array<CaKey, kVector> next_hops;
   std::array<const CustomerRecord*, kVector> records;
+  // NOLINTEND(cppcoreguidelines-pro-type-member-init)
   const unsigned count = in.size();
   for (unsigned i = 0; i < count; ++i) {
     const PacketSlot& slot = in[i].slot();

@@ -39,7 +39,7 @@ class Line {
   // What is to be sent on a port, in order. The worker counts what the port took with `sent` and
   // drops the rest, which counts as tx_full.
   struct Outbox {
-    std::array<rte_mbuf*, kVector> packets;
+    std::array<rte_mbuf*, kVector> packets{};
     unsigned count = 0;
   };
   [[nodiscard]] Outbox& outbox(unsigned port) { return outboxes_[port]; }

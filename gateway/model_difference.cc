@@ -23,9 +23,9 @@ class DifferenceWalk {
     CowMap<std::string, std::shared_ptr<const DomainModel>>::difference(
         before.domains, after.domains,
         [&](const std::string& name, const auto* old_domain, const auto* new_domain) {
-          static const DomainModel none{};
-          domain(name, old_domain == nullptr ? none : **old_domain,
-                 new_domain == nullptr ? none : **new_domain);
+          static const DomainModel kNone{};
+          domain(name, old_domain == nullptr ? kNone : **old_domain,
+                 new_domain == nullptr ? kNone : **new_domain);
         });
     return std::move(touched_);
   }
@@ -38,9 +38,9 @@ class DifferenceWalk {
     CowMap<std::string, std::shared_ptr<const SubnetModel>>::difference(
         before.subnets, after.subnets,
         [&](const std::string& subnet, const auto* old_subnet, const auto* new_subnet) {
-          static const SubnetModel none{};
-          const SubnetModel& was = old_subnet == nullptr ? none : **old_subnet;
-          const SubnetModel& is = new_subnet == nullptr ? none : **new_subnet;
+          static const SubnetModel kNone{};
+          const SubnetModel& was = old_subnet == nullptr ? kNone : **old_subnet;
+          const SubnetModel& is = new_subnet == nullptr ? kNone : **new_subnet;
           structural = structural || was.etag != is.etag;
           LookupRecords::difference(was.records, is.records,
                                     [&](const RecordId& id, const auto*, const auto*) {

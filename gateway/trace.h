@@ -39,6 +39,7 @@ struct TraceMatch {
 };
 
 // One worker's side.
+// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): it is final
 class WorkerTrace final : public Tracer {
  public:
   WorkerTrace(const TraceMatch& match, uint32_t limit) : match_(match), left_(limit) {}

@@ -79,7 +79,7 @@ enum class DropReason : uint8_t {
 #undef X
 };
 inline constexpr size_t kDropReasons = 0
-#define X(name, sentence) +1
+#define X(name, sentence) +1  // NOLINT(bugprone-macro-parentheses): a sum
     HNV_DROP_REASONS(X)
 #undef X
     ;

@@ -59,7 +59,7 @@ class Lanes {
   struct Lane {
     unsigned count = 0;
     // Every slot of a breath can be in one lane at most once.
-    std::array<PacketSlot*, kVector> slots;
+    std::array<PacketSlot*, kVector> slots{};
   };
   std::array<Lane, kStages> lanes_{};
   WorkerCounters& counters_;

@@ -20,16 +20,18 @@ class Tree:
         self.options = {"HNV_WERROR": "ON", **options}
 
     def configure(self):
-        """Runs cmake when the tree is new or was made with other options; ninja sees to the rest."""
+        """Runs cmake when the tree is new, or its options or any CMakeLists.txt are not what they were."""
         note = os.path.join(self.path, "hnv-options.json")
         wanted = json.dumps(self.options, sort_keys=True)
-        if os.path.exists(os.path.join(self.path, "build.ninja")) and _read(note) == wanted:
-            return self
+        known = os.path.exists(os.path.join(self.path, "build.ninja")) and _read(note) == wanted
         os.makedirs(self.path, exist_ok=True)
-        done = run(["cmake", "-S", TOP, "-B", self.path, "-G", "Ninja",
+        done = run(["ninja", "-C", self.path, "build.ninja"] if known else
+                   ["cmake", "-S", TOP, "-B", self.path, "-G", "Ninja",
                     *(f"-D{name}={value}" for name, value in self.options.items())], timeout=300)
         if not done.ok:
             raise BuildFailed(done.tail())
+        if known:
+            return self
         with open(note, "w", encoding="utf-8") as file:
             file.write(wanted)
         return self
