@@ -17,7 +17,7 @@ constexpr unsigned kVector = 64;
 constexpr unsigned kTagMask = 0x7fffffff;  // the 31 tags of a page's first line, without meta
 
 // The secret of this process, drawn before main: who knows it could fill one page with chosen keys.
-const std::array<uint64_t, 4> hash_secret = [] {
+const std::array<uint64_t, 4> kHashSecret = [] {
   std::array<uint64_t, 4> secret{};
   if (getrandom(secret.data(), sizeof secret, 0) != sizeof secret) {
     throw std::runtime_error("the operating system gave no random bytes (getrandom)");
@@ -37,9 +37,9 @@ Product multiply(uint64_t a, uint64_t b) {
 // two keys collide in its 128 bits with probability 2^-64 at most; the second spreads it over all
 // bits.
 uint64_t hash_of(const CaKey& key) {
-  const Product nh = multiply(key.words()[0] + hash_secret[0], key.words()[1] + hash_secret[1]);
-  const Product spread = multiply(nh.low ^ hash_secret[2] ^ static_cast<uint64_t>(key.family()),
-                                  nh.high ^ hash_secret[3]);
+  const Product nh = multiply(key.words()[0] + kHashSecret[0], key.words()[1] + kHashSecret[1]);
+  const Product spread = multiply(nh.low ^ kHashSecret[2] ^ static_cast<uint64_t>(key.family()),
+                                  nh.high ^ kHashSecret[3]);
   return spread.low ^ spread.high;
 }
 

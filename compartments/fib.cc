@@ -261,14 +261,14 @@ FibLookupBulk fib_variant(FibVariant variant) {
 }
 
 namespace {
-const FibLookupBulk fastest_bulk = [] {
+const FibLookupBulk kFastestBulk = [] {
   const FibLookupBulk wide = fib_variant(FibVariant::avx512);
   return wide != nullptr ? wide : fib_variant(FibVariant::avx2);
 }();
 }  // namespace
 
 void lookup_bulk(const Fib4* const* tables, const uint32_t* addresses, HopId* out, unsigned n) {
-  fastest_bulk(tables, addresses, out, n);
+  kFastestBulk(tables, addresses, out, n);
 }
 
 HopId Fib4::lookup(uint32_t address) const { return FibWalk::one(this, address); }

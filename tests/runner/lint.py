@@ -17,7 +17,7 @@ import time
 import compile_commands
 import lint_cache
 import trees
-from command import TOP, Interrupted, run
+from command import TOP, Interrupted, run, stop_everything
 
 sys.path.insert(0, os.path.join(TOP, "tests", "lint"))
 import drop_manual  # noqa: E402 - lives with the checks
@@ -154,6 +154,7 @@ def _each(report, name, files, check):
                 else:
                     report.passed()
         except Interrupted:
+            stop_everything()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     lint_cache.prune()
