@@ -92,13 +92,6 @@ def _python(report, name, files):
     _verdict(report, name, faults)
 
 
-def _openapi(report, name, _files):
-    script = os.path.join(TOP, "tests", "api", "test_openapi.py")
-    if os.path.exists(script):
-        done = run(["/usr/bin/python3", "-B", script], timeout=120)
-        _verdict(report, name, [] if done.ok else done.output.splitlines() or [done.how()])
-
-
 def _headers(report, name, files):
     """Every header compiles alone, with the flags of a source file near it."""
     commands = compile_commands.load(trees.lint().configure().path)
@@ -170,7 +163,6 @@ CHECKS = {
     "drop-manual": _rule(drop_manual.faults),
     "shellcheck": _command(["shellcheck", "--severity=info"], shell_scripts),
     "python": _python,
-    "openapi": _openapi,
     "clang-format": _command(["clang-format", "--dry-run", "-Werror"], cpp),
     "headers": _headers,
     "clang-tidy": _clang_tidy,
