@@ -47,7 +47,8 @@ def _topology(report, script, arguments, show_all):
             report.say(line)
 
     begin = time.monotonic()
-    done = run([script, *arguments], TIME_LIMIT, log=log, on_line=on_line)
+    # It is told to clean up also when nobody can tell us to: kill -9 of tests/run.
+    done = run(["setpriv", "--pdeathsig", "TERM", script, *arguments], TIME_LIMIT, log=log, on_line=on_line)
     if done.status is None:
         _remove(done.pid)
     if done.ok != (seen["passed"] > 0 and seen["failed"] == 0):
