@@ -96,3 +96,14 @@ def folder_readme(files):
     have = set(files)
     return [f"{folder}/README.md is missing" for folder in sorted(TOP_LEVEL)
             if "." not in folder and folder != "LICENSE" and f"{folder}/README.md" not in have]
+
+
+def links(files):
+    """Links between documents name what is there."""
+    faults, have = [], set(files) | {os.path.dirname(f) for f in files}
+    for path in (f for f in files if f.endswith(".md")):
+        for number, line in _lines(path):
+            for target in re.findall(r"\]\(([^)#\s]+)", line):
+                if "://" not in target and os.path.normpath(os.path.join(os.path.dirname(path), target)) not in have:
+                    faults.append(f"{path}:{number}: a link to what is not there: {target}")
+    return faults

@@ -160,6 +160,7 @@ CHECKS = {
     "words": _rule(rules.words),
     "no-sleep": _rule(rules.no_sleep),
     "folder-readme": _rule(rules.folder_readme),
+    "links": _rule(rules.links),
     "drop-manual": _rule(drop_manual.faults),
     "shellcheck": _command(["shellcheck", "--severity=info"], shell_scripts),
     "python": _python,
