@@ -76,14 +76,14 @@ struct PortReader {
 };
 
 struct TcpReader {
-  void operator()(const Place& place, const Json& json, Faults& faults, TcpApiConfig& out) const {
+  void operator()(const Place& place, const Json& json, Faults& faults, ApiTcpConfig& out) const {
     ObjectReader in(place, json, faults);
     in.required("address", out.address, Text{64});
     in.required("port", out.port, WholeNumber{1, 65535});
     in.required("tokenFile", out.token_file, Text{4096});
     in.optional("allowedHosts", out.allowed_hosts, ListOf{Text{256}, 64});
-    in.optional("tlsCertificateFile", out.certificate_file, Text{4096});
-    in.optional("tlsKeyFile", out.key_file, Text{4096});
+    in.optional("tlsCertificateFile", out.tls_certificate_file, Text{4096});
+    in.optional("tlsKeyFile", out.tls_key_file, Text{4096});
     in.optional("openMetrics", out.open_metrics, Boolean{});
     in.finish();
   }
@@ -92,8 +92,8 @@ struct TcpReader {
 struct ApiReader {
   void operator()(const Place& place, const Json& json, Faults& faults, Bootstrap& out) const {
     ObjectReader in(place, json, faults);
-    in.optional("socket", out.api_socket, Text{107});  // sun_path
-    in.optional("tcp", out.api_tcp, TcpReader{});
+    in.optional("socket", out.api.socket_path, Text{107});  // sun_path
+    in.optional("tcp", out.api.tcp, TcpReader{});
     in.finish();
   }
 };
@@ -140,6 +140,9 @@ Result<Bootstrap> parse_bootstrap(std::string_view text) {
   in.finish();
   if (faults.empty()) check_ports(out, in);
   if (!faults.empty()) return tl::make_unexpected(std::move(faults).to_error());
+  if (auto fault = fault_of(out.api)) {
+    return fail(ErrorCode::invalid_value, std::move(*fault), "/api");
+  }
   return out;
 }
 

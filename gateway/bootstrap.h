@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/server.h"
 #include "compartments/result.h"
 
 namespace hnv {
@@ -22,15 +23,6 @@ struct PortConfig {
   uint16_t mtu = 1500;  // largest IP packet
 };
 
-struct TcpApiConfig {
-  std::string address;
-  uint16_t port = 0;
-  std::string token_file;
-  std::vector<std::string> allowed_hosts;
-  std::string certificate_file, key_file;  // TLS when both are set
-  bool open_metrics = false;
-};
-
 struct Bootstrap {
   unsigned control_lcore = 0;
   std::vector<unsigned> worker_lcores{1};
@@ -41,8 +33,7 @@ struct Bootstrap {
   std::vector<PortConfig> ports;
   std::string store = "/var/lib/hnv-gateway/store.db";
   std::string runtime_directory = "/run/hnv-gateway";
-  std::string api_socket = "/run/hnv-gateway/api.sock";
-  std::optional<TcpApiConfig> api_tcp;
+  ApiConfig api;
   std::string log_level = "info";
 };
 

@@ -116,7 +116,11 @@ void Port::configure(rte_mempool& packets) {
   rte_eth_dev_info info{};
   rte_eth_dev_info_get(id_, &info);
   rte_eth_conf conf{};
-  conf.rxmode.mtu = std::min<uint16_t>(config_.mtu, info.max_mtu == 0 ? 1500 : info.max_mtu);
+  // Some drivers refuse a larger MTU here and carry the frames all the same; see set_mtu.
+  const uint32_t largest = info.max_rx_pktlen > RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN
+                               ? info.max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN
+                               : RTE_ETHER_MTU;
+  conf.rxmode.mtu = std::min<uint32_t>(config_.mtu, largest);
   if (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE) {
     conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
   }

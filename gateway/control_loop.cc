@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/control_loop.h"
+
+#include <algorithm>
+#include <array>
+#include <poll.h>
+#include <stdexcept>
+#include <sys/eventfd.h>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+namespace hnv {
+namespace {
+
+// The rings of the workers are looked at this often when nothing else wakes the loop.
+constexpr int kPollMilliseconds = 1;
+constexpr Duration kTick = std::chrono::milliseconds(100);
+constexpr unsigned kPuntsAtOnce = 256;
+// How long frames from a record's previous PA are still accepted, from when the change is live.
+constexpr Duration kMovedGrace = std::chrono::seconds(1);
+
+}  // namespace
+
+Instant ControlLoop::now() {
+  return Instant{static_cast<uint64_t>(
+      std::chrono::duration_cast<Duration>(Clock::now().time_since_epoch()).count())};
+}
+
+ControlLoop::ControlLoop(const Parts& parts)
+    : bootstrap_(parts.bootstrap),
+      eal_(parts.eal),
+      ports_(parts.ports),
+      gateway_mac_(parts.choices.gateway_mac),
+      rcu_(static_cast<uint32_t>(parts.bootstrap.worker_lcores.size())) {
+  wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (wake_fd_ < 0) throw std::runtime_error("the kernel gives no eventfd");
+  context_.workers = static_cast<unsigned>(bootstrap_.worker_lcores.size());
+  context_.next_uid = &next_uid_;
+  for (uint32_t i = 0; i < ports_.size(); ++i) {
+    const PortConfig& port = ports_[i].config();
+    context_.ports.emplace(port.name,
+                           CompileContext::PortFacts{PortId(i), ports_[i].mac(), port.mtu});
+  }
+  compiled_ = compile_nothing(context_);
+  published_ = std::make_unique<Published<Dataplane>>(rcu_, [this] {
+    Dataplane first;
+    first.vsids = compiled_->vsids;
+    first.l3 = compiled_->l3;
+    first.attachments = compiled_->attachments;
+    return std::make_shared<const Dataplane>(std::move(first));
+  }());
+  for (unsigned i = 0; i < context_.workers; ++i) {
+    Worker::Config config;
+    config.worker = i;
+    config.lcore = bootstrap_.worker_lcores[i];
+    for (const Port& port : ports_) config.ports.push_back(port.dpdk_id());
+    config.busy_poll = bootstrap_.busy_poll;
+    workers_.push_back(std::make_unique<Worker>(std::move(config), rcu_, *published_));
+  }
+  resolver_ = std::make_unique<Resolver>(next_hops_, eal_.packets(),
+                                         [this](rte_mbuf* mbuf) { return inject(mbuf); });
+  const Model nothing;
+  prepare(nothing, *parts.model, differences(nothing, *parts.model))();
+  changes_ = std::make_unique<ChangeQueue>(
+      parts.model, parts.store, parts.catalog, parts.choices,
+      [this](const ModelPtr& before, const ModelPtr& after, const std::vector<Touched>& touched)
+          -> Result<ChangeQueue::Publish> { return prepare(*before, *after, touched); });
+}
+
+ControlLoop::~ControlLoop() {
+  for (auto& worker : workers_) {
+    rte_mbuf* mbuf = nullptr;
+    while (worker->punted().pop(&mbuf, 1) == 1) rte_pktmbuf_free(mbuf);
+    while (worker->to_inject().pop(&mbuf, 1) == 1) rte_pktmbuf_free(mbuf);
+  }
+  close(wake_fd_);
+}
+
+bool ControlLoop::inject(rte_mbuf* mbuf) {
+  // Any worker may send on any port; the first has the room as well as another.
+  return workers_.front()->to_inject().push(&mbuf, 1) == 1;
+}
+
+void ControlLoop::stop() {
+  stop_.store(true, std::memory_order_release);
+  const uint64_t one = 1;
+  (void)!write(wake_fd_, &one, sizeof one);
+}
+
+void ControlLoop::run() {
+  next_tick_ = now() + kTick;
+  while (!stop_.load(std::memory_order_acquire)) {
+    std::array<pollfd, 2> fds{pollfd{wake_fd_, POLLIN, 0}, pollfd{changes_->wake_fd(), POLLIN, 0}};
+    (void)poll(fds.data(), fds.size(), kPollMilliseconds);
+    uint64_t woken = 0;
+    (void)!read(wake_fd_, &woken, sizeof woken);
+    const Instant at = now();
+    changes_->step();
+    take_punts(at);
+    if (at >= next_tick_) on_timer(at);
+    publish_if_dirty();
+    resolver_->flush();
+    published_->sweep(token_);
+    roots_waiting_.store(published_->waiting(), std::memory_order_relaxed);
+    answer_questions();
+  }
+  changes_->stop();
+  {
+    const std::scoped_lock lock(questions_mutex_);
+    answering_ = false;
+  }
+  answer_questions();
+}
+
+void ControlLoop::answer_questions() {
+  std::vector<std::function<void()>> questions;
+  {
+    const std::scoped_lock lock(questions_mutex_);
+    questions.swap(questions_);
+  }
+  for (const auto& question : questions) question();
+}
+
+void ControlLoop::take_punts(Instant at) {
+  for (auto& worker : workers_) {
+    for (unsigned i = 0; i < kPuntsAtOnce; ++i) {
+      rte_mbuf* mbuf = nullptr;
+      if (worker->punted().pop(&mbuf, 1) == 0) break;
+      resolver_->take(mbuf, *compiled_, at);
+    }
+  }
+}
+
+void ControlLoop::on_timer(Instant at) {
+  next_tick_ = at + kTick;
+  resolver_->tick(at);
+  if (trace_) drain_trace();
+  // A migration's second is over. Not while a compilation is under way: it builds on what there is.
+  if (under_way_) return;
+  for (auto moved = moved_.begin(); moved != moved_.end();) {
+    if (at < moved->until) {
+      ++moved;
+      continue;
+    }
+    if (auto next = without_moved(compiled_, moved->domain, moved->record)) {
+      const std::scoped_lock lock(compiled_mutex_);
+      compiled_ = std::move(next);
+      root_dirty_ = true;
+    }
+    moved = moved_.erase(moved);
+  }
+}
+
+class ControlLoop::UnderWay {
+ public:
+  UnderWay(ControlLoop& control, Compilation compilation)
+      : control_(control), compilation_(std::move(compilation)) {}
+  ~UnderWay() {
+    if (!published_) control_.abandon_change(compilation_);
+  }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+  UnderWay(UnderWay&&) = delete;
+  UnderWay& operator=(UnderWay&&) = delete;
+
+  void ask_for_neighbors() { control_.resolver_->act(compilation_.actions); }
+  void publish() {
+    control_.publish_change(compilation_);
+    published_ = true;
+  }
+
+ private:
+  ControlLoop& control_;
+  Compilation compilation_;
+  bool published_ = false;
+};
+
+ChangeQueue::Publish ControlLoop::prepare(const Model& before, const Model& after,
+                                          const std::vector<Touched>& touched) {
+  auto change = std::make_shared<UnderWay>(
+      *this, hnv::compile(compiled_, before, after, touched, context_, next_hops_, now()));
+  // Before the commit: the next hops' addresses are on their way when the change goes live.
+  change->ask_for_neighbors();
+  under_way_ = true;
+  return [change] { change->publish(); };
+}
+
+void ControlLoop::publish_change(Compilation& done) {
+  under_way_ = false;
+  const Instant at = now();
+  Neighbors::Actions actions;
+  for (const auto& link : done.new_links) next_hops_.set_link(link, at, actions);
+  for (const NextHopId id : done.released) next_hops_.release(id, actions);
+  for (const LinkId link : done.gone_links) next_hops_.remove_link(link, actions);
+  for (MovedUntil& moved : done.moved) {
+    moved.until = at + kMovedGrace;
+    moved_.push_back(std::move(moved));
+  }
+  {
+    const std::scoped_lock lock(compiled_mutex_);
+    compiled_ = std::move(done.next);
+  }
+  resolver_->act(actions);
+  root_dirty_ = true;
+  publish_if_dirty();
+}
+
+void ControlLoop::abandon_change(const Compilation& lost) {
+  under_way_ = false;
+  Neighbors::Actions actions;
+  for (const NextHopId id : lost.acquired) next_hops_.release(id, actions);
+  resolver_->act(actions);
+}
+
+void ControlLoop::publish_if_dirty() {
+  if (root_dirty_ || next_hops_.dirty()) publish();
+}
+
+void ControlLoop::publish() {
+  next_hops_.publish_into(root_.next_hops, root_.links);
+  root_.serial = publishes_.fetch_add(1, std::memory_order_relaxed) + 1;
+  root_.generation = compiled_->generation;
+  root_.compartments = compiled_->compartments;
+  root_.vsids = compiled_->vsids;
+  root_.l3 = compiled_->l3;
+  root_.attachments = compiled_->attachments;
+  root_.trace = trace_ ? trace_->packets : nullptr;
+  published_->publish(std::make_shared<const Dataplane>(root_), token_);
+  root_dirty_ = false;
+}
+
+tl::expected<Applied, ChangeError> ControlLoop::apply(Change change) {
+  return changes_->submit(std::move(change));
+}
+
+std::shared_ptr<const ConfigSnapshot> ControlLoop::config() const { return changes_->current(); }
+
+std::shared_ptr<const Compiled> ControlLoop::compiled() const {
+  const std::scoped_lock lock(compiled_mutex_);
+  return compiled_;
+}
+
+void ControlLoop::drain_trace() const {
+  for (unsigned w = 0; w < trace_->packets->workers(); ++w) {
+    TraceRecord record;
+    while (trace_->events.size() < trace_->filter.limit &&
+           trace_->packets->worker(w).ring().pop(&record, 1) == 1) {
+      trace_->events.push_back(to_event(record, w, trace_->begin));
+    }
+  }
+}
+
+Result<void> ControlLoop::set_trace(std::optional<TraceFilter> filter) {
+  const auto current = compiled();
+  const auto* domain = filter ? current->domains.find(filter->domain) : nullptr;
+  if (filter && domain == nullptr) {
+    return fail(ErrorCode::unfit, "no such routing domain: " + filter->domain, "/routingDomain");
+  }
+  const uint64_t uid = domain != nullptr ? (*domain)->view->uid : 0;
+  return ask([&]() -> Result<void> {
+    trace_.reset();
+    root_dirty_ = true;
+    if (!filter) return {};
+    TraceMatch match{.compartment_uid = uid,
+                     .source = {},
+                     .destination = {},
+                     .protocol = filter->protocol,
+                     .source_port = filter->source_port,
+                     .destination_port = filter->destination_port};
+    if (filter->source) match.source = filter->source->v4().value();
+    if (filter->destination) match.destination = filter->destination->v4().value();
+    trace_ = std::make_unique<Trace>();
+    trace_->filter = *filter;
+    trace_->begin = worker_clock();
+    trace_->packets = std::make_shared<PacketTrace>(match, filter->limit, context_.workers);
+    publish();  // on when the answer is sent
+    return {};
+  });
+}
+
+TraceState ControlLoop::trace() const {
+  return ask([this] {
+    TraceState state;
+    if (!trace_) return state;
+    drain_trace();
+    state.filter = trace_->filter;
+    state.events = trace_->events;
+    for (unsigned w = 0; w < trace_->packets->workers(); ++w) {
+      state.missed += trace_->packets->worker(w).missed();
+    }
+    return state;
+  });
+}
+
+}  // namespace hnv

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The control thread: the one writer of everything that changes slowly. It takes changes through
+// the ChangeQueue (apply → compile → commit → publish), punted packets from the workers, timers of
+// the neighbours, and questions of the http pool. It never waits for a worker or for the disk.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include "api/control.h"
+#include "compartments/published.h"
+#include "gateway/compile.h"
+#include "gateway/dataplane.h"
+#include "gateway/eal.h"
+#include "gateway/next_hops.h"
+#include "gateway/ports.h"
+#include "gateway/resolver.h"
+#include "gateway/trace.h"
+#include "gateway/transaction.h"
+#include "gateway/worker.h"
+
+namespace hnv {
+
+class ControlLoop final : public Control {
+ public:
+  struct Parts {
+    const Bootstrap& bootstrap;
+    const Eal& eal;
+    const std::vector<Port>& ports;
+    PortCatalog catalog;
+    ServerChoices choices;
+    ModelPtr model;  // as the store kept it
+    Store& store;
+  };
+  // Compiles and publishes what the store kept. REQUIRES the constructing thread to be the one that
+  // calls run().
+  explicit ControlLoop(const Parts& parts);
+  ~ControlLoop() override;
+  ControlLoop(const ControlLoop&) = delete;
+  ControlLoop& operator=(const ControlLoop&) = delete;
+  ControlLoop(ControlLoop&&) = delete;
+  ControlLoop& operator=(ControlLoop&&) = delete;
+
+  // Until stop(); which any thread may call.
+  void run();
+  void stop();
+  // The ledger once the workers have ended.
+  [[nodiscard]] DropsState final_drops() const;
+  [[nodiscard]] Worker& worker(unsigned i) { return *workers_[i]; }
+  [[nodiscard]] unsigned workers() const { return static_cast<unsigned>(workers_.size()); }
+
+  // --- Control, from the http pool ---
+  [[nodiscard]] tl::expected<Applied, ChangeError> apply(Change change) override;
+  [[nodiscard]] std::shared_ptr<const ConfigSnapshot> config() const override;
+  [[nodiscard]] SystemState system() const override;
+  [[nodiscard]] std::vector<PortState> ports() const override;
+  [[nodiscard]] StatisticsState statistics() const override;
+  [[nodiscard]] DropsState drops() const override;
+  [[nodiscard]] std::optional<RouteTableState> routes(std::string_view domain) const override;
+  [[nodiscard]] std::optional<std::vector<NeighborState>> neighbors(
+      std::string_view domain) const override;
+  [[nodiscard]] std::vector<NeighborState> outside_neighbors() const override;
+  [[nodiscard]] std::optional<DomainStatistics> domain_statistics(
+      std::string_view domain) const override;
+  [[nodiscard]] std::vector<DomainStatistics> all_domain_statistics() const override;
+  [[nodiscard]] std::optional<ConfigurationState> configuration_state(
+      const ResourceKey& key) const override;
+  [[nodiscard]] std::optional<ConnectionState> connection_state(
+      const NetworkConnectionKey& key) const override;
+  [[nodiscard]] Result<LookupExplanation> explain(
+      std::string_view domain, const IpAddress<Space::customer>& destination) const override;
+  Result<void> set_trace(std::optional<TraceFilter> filter) override;
+  [[nodiscard]] TraceState trace() const override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // Runs `question` on the control thread and waits for its answer.
+  template <class F>
+  auto ask(F question) const -> decltype(question());
+  void answer_questions();
+
+  void take_punts(Instant now);
+  void on_timer(Instant now);
+  void publish_if_dirty();
+  void publish();
+  void drain_trace() const;
+  bool inject(rte_mbuf* mbuf);
+  [[nodiscard]] static Instant now();
+
+  // A compilation between the check of a change and its commit. Gone without a publish, it gives
+  // back what it had taken.
+  class UnderWay;
+  // The ChangeQueue's callback.
+  [[nodiscard]] ChangeQueue::Publish prepare(const Model& before, const Model& after,
+                                             const std::vector<Touched>& touched);
+  void publish_change(Compilation& done);
+  void abandon_change(const Compilation& lost);
+
+  [[nodiscard]] std::vector<NeighborState> neighbors_on(const std::vector<LinkId>& links) const;
+  [[nodiscard]] std::optional<NeighborState> neighbor_toward(const NextHopTarget& target) const;
+  [[nodiscard]] std::shared_ptr<const Compiled> compiled() const;
+  [[nodiscard]] std::vector<WorkerPicture> pictures() const;
+  [[nodiscard]] static DropsState drops_of(const std::vector<WorkerPicture>& seen);
+  void explain_subnet(LookupExplanation& out, const CompiledDomain& domain, const Hop& hop,
+                      uint32_t destination) const;
+  void explain_connection(LookupExplanation& out, const CompiledDomain& domain, const Hop& hop,
+                          uint32_t destination) const;
+
+  const Bootstrap& bootstrap_;
+  const Eal& eal_;
+  const std::vector<Port>& ports_;
+  const Clock::time_point started_ = Clock::now();
+  CompileContext context_;
+  uint64_t next_uid_ = 1;
+  ControlToken token_;
+  MacAddress gateway_mac_;
+
+  // Control thread only.
+  NextHops next_hops_;
+  bool under_way_ = false;
+  std::vector<MovedUntil> moved_;
+  bool root_dirty_ = true;
+  Dataplane root_;  // what the next publish will make of it
+  Instant next_tick_;
+
+  mutable std::mutex compiled_mutex_;  // guards the pointer for the http pool
+  std::shared_ptr<const Compiled> compiled_;
+
+  Rcu rcu_;
+  std::unique_ptr<Published<Dataplane>> published_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<ChangeQueue> changes_;
+  std::atomic<uint64_t> publishes_{0};
+  std::atomic<uint64_t> roots_waiting_{0};
+
+  struct Trace {
+    TraceFilter filter;
+    Instant begin;
+    std::shared_ptr<PacketTrace> packets;
+    std::vector<TraceEvent> events;
+  };
+  std::unique_ptr<Trace> trace_;
+
+  mutable std::mutex questions_mutex_;
+  mutable std::vector<std::function<void()>> questions_;
+  mutable bool answering_ = true;
+  int wake_fd_ = -1;
+  std::atomic<bool> stop_{false};
+};
+
+template <class F>
+auto ControlLoop::ask(F question) const -> decltype(question()) {
+  auto task = std::make_shared<std::packaged_task<decltype(question())()>>(std::move(question));
+  auto answer = task->get_future();
+  {
+    const std::scoped_lock lock(questions_mutex_);
+    // After the loop has ended nothing changes any more: the asking thread may look itself.
+    if (answering_) {
+      questions_.emplace_back([task] { (*task)(); });
+      task = nullptr;
+    }
+  }
+  if (task != nullptr) {
+    (*task)();
+  } else {
+    const uint64_t one = 1;
+    (void)!write(wake_fd_, &one, sizeof one);
+  }
+  return answer.get();
+}
+
+}  // namespace hnv

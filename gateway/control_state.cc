@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the API shows of the running gateway: copied together on the http thread from immutable
+// pieces, from the workers' pictures, and, for neighbours, from the control thread.
+#include <algorithm>
+#include <utility>
+
+#include <rte_mempool.h>
+
+#include "gateway/control_loop.h"
+#include "gateway/version.h"
+
+namespace hnv {
+namespace {
+
+// How long a reader waits for a worker's picture. A worker breathes in microseconds and sleeps for
+// half a millisecond at most: one that takes longer is stuck, and is said to be.
+constexpr Duration kPatience = std::chrono::milliseconds(200);
+
+LedgerState ledger_of(const WorkerPicture& picture) {
+  const WorkerCounters& c = picture.counters;
+  LedgerState ledger{.rx = c.rx.value(),
+                     .handed_in = c.handed_in.value(),
+                     .injected = c.injected.value(),
+                     .tx = c.tx.value(),
+                     .punts = c.punts.value(),
+                     .handed_out = c.handed_out.value(),
+                     .held = picture.held};
+  for (const Counter& n : c.originated) ledger.originated += n.value();
+  for (const Counter& n : c.drops) ledger.drops += n.value();
+  for (const Counter& n : c.consumed) ledger.consumed += n.value();
+  ledger.balanced = sum(c, picture.held).balanced();
+  return ledger;
+}
+
+void add(LedgerState& total, const LedgerState& one) {
+  total.rx += one.rx;
+  total.handed_in += one.handed_in;
+  total.injected += one.injected;
+  total.originated += one.originated;
+  total.tx += one.tx;
+  total.drops += one.drops;
+  total.punts += one.punts;
+  total.consumed += one.consumed;
+  total.handed_out += one.handed_out;
+  total.held += one.held;
+  total.balanced = total.balanced && one.balanced;
+}
+
+// The counts of one reason each, summed over the workers.
+template <class Reason, size_t kReasons>
+std::vector<NamedCount> named(const std::vector<WorkerPicture>& pictures,
+                              std::array<Counter, kReasons> WorkerCounters::*counts) {
+  std::vector<NamedCount> out;
+  for (size_t i = 0; i < kReasons; ++i) {
+    NamedCount count{std::string(to_string(static_cast<Reason>(i))), 0};
+    for (const WorkerPicture& picture : pictures) {
+      count.count += (picture.counters.*counts)[i].value();
+    }
+    out.push_back(std::move(count));
+  }
+  return out;
+}
+
+DomainStatistics statistics_of(const std::string& name, const CompartmentView& view,
+                               unsigned workers) {
+  DomainStatistics out;
+  out.domain = name;
+  for (size_t i = 0; i < kDropReasons; ++i) {
+    uint64_t count = 0;
+    for (unsigned w = 0; w < workers; ++w) count += view.counters[w].drops[i].value();
+    if (count > 0) {
+      out.drops.push_back({std::string(to_string(static_cast<DropReason>(i))), count});
+    }
+  }
+  for (unsigned w = 0; w < workers; ++w) {
+    const CompartmentCounters& c = view.counters[w];
+    out.inbound_packets += c.in_packets.value();
+    out.inbound_bytes += c.in_bytes.value();
+    out.outbound_packets += c.out_packets.value();
+    out.outbound_bytes += c.out_bytes.value();
+    out.l3_inbound_packets += c.l3_in_packets.value();
+    out.l3_inbound_bytes += c.l3_in_bytes.value();
+    out.l3_outbound_packets += c.l3_out_packets.value();
+    out.l3_outbound_bytes += c.l3_out_bytes.value();
+    out.originated_packets += c.originated.value();
+    out.moved_record_packets += c.moved_record_packets.value();
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<WorkerPicture> ControlLoop::pictures() const {
+  std::vector<WorkerPicture> out;
+  for (const auto& worker : workers_) out.push_back(worker->picture(kPatience));
+  return out;
+}
+
+SystemState ControlLoop::system() const {
+  SystemState state;
+  state.version = kVersion;
+  state.uptime_seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+  state.generation = config()->generation();
+  state.workers = workers();
+  state.hugepages = eal_.hugepages();
+  state.memory_bytes = eal_.memory_bytes();
+  state.packet_buffers = bootstrap_.packet_buffers;
+  state.packet_buffers_free = rte_mempool_avail_count(&eal_.packets());
+  state.mac_address = gateway_mac_.to_string();
+  return state;
+}
+
+std::vector<PortState> ControlLoop::ports() const {
+  std::vector<PortState> out;
+  for (const Port& port : ports_) out.push_back(port.state());
+  return out;
+}
+
+StatisticsState ControlLoop::statistics() const {
+  StatisticsState state;
+  for (unsigned w = 0; w < workers(); ++w) {
+    const WorkerPicture picture = workers_[w]->picture(kPatience);
+    WorkerState worker;
+    worker.worker = w;
+    worker.lcore = workers_[w]->config().lcore;
+    worker.breaths = picture.counters.breaths.value();
+    worker.idle_breaths = picture.counters.idle_breaths.value();
+    worker.sleeps = picture.counters.sleeps.value();
+    for (size_t s = 0; s < kStages; ++s) {
+      const auto& station = picture.counters.stations[s];
+      worker.stations.push_back({std::string(to_string(static_cast<Stage>(s))),
+                                 station.packets.value(), station.vectors.value()});
+    }
+    state.workers.push_back(std::move(worker));
+  }
+  state.publishes = publishes_.load(std::memory_order_relaxed);
+  state.roots_waiting = roots_waiting_.load(std::memory_order_relaxed);
+  return state;
+}
+
+DropsState ControlLoop::drops() const { return drops_of(pictures()); }
+
+DropsState ControlLoop::final_drops() const {
+  std::vector<WorkerPicture> seen;
+  for (const auto& worker : workers_) seen.push_back(worker->final_picture());
+  return drops_of(seen);
+}
+
+DropsState ControlLoop::drops_of(const std::vector<WorkerPicture>& seen) {
+  DropsState state;
+  state.ledger.balanced = true;
+  for (const WorkerPicture& picture : seen) {
+    state.workers.push_back(ledger_of(picture));
+    add(state.ledger, state.workers.back());
+  }
+  state.drops = named<DropReason>(seen, &WorkerCounters::drops);
+  state.originated = named<OriginReason>(seen, &WorkerCounters::originated);
+  state.consumed = named<ConsumeReason>(seen, &WorkerCounters::consumed);
+  return state;
+}
+
+std::vector<NeighborState> ControlLoop::neighbors_on(const std::vector<LinkId>& links) const {
+  return ask([&] {
+    std::vector<NeighborState> out;
+    const auto& entries = next_hops_.neighbors().entries();
+    const Instant at = now();
+    for (const LinkId id : links) {
+      const OutLink* link = next_hops_.link(id);
+      if (link == nullptr) continue;
+      for (auto entry = entries.lower_bound({id, 0});
+           entry != entries.end() && entry->first.link == id; ++entry) {
+        NeighborState state;
+        state.network = link->name;
+        state.ip_address = address_text::format4(entry->first.address);
+        state.mac_address = entry->second.mac;
+        state.state = to_string(entry->second.status);
+        if (entry->second.mac) state.age_seconds = in_seconds(at - entry->second.confirmed);
+        out.push_back(std::move(state));
+      }
+    }
+    return out;
+  });
+}
+
+std::optional<std::vector<NeighborState>> ControlLoop::neighbors(std::string_view domain) const {
+  const auto current = compiled();
+  const auto* found = current->domains.find(std::string(domain));
+  if (found == nullptr) return std::nullopt;
+  std::vector<LinkId> links;
+  for (const auto& [name, id] : (*found)->connections) {
+    links.push_back((*found)->view->connection(id).link);
+  }
+  return neighbors_on(links);
+}
+
+std::vector<NeighborState> ControlLoop::outside_neighbors() const {
+  std::vector<LinkId> links;
+  for (const auto& [attachment, link] : compiled()->network_links) links.push_back(link);
+  return neighbors_on(links);
+}
+
+std::optional<DomainStatistics> ControlLoop::domain_statistics(std::string_view domain) const {
+  const auto current = compiled();
+  const auto* found = current->domains.find(std::string(domain));
+  if (found == nullptr) return std::nullopt;
+  return statistics_of(std::string(domain), *(*found)->view, workers());
+}
+
+std::vector<DomainStatistics> ControlLoop::all_domain_statistics() const {
+  std::vector<DomainStatistics> out;
+  const auto current = compiled();
+  for (const auto& [name, domain] : current->domains) {
+    out.push_back(statistics_of(name, *domain->view, workers()));
+  }
+  return out;
+}
+
+std::optional<ConfigurationState> ControlLoop::configuration_state(const ResourceKey& key) const {
+  // A network whose next hops do not answer is configured, and does not work: both are said.
+  ConfigurationState state;
+  std::string link_name;
+  if (const auto* provider = std::get_if<ProviderNetworkKey>(&key)) {
+    link_name = "providerNetworks/" + provider->name;
+  } else if (const auto* external = std::get_if<ExternalNetworkKey>(&key)) {
+    link_name = "externalNetworks/" + external->name;
+  } else if (const auto* connection = std::get_if<NetworkConnectionKey>(&key)) {
+    link_name = "routingDomains/" + connection->domain + "/networkConnections/" + connection->name;
+  } else {
+    return std::nullopt;
+  }
+  const auto current = compiled();
+  const auto link = current->link_ids.find(link_name);
+  if (link == current->link_ids.end()) return std::nullopt;
+  for (const NeighborState& neighbor : neighbors_on({link->second})) {
+    if (neighbor.state != "failed") continue;
+    state.status = "Warning";
+    state.detailed_info.push_back({link_name, "neighborFailed",
+                                   neighbor.ip_address + " does not answer ARP on " + link_name});
+  }
+  return state;
+}
+
+std::optional<ConnectionState> ControlLoop::connection_state(
+    const NetworkConnectionKey& key) const {
+  const auto current = compiled();
+  const auto* found = current->domains.find(key.domain);
+  if (found == nullptr) return std::nullopt;
+  const auto id = (*found)->connections.find(key.name);
+  if (id == (*found)->connections.end()) return std::nullopt;
+  const ConnectionView& view = (*found)->view->connection(id->second);
+  ConnectionState state;
+  for (unsigned w = 0; w < workers(); ++w) {
+    state.inbound_packets += view.counters[w].in_packets.value();
+    state.inbound_bytes += view.counters[w].in_bytes.value();
+    state.outbound_packets += view.counters[w].out_packets.value();
+    state.outbound_bytes += view.counters[w].out_bytes.value();
+  }
+  // An L3 connection is up when its configured peers answer; without peers, when it is configured.
+  const std::vector<NeighborState> neighbors = neighbors_on({view.link});
+  state.connection_state = "Connected";
+  for (const NeighborState& neighbor : neighbors) {
+    if (neighbor.state == "failed" || neighbor.state == "incomplete") {
+      state.connection_state = "Disconnected";
+      state.unreachability_reason = neighbor.ip_address + " does not answer ARP";
+    } else {
+      state.connection_up_time_seconds =
+          std::max(state.connection_up_time_seconds, neighbor.age_seconds);
+    }
+  }
+  return state;
+}
+
+}  // namespace hnv

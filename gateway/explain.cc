@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Why a packet goes where it goes: the same tables that the workers read, asked on the http thread.
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "gateway/compiler.h"
+#include "gateway/control_loop.h"
+
+namespace hnv {
+namespace {
+
+template <class Id>
+std::string name_of(const std::map<std::string, Id>& names, Id id) {
+  for (const auto& [name, known] : names) {
+    if (known == id) return name;
+  }
+  return "?";
+}
+
+std::string interface_of(const CompiledDomain& domain, const RouteHop& hop) {
+  struct Name {
+    const CompiledDomain& domain;
+    std::string subnet(SubnetId id) const {
+      return "virtualSubnets/" + name_of(domain.subnets, id);
+    }
+    std::string connection(ConnectionId id) const {
+      return "networkConnections/" + name_of(domain.connections, id);
+    }
+    std::string operator()(const LocalHop&) const { return "local"; }
+    std::string operator()(const SubnetHop& h) const { return subnet(h.subnet); }
+    std::string operator()(const SubnetViaHop& h) const { return subnet(h.subnet); }
+    std::string operator()(const ConnectionHop& h) const { return connection(h.connection); }
+    std::string operator()(const ConnectionViaHop& h) const { return connection(h.connection); }
+    std::string operator()(const BroadcastHop&) const { return "none"; }
+    std::string operator()(const UnreachableHop&) const { return "none"; }
+  };
+  return std::visit(Name{domain}, hop);
+}
+
+std::string fib_text(const CompiledDomain& domain, const Prefix<Space::customer>& prefix) {
+  const CompartmentView& view = *domain.view;
+  const HopId id = view.fib->lookup(prefix.address().v4().value());
+  if (!id.valid()) return "no route";
+  const Hop& hop = view.hop(id);
+  switch (hop.kind) {
+    case HopKind::local:
+      return "local";
+    case HopKind::subnet:
+      return fmt::format("vsid {} on-link", view.subnet(hop.subnet).vsid);
+    case HopKind::subnet_via:
+      return fmt::format("vsid {} via {}", view.subnet(hop.subnet).vsid,
+                         address_text::format4(hop.via));
+    case HopKind::connection:
+      return fmt::format("{} on-link", name_of(domain.connections, hop.connection));
+    case HopKind::connection_via:
+      return fmt::format("{} via {}", name_of(domain.connections, hop.connection),
+                         address_text::format4(hop.via));
+    case HopKind::directed_broadcast:
+      return "drop: directed_broadcast";
+    case HopKind::none:
+    case HopKind::unreachable:
+      return "unreachable";
+  }
+  return "unreachable";
+}
+
+RouteState route_state(const CompiledDomain& domain, const Prefix<Space::customer>& prefix,
+                       Instant now) {
+  RouteState state;
+  state.prefix = prefix;
+  state.fib = fib_text(domain, prefix);
+  for (const RouteExplanation& found : domain.routes->explain(prefix)) {
+    RouteCandidateState candidate;
+    candidate.source = to_string(found.candidate.source);
+    candidate.preference = found.preference;
+    candidate.metric = found.candidate.metric;
+    if (const auto via = via_of(found.candidate.hop)) candidate.next_hop = via->to_string();
+    candidate.interface = interface_of(domain, found.candidate.hop);
+    candidate.age_seconds = in_seconds(now - found.candidate.installed_at);
+    candidate.best = found.best;
+    candidate.reason = found.reason;
+    state.candidates.push_back(std::move(candidate));
+  }
+  return state;
+}
+
+std::string_view type_text(RecordType type) {
+  switch (type) {
+    case RecordType::static_record:
+      return "Static";
+    case RecordType::dynamic:
+      return "Dynamic";
+    case RecordType::gateway_wildcard:
+      return "GatewayWildcard";
+    case RecordType::l2_only:
+      return "L2Only";
+    case RecordType::none:
+    case RecordType::neighbor:
+    case RecordType::own:
+      break;
+  }
+  return "";
+}
+
+}  // namespace
+
+std::optional<RouteTableState> ControlLoop::routes(std::string_view domain) const {
+  const auto current = compiled();
+  const auto* found = current->domains.find(std::string(domain));
+  if (found == nullptr) return std::nullopt;
+  const CompiledDomain& compiled_domain = **found;
+  RouteTableState state;
+  const Instant at = now();
+  compiled_domain.routes->for_each_best([&](const RouteCandidate& best) {
+    state.routes.push_back(route_state(compiled_domain, best.prefix, at));
+  });
+  state.fib_bytes = compiled_domain.view->fib->bytes();
+  state.fib_ranges = compiled_domain.view->fib->ranges();
+  return state;
+}
+
+std::optional<NeighborState> ControlLoop::neighbor_toward(const NextHopTarget& target) const {
+  const uint32_t neighbor = ask([&] { return next_hops_.neighbor_of(target); });
+  if (neighbor == 0) return std::nullopt;
+  const std::string wanted = address_text::format4(neighbor);
+  for (NeighborState& state : neighbors_on({target.link})) {
+    if (state.ip_address == wanted) return std::move(state);
+  }
+  return std::nullopt;
+}
+
+void ControlLoop::explain_subnet(LookupExplanation& out, const CompiledDomain& domain,
+                                 const Hop& hop, uint32_t destination) const {
+  const CompartmentView& view = *domain.view;
+  const SubnetView& subnet = view.subnet(hop.subnet);
+  const std::string name = name_of(domain.subnets, hop.subnet);
+  const uint32_t next = hop.kind == HopKind::subnet_via ? hop.via : destination;
+  const std::string records =
+      fmt::format("/v1/routingDomains/{}/virtualSubnets/{}/lookupRecords/", view.name, name);
+  out.virtual_subnet_id = subnet.vsid;
+  const CustomerRecord* record = view.records->find(CaKey(CaAddress(next)));
+  if (record != nullptr && record->subnet == hop.subnet && record->type != RecordType::own) {
+    out.record = records + address_text::format4(next);
+  } else if (subnet.wildcard.type == RecordType::gateway_wildcard) {
+    record = &subnet.wildcard;
+    out.record = records + "wildcard-v4";
+  } else {
+    out.verdict = fmt::format(
+        "dropped as record_missing: virtual subnet {} has no lookup record or wildcard for {}",
+        name, address_text::format4(next));
+    return;
+  }
+  out.record_type = type_text(record->type);
+  out.provider_address = address_text::format4(record->pa4().value());
+  out.mac_address = record->mac.to_string();
+  const auto network = compiled()->network_links.find(subnet.network);
+  if (network != compiled()->network_links.end()) {
+    out.next_hop = neighbor_toward({network->second, record->pa4().value()});
+  }
+  out.verdict = fmt::format("sent by NVGRE with VSID {} to {}, inner MAC {}", subnet.vsid,
+                            out.provider_address, out.mac_address);
+}
+
+void ControlLoop::explain_connection(LookupExplanation& out, const CompiledDomain& domain,
+                                     const Hop& hop, uint32_t destination) const {
+  const uint32_t next = hop.kind == HopKind::connection_via ? hop.via : destination;
+  const ConnectionView& connection = domain.view->connection(hop.connection);
+  out.next_hop = neighbor_toward({connection.link, next});
+  if (out.next_hop && out.next_hop->mac_address) {
+    out.mac_address = out.next_hop->mac_address->to_string();
+  }
+  out.verdict =
+      fmt::format("sent on network connection {} to {}",
+                  name_of(domain.connections, hop.connection), address_text::format4(next));
+}
+
+Result<LookupExplanation> ControlLoop::explain(
+    std::string_view domain, const IpAddress<Space::customer>& destination) const {
+  const auto current = compiled();
+  const auto* found = current->domains.find(std::string(domain));
+  if (found == nullptr) {
+    return fail(ErrorCode::not_found, fmt::format("no such routing domain: {}", domain),
+                fmt::format("/v1/routingDomains/{}", domain));
+  }
+  const CompiledDomain& compiled_domain = **found;
+  LookupExplanation out;
+  out.destination = destination.to_string();
+  const uint32_t address = destination.v4().value();
+  const RouteCandidate* best = compiled_domain.routes->longest_match(destination);
+  if (best != nullptr) out.route = route_state(compiled_domain, best->prefix, now());
+  const HopId id = compiled_domain.view->fib->lookup(address);
+  const Hop& hop = id.valid() ? compiled_domain.view->hop(id) : Hop{};
+  switch (hop.kind) {
+    case HopKind::subnet:
+    case HopKind::subnet_via:
+      explain_subnet(out, compiled_domain, hop, address);
+      break;
+    case HopKind::connection:
+    case HopKind::connection_via:
+      explain_connection(out, compiled_domain, hop, address);
+      break;
+    case HopKind::local:
+      out.verdict = "delivered to the gateway itself";
+      break;
+    case HopKind::directed_broadcast:
+      out.verdict = "dropped as directed_broadcast";
+      break;
+    case HopKind::none:
+      out.verdict = "dropped as no_route";
+      break;
+    case HopKind::unreachable:
+      out.verdict = "dropped as route_unreachable";
+      break;
+  }
+  return out;
+}
+
+}  // namespace hnv
