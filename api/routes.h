@@ -4,7 +4,6 @@
 // api/openapi.yaml by a test. A segment in braces takes any text; literal segments win.
 #pragma once
 
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>

@@ -2,6 +2,7 @@
 //
 // hnvctl: the REST API for people and scripts. Verbs map one to one on resources; exit status 0
 // only on success.
+#include <functional>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
