@@ -109,13 +109,13 @@ def topology(description, build, prove, needs_gateway=True):
 
 
 def dump_logs(run, lines=40, name_part="", out=sys.stderr):
-    """The end of every log of the run whose name has name_part in it."""
+    """The end of every log of the run whose name has name_part in it, without what only informs."""
     for folder, _, names in sorted(os.walk(run.folder)):
         for name in sorted(names):
             path = os.path.join(folder, name)
             if not name.endswith(".log") or name_part not in path:
                 continue
             with open(path, encoding="utf-8", errors="replace") as file:
-                tail = file.read().splitlines()[-lines:]
+                tail = [line for line in file.read().splitlines() if "|INFO|" not in line][-lines:]
             if tail:
                 print(f"---- {path}", *tail, sep="\n", file=out)
