@@ -178,8 +178,8 @@ def main():
     if run is None:
         print("lab: not up (packaging/lab up)", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL if command in ("logs", "status") else signal.SIG_IGN)  # | head
     if command == "logs":
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # logs | head
         dump_logs(run, *([10 ** 9] if arguments else []), name_part="".join(arguments), out=sys.stdout)
         return 0
     try:

@@ -4,15 +4,15 @@
 
      stray ── (tags VLAN 50) ── switch ── (access 50) ── fab0 ── gateway      (support/plain_topology.py)
 
-One frame a row, made by hand: it either enters the compartment (the domain's inboundPackets moves
+No row has an outer fragment: DPDK's af_packet driver lets the kernel put fragments together first, so
+the gateway never sees one here (tests/pipeline does). One frame a row, made by hand: it either enters the compartment (the domain's inboundPackets moves
 by one) or is dropped under exactly the reason named. contoso and fabrikam use the same addresses.
 """
 
-import struct
 import sys
 
 from support.checks import expect_equal, topology
-from support.frames import checksum, ethernet, ipv4, nvgre, raw_socket, udp
+from support.frames import ethernet, ipv4, nvgre, raw_socket, udp
 from support.plain_topology import Plain, two_domains
 from support.wait import wait_for
 
@@ -56,14 +56,6 @@ def frame(made, source_pa="10.250.0.11", vsid=5000, inner_source=ROUTER, ca="10.
     return ethernet(made.gateway.space.mac("fab0"), STRANGER, spoil(outer), vlan=50)
 
 
-def fragment(outer):
-    """The first fragment of something longer, its header right."""
-    head = bytearray(outer[:20])
-    head[6:8], head[10:12] = struct.pack("!H", 0x2000), b"\0\0"
-    head[10:12] = struct.pack("!H", checksum(bytes(head)))
-    return bytes(head) + outer[20:]
-
-
 def bad_checksum(outer):
     return outer[:10] + bytes([outer[10] ^ 0x55]) + outer[11:]
 
@@ -101,7 +93,6 @@ ROWS = [
     ("reserved bits 6 to 12 set", {"flags": 0x23F8}, ENTERED),
     *((f"GRE flags {flags:#06x}", {"flags": flags}, "nvgre_bad_flags")
       for flags in (0x0000, 0xA000, 0x3000, 0x2001, 0x6000, 0x2800, 0x2400)),
-    ("an outer fragment", {"spoil": fragment}, "outer_fragment"),
     ("a wrong outer checksum", {"spoil": bad_checksum}, "outer_bad_checksum"),
 ]
 
@@ -118,7 +109,8 @@ def one_frame(made, what, reason):
     wait_for(lambda: seen()[1].get(wanted, 0) > drops.get(wanted, 0), 3, f"a drop for {wanted}")
     now_entered, now = seen()
     moved = {r: n - drops.get(r, 0) for r, n in now.items() if n != drops.get(r, 0)}
-    moved.pop("next_hop_failed", None)  # answers to hosts that are not there, of rows before
+    for fate_of_an_answer in ("next_hop_failed", "no_route"):  # ICMP errors, to hosts that are not there
+        moved.pop(fate_of_an_answer, None)
     expect_equal((moved, now_entered - entered), ({wanted: 1}, 0 if reason else 1), "drops, and packets that entered")
 
 
