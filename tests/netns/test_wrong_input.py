@@ -81,6 +81,8 @@ ROWS = [
      subnet(), 404, "notFound", ""),
     ("a route to a connection that does not exist", "PUT", f"{CONTOSO}/customerRoutes/r1",
      {"destinationPrefix": "172.20.0.0/16", "networkConnection": "none"}, 422, "unfit", "networkConnection"),
+    ("a route to a connection that has no peer", "PUT", f"{CONTOSO}/customerRoutes/r1",
+     {"destinationPrefix": "172.20.0.0/16", "networkConnection": "peerless"}, 422, "unfit", "networkConnection"),
     ("a route with a next hop in no subnet", "PUT", f"{CONTOSO}/customerRoutes/r1",
      {"destinationPrefix": "172.20.0.0/16", "nextHop": "172.31.0.1"}, 422, "unfit", "nextHop"),
     ("a VLAN of another tenant's private connection", "PUT", f"{CONTOSO}/networkConnections/new",
@@ -182,24 +184,26 @@ def prove_gre_elsewhere(checks, made, before):
     gateway, port = made.gateway, made.gateway.space.mac("wan0")
     raw = raw_socket(made.stray, "eth0")
     inner = ethernet("02:00:00:00:00:01", "00:15:5d:00:00:01", ipv4("10.0.1.11", "192.168.50.10", 17, udp(9, 9, b"x")))
-    rows = [("an external network, to its own address", 300, "192.0.2.1", port),
-            ("an external network, to the fabric's PA", 300, "10.250.0.1", port),
+    rows = [("an external network, to its own address", 300, "192.0.2.1", port, "gre_not_on_fabric"),
+            ("an external network, to the fabric's PA", 300, "10.250.0.1", port, "outer_not_ours"),
             ("a private connection's VLAN", 100, "192.168.50.1", gateway.api.get(
-                f"{CONTOSO}/networkConnections/datacentre")["l3Configuration"]["macAddress"])]
-    for what, vlan, address, mac in rows:
-        with checks.check(f"GRE on {what} is dropped as gre_not_on_fabric"):
-            counted = gateway.drops().get("gre_not_on_fabric", 0)
+                f"{CONTOSO}/networkConnections/datacentre")["l3Configuration"]["macAddress"], "gre_not_on_fabric")]
+    for what, vlan, address, mac, reason in rows:
+        with checks.check(f"GRE on {what} is dropped as {reason}"):
+            counted = gateway.drops().get(reason, 0)
             domain = gateway.api.get(f"{CONTOSO}/statistics")["inboundPackets"]
             packet = ipv4("192.0.2.77" if vlan == 300 else "192.168.50.10", address, 47, nvgre(5000, inner))
             raw.send(ethernet(mac, "02:00:00:00:00:99", packet, vlan=vlan))
-            wait_for(lambda c=counted: gateway.drops().get("gre_not_on_fabric", 0) == c + 1, 3, "one such drop")
+            wait_for(lambda c=counted, r=reason: gateway.drops().get(r, 0) == c + 1, 3, "one such drop")
             expect_equal(gateway.api.get(f"{CONTOSO}/statistics")["inboundPackets"], domain, "entered by NVGRE")
             expect_equal(gateway.api.everything(), before, "the desired state")
     raw.close()
 
 
 def build(run, arguments):
-    return Plain(run, arguments.gateway, arguments.hnvctl).start(two_domains())
+    peerless = {"path": f"{CONTOSO}/networkConnections/peerless", "body": connection(
+        l3Configuration={"port": "wan0", "vlanId": 401, "ipAddresses": ["192.168.71.1/24"]})}
+    return Plain(run, arguments.gateway, arguments.hnvctl).start([*two_domains(), peerless])
 
 
 def prove(checks, made):

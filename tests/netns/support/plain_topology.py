@@ -50,5 +50,6 @@ def two_domains():
                 "macAddress": "00:15:5d:01:00:11", "type": "Static"}},
             {"path": f"{domain}/networkConnections/datacentre", "body": {
                 "connectionType": "L3", "l3Configuration": {
-                    "port": "wan0", "vlanId": vlan, "ipAddresses": ["192.168.50.1/24"]}}}]
+                    "port": "wan0", "vlanId": vlan, "ipAddresses": ["192.168.50.1/24"],
+                    "peerIPAddresses": ["192.168.50.10"]}}}]
     return out

@@ -12,10 +12,11 @@ class Timeout(AssertionError):
 _pause = threading.Event()
 
 
-def wait_for(predicate, timeout, what, interval=0.05):
+def wait_for(predicate, timeout, what, interval=0.05, tell=None):
     """Polls predicate until it answers something true, and returns that.
 
-    An exception of the predicate counts as "not yet"; the last one is told when time is up.
+    An exception of the predicate counts as "not yet". When time is up, the last answer is told, or
+    what `tell` knows.
     """
     end = time.monotonic() + timeout
     last = None
@@ -28,5 +29,5 @@ def wait_for(predicate, timeout, what, interval=0.05):
         except Exception as error:  # noqa: BLE001 - told below
             last = error
         if time.monotonic() >= end:
-            raise Timeout(f"{what}: not within {timeout} s (last: {last!r})")
+            raise Timeout(f"{what}: not within {timeout} s (last: {tell() if tell else last!r})")
         _pause.wait(interval)
