@@ -15,7 +15,7 @@ from support.lab_topology import SERVER, Lab
 from support.traffic import Receiver, Sender, ping
 from support.wait import wait_for
 
-RATE = 500
+RATE = 200
 FABRIKAM = "/v1/routingDomains/fabrikam"
 
 

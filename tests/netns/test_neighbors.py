@@ -51,7 +51,7 @@ def prove_absent(checks, lab):
         expect_equal(drops.of("next_hop_failed"), 1, "drops for next_hop_failed")
     with checks.check(f"what waits for an absent neighbour is bounded: {HELD} a next hop"):
         drops = Drops(gateway)
-        sender = Sender(web1.space, "192.168.50.78", 9500, "contoso")
+        sender = Sender(web1.space, "192.168.50.78", 9500, "contoso", rate=1000)
         sender.burst(HELD + 44)
         wait_for(lambda: drops.of("next_hop_failed") > 0, 10, "the next hop to be given up")
         wait_for(lambda: (drops.of("next_hop_queue_full"), drops.of("next_hop_failed")) == (44, HELD), 3,
