@@ -32,7 +32,8 @@ class Shared {
     if (counted_ != nullptr) counted_->references.fetch_add(1, std::memory_order_relaxed);
   }
   Shared(Shared&& other) noexcept : counted_(std::exchange(other.counted_, nullptr)) {}
-  Shared& operator=(Shared other) noexcept {
+  Shared& operator=(const Shared& other) noexcept { return *this = Shared(other); }
+  Shared& operator=(Shared&& other) noexcept {
     std::swap(counted_, other.counted_);
     return *this;
   }

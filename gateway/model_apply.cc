@@ -38,7 +38,7 @@ Result<void> require_domain(const DesiredState& state, const std::string& domain
 }
 Result<void> require_subnet(const DesiredState& state, const std::string& domain,
                             const std::string& subnet) {
-  if (const auto found = require_domain(state, domain); !found) return found;
+  if (auto found = require_domain(state, domain); !found) return found;
   if (state.subnet(domain, subnet) != nullptr) return {};
   return fail(ErrorCode::not_found, "this virtual subnet does not exist: create it first",
               resource_path(VirtualSubnetKey{domain, subnet}));
@@ -104,7 +104,7 @@ Result<Outcome> put_resource(ModelDraft& draft, const ResourceKey& key, const Re
   assert(key.index() == spec.index());
   Faults faults;
   Outcome outcome = Outcome::created;
-  refuse_ipv6(spec, Place{}, faults);
+  refuse_ipv6(key, spec, Place{}, faults);
   if (faults.empty()) {
     outcome = std::visit(
         [&]<class Key>(const Key& k) {

@@ -87,7 +87,14 @@ class Ipv6Search {
 
 }  // namespace
 
-void refuse_ipv6(const ResourceSpec& spec, const Place& place, Faults& faults) {
+void refuse_ipv6(const ResourceKey& key, const ResourceSpec& spec, const Place& place,
+                 Faults& faults) {
+  if (const auto* record = std::get_if<LookupRecordKey>(&key)) {
+    const auto* ca = std::get_if<IpAddress<Space::customer>>(&record->id);
+    if (std::holds_alternative<WildcardV6>(record->id) || (ca != nullptr && !ca->is_v4())) {
+      return note_ipv6(place, faults);
+    }
+  }
   Ipv6Search search(place, faults);
   std::visit([&](const auto& s) { search(s); }, spec);
 }

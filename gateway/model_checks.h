@@ -21,9 +21,10 @@ inline constexpr uint16_t kMinMtu = 576;
 // A fabric must carry that inside NVGRE.
 inline constexpr uint16_t kMinFabricMtu = kMinMtu + nvgre_overhead(Family::ipv4);
 
-// IPv6 anywhere in a spec: not_supported until the line carries it. The one place of the model that
-// says so; everything behind it may take addresses for IPv4.
-void refuse_ipv6(const ResourceSpec& spec, const Place& place, Faults& faults);
+// IPv6 anywhere in a key or spec: not_supported until the line carries it. The one place of the
+// model that says so; everything behind it may take addresses for IPv4.
+void refuse_ipv6(const ResourceKey& key, const ResourceSpec& spec, const Place& place,
+                 Faults& faults);
 
 // Addresses of the gateway on one network or connection: each a host's; no prefix inside another
 // (the same prefix twice is one subnet with two addresses).

@@ -155,13 +155,14 @@ void ModelDraft::replace_records(const ReplaceRecords& all, Faults& faults) {
     const auto& [id, spec] = all.records[i];
     const Place place(list, i);
     const size_t before = faults.count();
-    refuse_ipv6(spec, place, faults);
+    const LookupRecordKey key{domain, subnet, id};
+    refuse_ipv6(key, spec, place, faults);
     if (faults.count() != before) continue;
     if (kept.erase(id) == 0) {
       faults.invalid(place, fmt::format("the record {} is given twice", to_string(id)));
       continue;
     }
-    (void)put_record({domain, subnet, id}, spec, place, faults);
+    (void)put_record(key, spec, place, faults);
   }
 }
 

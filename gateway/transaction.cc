@@ -81,7 +81,7 @@ void ChangeQueue::step() {
   while (!in_flight_) {
     auto changes = take_waiting();
     if (changes.empty()) return;
-    start_group(std::move(changes));
+    start_group(changes);
   }
 }
 
@@ -96,7 +96,7 @@ std::vector<ChangeQueue::Waiting> ChangeQueue::take_waiting() {
   return taken;
 }
 
-void ChangeQueue::start_group(std::vector<Waiting> changes) {
+void ChangeQueue::start_group(std::vector<Waiting>& changes) {
   Group group{current(), nullptr, {}, {}};
   group.after = group.before;
   for (auto& [change, promise] : changes) {

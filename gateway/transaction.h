@@ -79,7 +79,7 @@ class ChangeQueue {
   };
 
   [[nodiscard]] std::vector<Waiting> take_waiting();
-  void start_group(std::vector<Waiting> changes);
+  void start_group(std::vector<Waiting>& changes);
   void finish_group(const Result<void>& stored);
   void run_store();
   void wake() const;
