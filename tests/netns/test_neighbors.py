@@ -103,24 +103,28 @@ def prove_replaced(checks, lab):
 
 
 def prove_liar(checks, lab):
-    raw = raw_socket(lab.stray, "eth0")
-    own = lab.gateway.api.get("/v1/routingDomains/contoso/networkConnections/datacentre")["l3Configuration"]
-    with checks.check("an answer that nobody asked for changes nothing on a physical network"):
-        capture = Capture(lab.stray, "eth0", "liar", f"ether host {LIAR} and not arp")
-        for destination, operation in ((own["macAddress"], 2), ("ff:ff:ff:ff:ff:ff", 2), ("ff:ff:ff:ff:ff:ff", 1)):
-            for _ in range(3):
-                raw.send(ethernet(destination, LIAR, arp(operation, LIAR, SERVER, own["macAddress"], SERVER_GATEWAY),
-                                  kind=0x0806, vlan=100))
-        expect_equal(ping(lab.vm("contoso", "web1").space, SERVER, 20), 20, "answers of the real server")
-        capture.stop()
-        expect_equal(capture.count("ip"), 0, "packets that went to the liar")
+    """Claims to be contoso's server, or a host, without having been asked."""
+    raw, api = raw_socket(lab.stray, "eth0"), lab.gateway.api
+    own = api.get("/v1/routingDomains/contoso/networkConnections/datacentre")["l3Configuration"]["macAddress"]
+    everybody = "ff:ff:ff:ff:ff:ff"
     with checks.check("a stranger on the fabric does not become a neighbour"):
         mac = lab.gateway.space.mac("fab0")
         raw.send(ethernet(mac, LIAR, arp(2, LIAR, "10.250.0.200", mac, "10.250.0.1"), kind=0x0806, vlan=FABRIC_VLAN))
         expect_equal(ping(lab.servers["contoso"].space, "10.0.1.11", 3), 3, "answers")
-        known = lab.gateway.api.request("GET", "/metrics").text + str(
-            lab.gateway.api.get("/v1/routingDomains/contoso/neighbors"))
+        known = str(api.get("/v1/neighbors"))
+        expect("10.250.0.11" in known, f"not even host1 is known: {known}")
         expect("10.250.0.200" not in known and LIAR not in known, "the stranger is known")
+    for what, destination, operation in (("a request to everybody", everybody, 1), ("an answer to everybody", everybody, 2),
+                                         ("an answer that nobody asked for", own, 2)):
+        with checks.check(f"a liar on a physical network changes nothing by {what}"):
+            name = f"liar-{destination == own}-{operation}"
+            capture = Capture(lab.stray, "eth0", name, f"ether host {LIAR} and not arp")
+            for _ in range(3):
+                raw.send(ethernet(destination, LIAR, arp(operation, LIAR, SERVER, own, SERVER_GATEWAY),
+                                  kind=0x0806, vlan=100))
+            expect_equal(ping(lab.vm("contoso", "web1").space, SERVER, 20), 20, "answers of the real server")
+            capture.stop()
+            expect_equal(capture.count("ip"), 0, "packets that went to the liar")
     raw.close()
 
 

@@ -81,8 +81,6 @@ ROWS = [
      subnet(), 404, "notFound", ""),
     ("a route to a connection that does not exist", "PUT", f"{CONTOSO}/customerRoutes/r1",
      {"destinationPrefix": "172.20.0.0/16", "networkConnection": "none"}, 422, "unfit", "networkConnection"),
-    ("a route to a connection that has no peer", "PUT", f"{CONTOSO}/customerRoutes/r1",
-     {"destinationPrefix": "172.20.0.0/16", "networkConnection": "peerless"}, 422, "unfit", "networkConnection"),
     ("a route with a next hop in no subnet", "PUT", f"{CONTOSO}/customerRoutes/r1",
      {"destinationPrefix": "172.20.0.0/16", "nextHop": "172.31.0.1"}, 422, "unfit", "nextHop"),
     ("a VLAN of another tenant's private connection", "PUT", f"{CONTOSO}/networkConnections/new",
@@ -98,6 +96,8 @@ ROWS = [
     ("removing a provider network in use", "DELETE", "/v1/providerNetworks/fabric", None, 409, "conflict", ""),
     ("a body that is not an object", "PUT", NEW, [1, 2], 400, "invalidValue", ""),
     ("a name with a blank", "PUT", f"{CONTOSO}/virtualSubnets/a%20b", subnet(), 400, "invalidValue", ""),
+    ("a route to a connection that has no peer", "PUT", f"{CONTOSO}/customerRoutes/r1",
+     {"destinationPrefix": "172.20.0.0/16", "networkConnection": "peerless"}, 422, "unfit", "networkConnection"),
 ]
 
 
