@@ -5,6 +5,7 @@ import argparse
 import os
 import signal
 import sys
+import traceback
 
 import command
 import trees
@@ -62,6 +63,10 @@ def main():
                     SUITES[name](report, chosen.filter, **extra)
                 except trees.BuildFailed as error:
                     report.failed("build", str(error))
+                except command.Interrupted:
+                    raise
+                except Exception:  # noqa: BLE001 - a suite that breaks is a failure, not the end
+                    report.failed(name, traceback.format_exc())
     except command.Interrupted as signal_name:
         for number in ends:
             signal.signal(number, signal.SIG_IGN)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import time
 
 from command import TOP, run
 
@@ -38,8 +39,11 @@ class Tree:
 
     def build(self, *targets):
         self.configure()
+        begin = time.monotonic()
+        print(f"   building {os.path.relpath(self.path, TOP)} …", end="", flush=True)
         done = run(["cmake", "--build", self.path, "-j", JOBS, *(("--target", *targets) if targets else ())],
                    timeout=3600, log=os.path.join(TOP, "build", f"{os.path.basename(self.path)}.log"))
+        print(f" {time.monotonic() - begin:.0f} s", flush=True)
         if not done.ok:
             failed = done.output[max(0, done.output.find("FAILED:")):]
             raise BuildFailed("\n".join(failed.splitlines()[:60]))
