@@ -91,7 +91,7 @@ Port::Port(const PortConfig& config, rte_mempool& packets) : config_(config), lo
     refuse(config_, fmt::format("no such device {}: no interface {} in this network namespace",
                                 config_.device, *interface));
   }
-  rte_dev_iterator iterator;
+  rte_dev_iterator iterator{};
   const std::string device = device_arguments(config_);
   if (rte_dev_probe(device.c_str()) != 0) {
     refuse(config_, fmt::format("no such device {} ({}); give a PCI address or a DPDK vdev such as "
