@@ -10,20 +10,20 @@ namespace hnv::ctl {
 namespace {
 
 const Json& value_of(const Json& row, const std::string& property) {
-  static const Json nothing;
-  if (!row.is_object()) return nothing;
+  static const Json kNothing;
+  if (!row.is_object()) return kNothing;
   if (property.starts_with('/')) {
     const Json::json_pointer pointer(property);
-    return row.contains(pointer) ? row.at(pointer) : nothing;
+    return row.contains(pointer) ? row.at(pointer) : kNothing;
   }
   const auto found = row.find(property);
-  return found == row.end() ? nothing : *found;
+  return found == row.end() ? kNothing : *found;
 }
 
 // What everybody knows of a resource that was listed.
 bool is_noise(const std::string& property) {
-  static const std::set<std::string> noise{"resourceRef", "provisioningState", "etag"};
-  return noise.contains(property);
+  static const std::set<std::string> kNoise{"resourceRef", "provisioningState", "etag"};
+  return kNoise.contains(property);
 }
 
 // The plain properties that occur in the rows, the name first.
