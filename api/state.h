@@ -119,7 +119,6 @@ struct NeighborState {
   std::optional<MacAddress> mac_address;
   std::string state;       // incomplete, reachable, stale, probe, failed
   double age_seconds = 0;  // since the last confirmation
-  uint64_t held_packets = 0;
 };
 
 struct ConfigurationState {  // Windows Network Controller's shape

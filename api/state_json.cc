@@ -139,8 +139,7 @@ Json state_json(const NeighborState& state) {
           {"ipAddress", state.ip_address},
           {"macAddress", optional_mac(state.mac_address)},
           {"state", state.state},
-          {"age", state.age_seconds},
-          {"heldPackets", state.held_packets}};
+          {"age", state.age_seconds}};
 }
 
 Json state_json(const ConfigurationState& state) {

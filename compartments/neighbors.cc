@@ -61,10 +61,13 @@ void Neighbors::forget(const NeighborKey& key) {
   }
 }
 
-bool Neighbors::learn(const NeighborKey& key, const MacAddress& mac, Instant now, Actions& out) {
+bool Neighbors::learn(const NeighborKey& key, const MacAddress& mac, Trust trust, Instant now,
+                      Actions& out) {
   const auto at = entries_.find(key);
   if (at == entries_.end()) return false;
   Entry& entry = at->second;
+  const bool asked = entry.status != NeighborStatus::reachable;
+  if (!asked && trust == Trust::answers_only) return false;
   const bool changed = entry.status == NeighborStatus::incomplete ||
                        entry.status == NeighborStatus::failed || entry.mac != mac;
   set_status(key, entry, NeighborStatus::reachable);

@@ -70,10 +70,12 @@ class Neighbors {
   // Nobody needs it any more; pinned ones stay.
   void forget(const NeighborKey& key);
 
-  // An ARP packet from `key.address`. Takes it only for a neighbour that is known; an answer to a
-  // question of ours (`solicited`), or on a trusted link any ARP (RFC 826's merge), confirms it.
-  // Returns false when nothing here wanted it.
-  bool learn(const NeighborKey& key, const MacAddress& mac, Instant now, Actions& out);
+  // Whether ARP that nobody asked for may change a known neighbour: on the fabric (RFC 826's merge,
+  // a host's takeover of a PA), never where tenants' machines speak.
+  enum class Trust : uint8_t { answers_only, any };
+  // An ARP packet from `key.address`. Takes it only for a neighbour that is known, and, unless the
+  // link is trusted, only while a request of ours is open. False when nothing here wanted it.
+  bool learn(const NeighborKey& key, const MacAddress& mac, Trust trust, Instant now, Actions& out);
 
   // What is due by now.
   void tick(Instant now, Actions& out);

@@ -59,14 +59,8 @@ void classify_arp(Packet<Side::outside> packet, const Attachment& attachment,
 }
 
 // Our own address on an outside network. Header, source and checksum are checked by now.
-void classify_own(Packet<Side::outside> packet, const Attachment& attachment, const wire::Ipv4& ip,
-                  Out out) {
-  if (ip.protocol == wire::ip_protocol::kGre) {
-    if (attachment.kind != AttachmentKind::provider) {
-      return out.drop(packet, DropReason::gre_not_on_fabric);
-    }
-    return out.to<Stage::enter_nvgre>(packet);
-  }
+void classify_own(Packet<Side::outside> packet, const wire::Ipv4& ip, Out out) {
+  if (ip.protocol == wire::ip_protocol::kGre) return out.to<Stage::enter_nvgre>(packet);
   if (ip.protocol == wire::ip_protocol::kIcmp && !ip.is_fragment()) {
     const uint32_t offset = packet.slot().l2_bytes + ip.header_bytes();
     if (ip.total_length.value() >= ip.header_bytes() + sizeof(wire::Icmp) &&
@@ -104,6 +98,9 @@ void classify_ipv4(Packet<Side::outside> packet, const Attachment& attachment,
   if (is_martian_source(slot.outer_source) || is_own(attachment, slot.outer_source)) {
     return out.drop(packet, DropReason::outer_bad_source);
   }
+  if (ip.protocol == wire::ip_protocol::kGre && attachment.kind != AttachmentKind::provider) {
+    return out.drop(packet, DropReason::gre_not_on_fabric);
+  }
   if (!is_own(attachment, ip.destination.value())) {
     return out.drop(packet, DropReason::outer_not_ours);
   }
@@ -111,7 +108,7 @@ void classify_ipv4(Packet<Side::outside> packet, const Attachment& attachment,
   if (ip.is_fragment() && ip.protocol == wire::ip_protocol::kGre) {
     return out.drop(packet, DropReason::outer_fragment);
   }
-  classify_own(packet, attachment, ip, out);
+  classify_own(packet, ip, out);
 }
 
 // Reads MACs, tag and type; sets l2_bytes. False when the packet has been dropped.

@@ -4,7 +4,6 @@
 #include "gateway/dataplane.h"
 
 namespace hnv {
-
 HoldTable::HoldTable() : queues_(kNextHops), places_(kPackets) {
   buckets_.fill(kNil);
   for (unsigned i = 0; i < kNextHops; ++i) {
@@ -28,13 +27,13 @@ HoldTable::Queue* HoldTable::find_or_make(NextHopId next_hop, uint64_t uid) {
   return &queues_[index];
 }
 
-bool HoldTable::add(NextHopId next_hop, uint64_t uid, rte_mbuf* mbuf) {
+bool HoldTable::add(uint64_t uid, const PacketSlot& slot) {
   if (free_place_ == kNil) return false;
-  Queue* queue = find_or_make(next_hop, uid);
+  Queue* queue = find_or_make(slot.next_hop, uid);
   if (queue == nullptr || queue->count == kPerNextHop) return false;
   const uint16_t place = free_place_;
   free_place_ = places_[place].next;
-  places_[place] = Place{.mbuf = mbuf, .next = kNil};
+  places_[place] = Place{.mbuf = slot.mbuf, .origin = origin_of(slot), .next = kNil};
   if (queue->last == kNil) {
     queue->first = place;
   } else {
@@ -46,16 +45,23 @@ bool HoldTable::add(NextHopId next_hop, uint64_t uid, rte_mbuf* mbuf) {
   return true;
 }
 
-rte_mbuf* HoldTable::pop(Queue& queue) {
-  const uint16_t place = queue.first;
-  rte_mbuf* mbuf = places_[place].mbuf;
-  queue.first = places_[place].next;
+bool HoldTable::waiting_for(NextHopId next_hop) const {
+  for (uint16_t at = buckets_[bucket_of(next_hop)]; at != kNil; at = queues_[at].next_in_bucket) {
+    if (queues_[at].next_hop == next_hop) return true;
+  }
+  return false;
+}
+
+HoldTable::Place HoldTable::pop(Queue& queue) {
+  const uint16_t index = queue.first;
+  const Place place = places_[index];
+  queue.first = place.next;
   if (queue.first == kNil) queue.last = kNil;
-  places_[place] = Place{.mbuf = nullptr, .next = free_place_};
-  free_place_ = place;
+  places_[index] = Place{.mbuf = nullptr, .origin = {}, .next = free_place_};
+  free_place_ = index;
   --queue.count;
   --held_;
-  return mbuf;
+  return place;
 }
 
 void HoldTable::unlink(uint16_t queue) {
@@ -86,8 +92,12 @@ unsigned HoldTable::release(const Dataplane& plane, Released* out, unsigned room
         if (hop.state == NextHopState::failed) verdict = Verdict::failed;
       }
       while (queue.count > 0 && count < room) {
-        out[count++] = Released{
-            .mbuf = pop(queue), .next_hop = queue.next_hop, .uid = queue.uid, .verdict = verdict};
+        const Place place = pop(queue);
+        out[count++] = Released{.mbuf = place.mbuf,
+                                .origin = place.origin,
+                                .next_hop = queue.next_hop,
+                                .uid = queue.uid,
+                                .verdict = verdict};
       }
       if (queue.count > 0) {
         left_over_ = true;

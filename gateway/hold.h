@@ -12,6 +12,7 @@
 #include <rte_mbuf.h>
 
 #include "compartments/ids.h"
+#include "gateway/reentry.h"
 
 namespace hnv {
 
@@ -27,11 +28,12 @@ class HoldTable {
 
   // Takes the packet. False when the next hop's queue, the table or the pool of places is full: the
   // packet stays the caller's.
-  [[nodiscard]] bool add(NextHopId next_hop, uint64_t uid, rte_mbuf* mbuf);
+  [[nodiscard]] bool add(uint64_t uid, const PacketSlot& slot);
 
   enum class Verdict : uint8_t { resolved, failed, gone };
   struct Released {
     rte_mbuf* mbuf = nullptr;
+    Origin origin;
     NextHopId next_hop;
     uint64_t uid = 0;
     Verdict verdict = Verdict::gone;
@@ -42,6 +44,8 @@ class HoldTable {
   unsigned release(const Dataplane& plane, Released* out, unsigned room);
 
   [[nodiscard]] unsigned held() const { return held_; }
+  // Whether packets wait for this next hop: what comes after them must not overtake.
+  [[nodiscard]] bool waiting_for(NextHopId next_hop) const;
   // For the drain at the end: everything that waits.
   template <class Free>
   void clear(Free&& free_packet);
@@ -57,12 +61,13 @@ class HoldTable {
   };
   struct Place {
     rte_mbuf* mbuf = nullptr;
+    Origin origin;
     uint16_t next = kNil;
   };
   [[nodiscard]] static unsigned bucket_of(NextHopId id) { return (id.value() * 0x9e3779b1U) >> 24; }
   Queue* find_or_make(NextHopId next_hop, uint64_t uid);
   void unlink(uint16_t queue);
-  rte_mbuf* pop(Queue& queue);
+  Place pop(Queue& queue);
 
   std::vector<Queue> queues_;
   std::vector<Place> places_;
@@ -79,7 +84,7 @@ void HoldTable::clear(Free&& free_packet) {
   for (uint16_t& head : buckets_) {
     while (head != kNil) {
       const uint16_t index = head;
-      while (queues_[index].count > 0) free_packet(pop(queues_[index]));
+      while (queues_[index].count > 0) free_packet(pop(queues_[index]).mbuf);
       unlink(index);
     }
   }

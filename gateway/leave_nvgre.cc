@@ -50,6 +50,7 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
   CompartmentCounters& counters = out.counters(tenant);
   counters.out_packets.add();
   counters.out_bytes.add(length);
+  slot.inner = sizeof(NvgreHeader);
   out.to<Stage::rewrite>(out.leave(packet, record->next_hop));
 }
 

@@ -45,6 +45,7 @@ void Line::inject(rte_mbuf* mbuf) {
   injected_[injected_count_++] = Reentry{.mbuf = mbuf,
                                          .stage = Stage::rewrite,
                                          .complete_frame = note.complete_frame,
+                                         .origin = note.origin,
                                          .next_hop = note.next_hop,
                                          .next_hop_uid = note.next_hop_uid};
 }
@@ -60,18 +61,17 @@ void Line::drop_at(Stage stage, PacketSlot& slot, DropReason reason) {
 void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
   PacketSlot& slot = take_slot(entry.mbuf);
   if (entry.stage == Stage::route) {
-    const CompartmentView* compartment = plane.compartment(entry.compartment);
-    if (compartment == nullptr || compartment->uid != entry.compartment_uid) {
+    if (!restore_origin(slot, entry.origin, plane)) {
       return drop_at(Stage::route, slot, DropReason::compartment_gone);
     }
-    slot.compartment = compartment;
     slot.inside = true;
-    slot.ingress = Ingress::self;
     slot.destination = rte_pktmbuf_mtod(slot.mbuf, const wire::Ipv4*)->destination.value();
     return lanes_.push(Stage::route, slot);
   }
   slot.complete_frame = entry.complete_frame;
   slot.next_hop = entry.next_hop;
+  // A compartment that is gone only means that nobody can be told.
+  (void)restore_origin(slot, entry.origin, plane);
   if (!entry.complete_frame && !entry.next_hop.valid()) {
     return drop_at(Stage::rewrite, slot, DropReason::neighbor_limit);
   }
@@ -90,14 +90,26 @@ void Line::release_held(const Dataplane& plane) {
   for (unsigned i = 0; i < count; ++i) {
     PacketSlot& slot = take_slot(released[i].mbuf);
     slot.next_hop = released[i].next_hop;
+    slot.was_held = true;
     if (released[i].verdict == HoldTable::Verdict::resolved) {
       lanes_.push(Stage::rewrite, slot);
+    } else if (released[i].verdict == HoldTable::Verdict::failed) {
+      refuse_held(slot, released[i].origin, plane);
     } else {
-      drop_at(Stage::rewrite, slot,
-              released[i].verdict == HoldTable::Verdict::failed ? DropReason::next_hop_failed
-                                                                : DropReason::next_hop_gone);
+      drop_at(Stage::rewrite, slot, DropReason::next_hop_gone);
     }
   }
+}
+
+// The next hop never answered: whoever sent the packet is told, in its own address space.
+void Line::refuse_held(PacketSlot& slot, const Origin& origin, const Dataplane& plane) {
+  if (!restore_origin(slot, origin, plane)) {
+    return drop_at(Stage::rewrite, slot, DropReason::next_hop_failed);
+  }
+  rte_pktmbuf_adj(slot.mbuf, origin.inner);
+  slot.inside = true;
+  Exit<Stage::rewrite>(lanes_).refuse(Packet<Side::inside>(slot), DropReason::next_hop_failed,
+                                      IcmpError::host_unreachable());
 }
 
 // What comes back: held packets first, so that they stay before those that arrive now.
@@ -159,10 +171,11 @@ void Line::finish_tx() {
 void Line::finish_punts(const Dataplane&) {
   for (const auto packet : lanes_.burst<Side::outside>(Stage::punt)) {
     const PacketSlot& slot = packet.slot();
-    SideNote note{.attachment = slot.attachment, .l2_bytes = slot.l2_bytes};
+    SideNote note;
+    note.origin = origin_of(slot);
+    note.attachment = slot.attachment;
+    note.l2_bytes = slot.l2_bytes;
     if (slot.inside) {
-      note.compartment = slot.compartment->id;
-      note.compartment_uid = slot.compartment->uid;
       note.connection = slot.connection;
       note.address = slot.destination;
       note.resolve = true;

@@ -54,11 +54,17 @@ void check_via(const DomainModel& domain, CustomerRouteSpec& spec, Faults& fault
   } else if (spec.next_hop) {
     check_next_hop(domain, spec, faults);
   } else {
-    if (domain.connection(*spec.network_connection) == nullptr) {
-      faults.add(
-          ErrorCode::unfit, Place(body, "networkConnection"),
-          fmt::format("{} does not exist: create it first",
-                      resource_path(NetworkConnectionKey{domain.name, *spec.network_connection})));
+    const ConnectionModel* connection = domain.connection(*spec.network_connection);
+    const std::string path =
+        resource_path(NetworkConnectionKey{domain.name, *spec.network_connection});
+    if (connection == nullptr) {
+      faults.add(ErrorCode::unfit, Place(body, "networkConnection"),
+                 fmt::format("{} does not exist: create it first", path));
+    } else if (connection->spec.l3.peer_ip_addresses.empty()) {
+      faults.add(ErrorCode::unfit, Place(body, "networkConnection"),
+                 fmt::format("{} has no router: give it one in l3Configuration.peerIPAddresses, or "
+                             "name a nextHop",
+                             path));
     }
     if (spec.virtual_subnet) {
       faults.invalid(Place(body, "virtualSubnet"), "goes only with nextHop: leave it out");

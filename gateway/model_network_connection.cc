@@ -83,6 +83,12 @@ Outcome ModelDraft::put(const NetworkConnectionKey& key, NetworkConnectionSpec s
   const Place l3(body, "l3Configuration");
   check_addresses(domain, spec.l3, l3, faults);
   check_routes(spec, faults);
+  if (const std::string* route = route_through(domain, key.name);
+      route != nullptr && spec.l3.peer_ip_addresses.empty()) {
+    faults.add(ErrorCode::conflict, Place(l3, "peerIPAddresses"),
+               fmt::format("{} leads through this connection and needs a router: delete it first",
+                           resource_path(CustomerRouteKey{key.domain, *route})));
+  }
   if (domain.route_count + spec.routes.size() > domain.spec.limits.routes) {
     faults.add(ErrorCode::limit_reached, Place(body, "routes"),
                fmt::format("{} may have {} routes (limits.routes)",

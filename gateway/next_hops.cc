@@ -205,7 +205,10 @@ void NextHops::erase_demanded(LinkState& state, NextHopId id) {
 
 void NextHops::learn(LinkId link, uint32_t address, const MacAddress& mac, Instant now,
                      Neighbors::Actions& out) {
-  neighbors_.learn({link, address}, mac, now, out);
+  const OutLink* known = this->link(link);
+  if (known == nullptr) return;
+  const auto trust = known->trusted ? Neighbors::Trust::any : Neighbors::Trust::answers_only;
+  neighbors_.learn({link, address}, mac, trust, now, out);
 }
 
 void NextHops::apply(const std::vector<Neighbors::Change>& changes) {

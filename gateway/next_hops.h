@@ -84,7 +84,7 @@ class NextHops {
   // The next hop for an on-link neighbour of an L3 connection that a packet asks for. Invalid: the
   // link is gone or full, or the address is not on it.
   NextHopId demand(const NextHopTarget& target, Instant now, Neighbors::Actions& out);
-  // An ARP packet that reached `link`. `solicited`: an answer addressed to us.
+  // An ARP packet that reached `link`.
   void learn(LinkId link, uint32_t address, const MacAddress& mac, Instant now,
              Neighbors::Actions& out);
 

@@ -11,15 +11,51 @@
 #include <rte_mbuf.h>
 
 #include "compartments/line/packet.h"
+#include "gateway/dataplane.h"
 
 namespace hnv {
+
+// Where a waiting packet came from: whom to tell when it cannot go on.
+struct Origin {
+  uint64_t compartment_uid = 0;  // 0: no compartment
+  CompartmentId compartment{};
+  SubnetId in_subnet{};
+  ConnectionId in_connection{};
+  uint16_t inner = 0;  // offset of the tenant's IP header
+  Ingress ingress = Ingress::outside;
+  bool ttl_decremented = false;
+};
+
+[[nodiscard]] inline Origin origin_of(const PacketSlot& slot) {
+  if (slot.compartment == nullptr) return {};
+  return {.compartment_uid = slot.compartment->uid,
+          .compartment = slot.compartment->id,
+          .in_subnet = slot.in_subnet,
+          .in_connection = slot.in_connection,
+          .inner = slot.inner,
+          .ingress = slot.ingress,
+          .ttl_decremented = slot.ttl_decremented};
+}
+// Gives the slot its origin back. False: there is no such compartment (any more).
+[[nodiscard]] inline bool restore_origin(PacketSlot& slot, const Origin& origin,
+                                         const Dataplane& plane) {
+  const CompartmentView* compartment =
+      origin.compartment_uid == 0 ? nullptr : plane.compartment(origin.compartment);
+  if (compartment == nullptr || compartment->uid != origin.compartment_uid) return false;
+  slot.compartment = compartment;
+  slot.in_subnet = origin.in_subnet;
+  slot.in_connection = origin.in_connection;
+  slot.inner = origin.inner;
+  slot.ingress = origin.ingress;
+  slot.ttl_decremented = origin.ttl_decremented;
+  return true;
+}
 
 struct Reentry {
   rte_mbuf* mbuf = nullptr;
   Stage stage = Stage::route;   // route or rewrite
   bool complete_frame = false;  // rewrite: a whole Ethernet frame for mbuf->port
-  CompartmentId compartment{};  // route
-  uint64_t compartment_uid = 0;
+  Origin origin{};
   NextHopId next_hop{};  // rewrite, when not complete_frame
   uint64_t next_hop_uid = 0;
 };
@@ -27,10 +63,9 @@ struct Reentry {
 // What lies between a worker and the control thread travels in the headroom of the mbuf itself, at
 // its very beginning, where no header ever reaches (the pool's headroom is checked at start).
 struct SideNote {
+  Origin origin{};  // there and back
   // worker → control
-  CompartmentId compartment{};  // an L3 next hop to be resolved
-  uint64_t compartment_uid = 0;
-  ConnectionId connection{};  // valid: with `compartment`, else the attachment's own business
+  ConnectionId connection{};  // of the origin's compartment, on which `address` is to be resolved
   AttachmentId attachment{};
   uint32_t address = 0;  // host order: whom to resolve; 0: an ARP frame to learn from
   uint16_t l2_bytes = 0;

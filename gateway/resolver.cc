@@ -37,8 +37,9 @@ void Resolver::take(rte_mbuf* mbuf, const Compiled& compiled, Instant now) {
 void Resolver::resolve(rte_mbuf* mbuf, const Compiled& compiled, Instant now) {
   const SideNote asked = side_note(*mbuf);
   SideNote answer;
-  const CompartmentView* view = compiled.compartments[asked.compartment.value()].get();
-  if (view != nullptr && view->uid == asked.compartment_uid) {
+  answer.origin = asked.origin;
+  const CompartmentView* view = compiled.compartments[asked.origin.compartment.value()].get();
+  if (view != nullptr && view->uid == asked.origin.compartment_uid) {
     Neighbors::Actions actions;
     const LinkId link = view->connection(asked.connection).link;
     answer.next_hop = next_hops_.demand({link, asked.address}, now, actions);

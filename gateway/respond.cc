@@ -52,8 +52,9 @@ bool take_icmp_token(CompartmentCounters& counters, Instant now) {
 Reentry inside(const PacketSlot& slot) {
   return Reentry{.mbuf = slot.mbuf,
                  .stage = Stage::route,
-                 .compartment = slot.compartment->id,
-                 .compartment_uid = slot.compartment->uid};
+                 .origin = {.compartment_uid = slot.compartment->uid,
+                            .compartment = slot.compartment->id,
+                            .ingress = Ingress::self}};
 }
 Reentry whole_frame(const PacketSlot& slot) {
   return Reentry{.mbuf = slot.mbuf, .stage = Stage::rewrite, .complete_frame = true};

@@ -29,12 +29,13 @@ void rewrite(Burst<Side::outside> in, const Dataplane& plane, HoldTable& hold,
       continue;
     }
     const NextHop& hop = plane.next_hops[slot.next_hop.value()];
-    if (hop.state != NextHopState::resolved) [[unlikely]] {
+    const bool overtakes = hold.held() > 0 && !slot.was_held && hold.waiting_for(slot.next_hop);
+    if (hop.state != NextHopState::resolved || overtakes) [[unlikely]] {
       if (hop.state == NextHopState::absent) {
         out.drop(packet, DropReason::next_hop_gone);
       } else if (hop.state == NextHopState::failed) {
         out.drop(packet, DropReason::next_hop_failed);
-      } else if (!hold.add(slot.next_hop, hop.uid, slot.mbuf)) {
+      } else if (!hold.add(hop.uid, slot)) {
         out.drop(packet, DropReason::next_hop_queue_full);
       }
       continue;

@@ -116,8 +116,7 @@ std::string view_neighbors(const Json& json) {
                 {"ADDRESS", "ipAddress"},
                 {"MAC", "macAddress"},
                 {"STATE", "state"},
-                {"AGE", "age"},
-                {"HELD", "heldPackets"}},
+                {"AGE", "age"}},
                json["value"]);
 }
 

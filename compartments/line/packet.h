@@ -40,12 +40,14 @@ struct alignas(64) PacketSlot {
   ConnectionId connection{};     // by which it leaves
   NextHopId next_hop{};          // outside, after a leave door
   uint16_t l2_bytes = 0;         // outside: Ethernet header and tag in front of the IP header
+  uint16_t inner = 0;            // what a leave door has put in front of the inner IP header
   Ingress ingress = Ingress::outside;
   Answer answer = Answer::none;
   uint8_t icmp_type = 0, icmp_code = 0;  // Answer::icmp_error
   uint16_t icmp_mtu = 0;
   bool ttl_decremented = false;
   bool complete_frame = false;  // at rewrite: the mbuf is a whole frame for mbuf->port
+  bool was_held = false;        // it has waited for its next hop
   bool inside = false;
 };
 static_assert(sizeof(PacketSlot) == 64);

@@ -44,7 +44,7 @@ TEST_F(NeighborsTest, AsksAtOnceByBroadcast) {
 
 TEST_F(NeighborsTest, AnAnswerMakesItReachable) {
   neighbors_.pin(kKey, now_, actions_);
-  EXPECT_TRUE(neighbors_.learn(kKey, kMac, now_, actions_));
+  EXPECT_TRUE(neighbors_.learn(kKey, kMac, Neighbors::Trust::any, now_, actions_));
   ASSERT_EQ(actions_.changes.size(), 1U);
   EXPECT_EQ(actions_.changes[0].status, NeighborStatus::reachable);
   EXPECT_EQ(actions_.changes[0].mac, kMac);
@@ -52,7 +52,7 @@ TEST_F(NeighborsTest, AnAnswerMakesItReachable) {
 }
 
 TEST_F(NeighborsTest, LearnsNobodyItDidNotAskFor) {
-  EXPECT_FALSE(neighbors_.learn(kKey, kMac, now_, actions_));
+  EXPECT_FALSE(neighbors_.learn(kKey, kMac, Neighbors::Trust::any, now_, actions_));
   EXPECT_EQ(neighbors_.find(kKey), nullptr);
 }
 
@@ -66,7 +66,7 @@ TEST_F(NeighborsTest, ThreeRequestsInVainFailAPinnedOneWhichIsAskedForAgain) {
   EXPECT_EQ(then.changes[0].status, NeighborStatus::failed);
   EXPECT_FALSE(then.changes[0].forgotten);
   EXPECT_EQ(run_for(10s).requests.size(), 2U);  // every five seconds
-  EXPECT_TRUE(neighbors_.learn(kKey, kMac, now_, actions_));
+  EXPECT_TRUE(neighbors_.learn(kKey, kMac, Neighbors::Trust::any, now_, actions_));
   EXPECT_EQ(status(), NeighborStatus::reachable);
 }
 
@@ -82,24 +82,33 @@ TEST_F(NeighborsTest, OneThatPacketsAskedForIsForgotten) {
 
 TEST_F(NeighborsTest, ProbesByUnicastAndKeepsTheMacMeanwhile) {
   neighbors_.pin(kKey, now_, actions_);
-  neighbors_.learn(kKey, kMac, now_, actions_);
+  neighbors_.learn(kKey, kMac, Neighbors::Trust::any, now_, actions_);
   const auto seen = run_for(46s);  // 15 to 45 s after the answer, by address
   ASSERT_FALSE(seen.requests.empty());
   EXPECT_EQ(seen.requests[0].to, kMac);
   EXPECT_EQ(neighbors_.find(kKey)->mac, kMac);
-  neighbors_.learn(kKey, kMac, now_, actions_);
+  neighbors_.learn(kKey, kMac, Neighbors::Trust::any, now_, actions_);
   EXPECT_EQ(status(), NeighborStatus::reachable);
 }
 
 TEST_F(NeighborsTest, ANewMacIsAChange) {
   neighbors_.pin(kKey, now_, actions_);
-  neighbors_.learn(kKey, kMac, now_, actions_);
+  neighbors_.learn(kKey, kMac, Neighbors::Trust::any, now_, actions_);
   actions_ = {};
-  neighbors_.learn(kKey, kMac, now_, actions_);
+  neighbors_.learn(kKey, kMac, Neighbors::Trust::any, now_, actions_);
   EXPECT_TRUE(actions_.changes.empty());
-  neighbors_.learn(kKey, kNewMac, now_, actions_);
+  neighbors_.learn(kKey, kNewMac, Neighbors::Trust::any, now_, actions_);
   ASSERT_EQ(actions_.changes.size(), 1U);
   EXPECT_EQ(actions_.changes[0].mac, kNewMac);
+}
+
+TEST_F(NeighborsTest, AnAnswerNobodyAskedForCountsOnlyOnATrustedLink) {
+  neighbors_.pin(kKey, now_, actions_);
+  EXPECT_TRUE(neighbors_.learn(kKey, kMac, Neighbors::Trust::answers_only, now_, actions_));
+  EXPECT_FALSE(neighbors_.learn(kKey, kNewMac, Neighbors::Trust::answers_only, now_, actions_));
+  EXPECT_EQ(neighbors_.find(kKey)->mac, kMac);
+  EXPECT_TRUE(neighbors_.learn(kKey, kNewMac, Neighbors::Trust::any, now_, actions_));
+  EXPECT_EQ(neighbors_.find(kKey)->mac, kNewMac);
 }
 
 TEST_F(NeighborsTest, ForgetsALinkAndOnlyThat) {

@@ -185,7 +185,7 @@ def prove_gre_elsewhere(checks, made, before):
     raw = raw_socket(made.stray, "eth0")
     inner = ethernet("02:00:00:00:00:01", "00:15:5d:00:00:01", ipv4("10.0.1.11", "192.168.50.10", 17, udp(9, 9, b"x")))
     rows = [("an external network, to its own address", 300, "192.0.2.1", port, "gre_not_on_fabric"),
-            ("an external network, to the fabric's PA", 300, "10.250.0.1", port, "outer_not_ours"),
+            ("an external network, to the fabric's PA", 300, "10.250.0.1", port, "gre_not_on_fabric"),
             ("a private connection's VLAN", 100, "192.168.50.1", gateway.api.get(
                 f"{CONTOSO}/networkConnections/datacentre")["l3Configuration"]["macAddress"], "gre_not_on_fabric")]
     for what, vlan, address, mac, reason in rows:
