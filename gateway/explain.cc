@@ -22,10 +22,10 @@ std::string name_of(const std::map<std::string, Id>& names, Id id) {
 std::string interface_of(const CompiledDomain& domain, const RouteHop& hop) {
   struct Name {
     const CompiledDomain& domain;
-    std::string subnet(SubnetId id) const {
+    [[nodiscard]] std::string subnet(SubnetId id) const {
       return "virtualSubnets/" + name_of(domain.subnets, id);
     }
-    std::string connection(ConnectionId id) const {
+    [[nodiscard]] std::string connection(ConnectionId id) const {
       return "networkConnections/" + name_of(domain.connections, id);
     }
     std::string operator()(const LocalHop&) const { return "local"; }

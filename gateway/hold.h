@@ -71,7 +71,7 @@ class HoldTable {
 
   std::vector<Queue> queues_;
   std::vector<Place> places_;
-  std::array<uint16_t, 256> buckets_;
+  std::array<uint16_t, 256> buckets_{};
   uint16_t free_queue_ = 0;
   uint16_t free_place_ = 0;
   unsigned held_ = 0;

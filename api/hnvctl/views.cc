@@ -162,12 +162,12 @@ std::string view_records(const Json& json) {
 }
 
 std::string view_batch(const Json& json) {
-  static const std::map<int, const char*> words{
+  static const std::map<int, const char*> kWords{
       {200, "replaced"}, {201, "created"}, {204, "deleted"}};
   std::string text;
   for (const auto& item : json) {
-    const auto word = words.find(item.value("status", 0));
-    text += fmt::format("{:<9} {}\n", word == words.end() ? "done" : word->second,
+    const auto word = kWords.find(item.value("status", 0));
+    text += fmt::format("{:<9} {}\n", word == kWords.end() ? "done" : word->second,
                         item.value("path", ""));
   }
   return text;
