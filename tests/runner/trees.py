@@ -8,6 +8,8 @@ import time
 from command import TOP, run
 
 JOBS = max(2, os.cpu_count() or 2)
+# Objects do not depend on where the tree lies: another clone finds them in the cache.
+CCACHE = {"CCACHE_BASEDIR": TOP, "CCACHE_NOHASHDIR": "1"}
 SANITIZE = os.environ.get("HNV_SANITIZE", "")
 
 
@@ -42,7 +44,7 @@ class Tree:
         begin = time.monotonic()
         print(f"   building {os.path.relpath(self.path, TOP)} …", end="", flush=True)
         done = run(["cmake", "--build", self.path, "-j", JOBS, *(("--target", *targets) if targets else ())],
-                   timeout=3600, log=os.path.join(TOP, "build", f"{os.path.basename(self.path)}.log"))
+                   timeout=3600, env=CCACHE, log=os.path.join(TOP, "build", f"{os.path.basename(self.path)}.log"))
         print(f" {time.monotonic() - begin:.0f} s", flush=True)
         if not done.ok:
             failed = done.output[max(0, done.output.find("FAILED:")):]
