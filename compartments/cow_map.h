@@ -18,7 +18,6 @@ namespace cow_map_internal {
 // reference holds may be changed in place; the acquire in `unique` pairs with the release of
 // whoever let go of it last (the same contract as Rust's Arc::get_mut).
 template <class T>
-// NOLINTNEXTLINE(cppcoreguidelines-special-member-functions): operator= by value is both
 class Shared {
  public:
   Shared() = default;
@@ -32,6 +31,7 @@ class Shared {
     if (counted_ != nullptr) counted_->references.fetch_add(1, std::memory_order_relaxed);
   }
   Shared(Shared&& other) noexcept : counted_(std::exchange(other.counted_, nullptr)) {}
+  // NOLINTNEXTLINE(bugprone-unhandled-self-assignment): goes through a copy
   Shared& operator=(const Shared& other) noexcept { return *this = Shared(other); }
   Shared& operator=(Shared&& other) noexcept {
     std::swap(counted_, other.counted_);

@@ -50,9 +50,9 @@ class WriteWalk {
   }
 
   void domain(const std::string& name, const DomainModel* was, const DomainModel* is) {
-    static const DomainModel none{};
-    const DomainModel& before = was == nullptr ? none : *was;
-    const DomainModel& after = is == nullptr ? none : *is;
+    static const DomainModel kNone{};
+    const DomainModel& before = was == nullptr ? kNone : *was;
+    const DomainModel& after = is == nullptr ? kNone : *is;
     row("routingDomains", RoutingDomainKey{name}, was, is);
     difference(before.subnets, after.subnets,
                [&](const std::string& subnet, const SubnetModel* old_subnet,
@@ -70,9 +70,9 @@ class WriteWalk {
 
   void records(const std::string& domain, const std::string& subnet, const SubnetModel* was,
                const SubnetModel* is) {
-    static const LookupRecords none;
+    static const LookupRecords kNone;
     LookupRecords::difference(
-        was == nullptr ? none : was->records, is == nullptr ? none : is->records,
+        was == nullptr ? kNone : was->records, is == nullptr ? kNone : is->records,
         [&](const RecordId& id, const LookupRecord*, const LookupRecord* record) {
           if (record == nullptr) {
             writes_.emplace_back(DeleteRecordRow{domain, subnet, id});

@@ -48,7 +48,8 @@ class Tree:
         print(f" {time.monotonic() - begin:.0f} s", flush=True)
         if not done.ok:
             failed = done.output[max(0, done.output.find("FAILED:")):]
-            raise BuildFailed("\n".join(failed.splitlines()[:60]))
+            # Without the command lines, which are long and in the log.
+            raise BuildFailed("\n".join(line[:300] for line in failed.splitlines() if len(line) < 1000)[:8000])
         return self
 
     def targets(self, prefix):
