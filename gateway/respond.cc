@@ -18,7 +18,7 @@ void count(Lanes& lanes, ConsumeReason reason) {
   lanes.counters().consumed[static_cast<size_t>(reason)].add();
 }
 
-OriginReason origin_of(const PacketSlot& slot) {
+OriginReason reason_for(const PacketSlot& slot) {
   if (slot.icmp_type == 11) return OriginReason::time_exceeded;
   return slot.icmp_code == 4 ? OriginReason::fragmentation_needed : OriginReason::unreachable;
 }
@@ -76,7 +76,7 @@ void icmp_error(PacketSlot& slot, Instant now, Lanes& lanes, ReentryQueue& reent
     rte_pktmbuf_free(slot.mbuf);
     return;
   }
-  count(lanes, slot, origin_of(slot));
+  count(lanes, slot, reason_for(slot));
   reentry.push(inside(slot));
 }
 
