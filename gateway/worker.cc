@@ -43,6 +43,7 @@ unsigned Worker::take_in() {
   const auto ports = static_cast<unsigned>(config_.ports.size());
   for (unsigned i = 0; i < ports && line_.room() > 0; ++i) {
     const unsigned port = (first_port_ + i) % ports;
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled up to count
     std::array<rte_mbuf*, kVector> packets;
     const unsigned count = rte_eth_rx_burst(config_.ports[port], 0, packets.data(),
                                             static_cast<uint16_t>(line_.room()));
