@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remembers which files were found clean, so that lint looks only at what changed.
 
-A verdict is keyed by the tool's version, .clang-tidy, the command and the content of every file
+A verdict is keyed by the tool's version, its configuration, the command and the content of every file
 that the compiler reads. It lives beside the compiler's cache, not in the tree: a fresh clone finds
 the same content there. Only clean verdicts are kept; a fault is looked for each time anew.
 """
@@ -21,7 +21,7 @@ KEPT_SECONDS = 30 * 24 * 3600
 
 class Key:
     def __init__(self, kind, command, name):
-        text = "\0".join([kind, name, _tools(), *command]).replace(TOP, "")
+        text = "\0".join([kind, name, _version(), *_configuration(name), *command]).replace(TOP, "")
         self._key = hashlib.sha256(text.encode()).hexdigest()
         self._list = os.path.join(FOLDER, self._key + ".files")
 
@@ -74,8 +74,14 @@ def _content(path):
         return hashlib.sha256(file.read()).hexdigest()
 
 
+def _configuration(name):
+    """Every .clang-tidy that holds for a file."""
+    folders = name.split("/")[:-1]
+    paths = [os.path.join(TOP, *folders[:depth], ".clang-tidy") for depth in range(len(folders) + 1)]
+    return [_content(path) for path in paths if os.path.exists(path)]
+
+
 @functools.lru_cache(maxsize=None)
-def _tools():
-    version = subprocess.run(["clang-tidy", "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=True,
-                             text=True).stdout
-    return version + _content(os.path.join(TOP, ".clang-tidy"))
+def _version():
+    return subprocess.run(["clang-tidy", "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=True,
+                          text=True).stdout
