@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The SQLite store: what comes back, what is refused, and what survives a full disk and kill -9.
-#include <chrono>
 #include <csignal>
+#include <ctime>
 #include <deque>
 #include <filesystem>
 #include <fstream>
@@ -288,8 +288,8 @@ TEST_F(StoreTest, WritesTheFixture) {
   std::filesystem::copy_file(path(), file);
 }
 
-// Not a measurement: that loading what a large gateway holds is far from the two seconds that a
-// restart may take.
+// That loading what a large gateway holds is far from the two seconds that a restart may take.
+// Processor time, so that a busy machine does not count; not where a sanitizer slows all down.
 TEST_F(StoreTest, LargeStoreLoadsQuickly) {
   const auto store = open();
   std::vector<Request> requests{base_requests()[0]};
@@ -313,22 +313,23 @@ TEST_F(StoreTest, LargeStoreLoadsQuickly) {
     }
   }
   const Change change = change_of(requests);
-  const auto started = std::chrono::steady_clock::now();
+  const auto started = std::clock();
   const auto model = apply(std::make_shared<Model>(), change, kTestPorts, test_choices())->next;
-  const auto applied = std::chrono::steady_clock::now();
+  const auto applied = std::clock();
   ASSERT_TRUE(store->commit(store_writes(Model{}, *model), model->generation()));
-  const auto stored = std::chrono::steady_clock::now();
+  const auto stored = std::clock();
   const auto loaded = load(*store);
-  const auto done = std::chrono::steady_clock::now();
-  const auto ms = [](auto from, auto to) {
-    return static_cast<int>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(to - from).count());
+  const auto done = std::clock();
+  const auto ms = [](std::clock_t from, std::clock_t to) {
+    return static_cast<int>((to - from) * 1000 / CLOCKS_PER_SEC);
   };
   RecordProperty("apply_ms", ms(started, applied));
   RecordProperty("store_ms", ms(applied, stored));
   RecordProperty("load_ms", ms(stored, done));
   expect_same(*model, *loaded);
-  EXPECT_LT(ms(stored, done), 5000);  // sanitizers and busy machines included
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+  EXPECT_LT(ms(stored, done), 1000);
+#endif
 }
 
 }  // namespace
