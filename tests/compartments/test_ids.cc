@@ -33,7 +33,7 @@ TEST(Index, StartsInvalid) {
 }
 
 TEST(Guid, ReadsAndWritesText) {
-  const char* const kText = "0c5a2a9c-6f0e-4f0c-9a43-2f9b5d5c1a11";
+  constexpr const char* kText = "0c5a2a9c-6f0e-4f0c-9a43-2f9b5d5c1a11";
   for (const char* text :
        {kText, "0C5A2A9C-6F0E-4F0C-9A43-2F9B5D5C1A11", "{0c5a2a9c-6f0e-4f0c-9a43-2f9b5d5c1a11}"}) {
     const auto guid = Guid::parse(text);
