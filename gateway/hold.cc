@@ -4,6 +4,7 @@
 #include "gateway/dataplane.h"
 
 namespace hnv {
+
 HoldTable::HoldTable() : queues_(kNextHops), places_(kPackets) {
   buckets_.fill(kNil);
   for (unsigned i = 0; i < kNextHops; ++i) {
@@ -27,10 +28,10 @@ HoldTable::Queue* HoldTable::find_or_make(NextHopId next_hop, uint64_t uid) {
   return &queues_[index];
 }
 
-bool HoldTable::add(uint64_t uid, const PacketSlot& slot) {
+bool HoldTable::add(uint64_t uid, const PacketSlot& slot, unsigned bound) {
   if (free_place_ == kNil) return false;
   Queue* queue = find_or_make(slot.next_hop, uid);
-  if (queue == nullptr || queue->count == kPerNextHop) return false;
+  if (queue == nullptr || queue->count >= bound) return false;
   const uint16_t place = free_place_;
   free_place_ = places_[place].next;
   places_[place] = Place{.mbuf = slot.mbuf, .origin = origin_of(slot), .next = kNil};

@@ -26,9 +26,9 @@ class HoldTable {
 
   HoldTable();
 
-  // Takes the packet. False when the next hop's queue, the table or the pool of places is full: the
-  // packet stays the caller's.
-  [[nodiscard]] bool add(uint64_t uid, const PacketSlot& slot);
+  // Takes the packet. False when `bound` packets wait for the next hop already, or the table or the
+  // pool of places is full: the packet stays the caller's.
+  [[nodiscard]] bool add(uint64_t uid, const PacketSlot& slot, unsigned bound);
 
   enum class Verdict : uint8_t { resolved, failed, gone };
   struct Released {
@@ -44,6 +44,8 @@ class HoldTable {
   unsigned release(const Dataplane& plane, Released* out, unsigned room);
 
   [[nodiscard]] unsigned held() const { return held_; }
+  // The last release had to leave packets behind that may go.
+  [[nodiscard]] bool left_over() const { return left_over_; }
   // Whether packets wait for this next hop: what comes after them must not overtake.
   [[nodiscard]] bool waiting_for(NextHopId next_hop) const;
   // For the drain at the end: everything that waits.

@@ -11,8 +11,15 @@
 namespace hnv {
 namespace {
 
-// Places of a breath kept for packets that a next hop's answer sets free.
+// Places of a breath kept for packets that a next hop's answer sets free: some while packets wait,
+// most while there are more to be let go than these, so that they leave faster than others come.
 constexpr unsigned kReleaseRoom = 16;
+constexpr unsigned kReleaseRoomLeftOver = 48;
+
+unsigned release_room(const HoldTable& hold) {
+  if (hold.held() == 0) return 0;
+  return hold.left_over() ? kReleaseRoomLeftOver : kReleaseRoom;
+}
 
 }  // namespace
 
@@ -20,8 +27,7 @@ Line::Line(unsigned worker, unsigned ports)
     : counters_(std::make_unique<WorkerCounters>()), lanes_(*counters_, worker), outboxes_(ports) {}
 
 unsigned Line::room() const {
-  const unsigned kept =
-      reentry_.size() + injected_count_ + (hold_.held() > 0 ? kReleaseRoom : 0U) + used_;
+  const unsigned kept = reentry_.size() + injected_count_ + release_room(hold_) + used_;
   return kept >= kVector ? 0 : kVector - kept;
 }
 
@@ -82,31 +88,31 @@ void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
 }
 
 void Line::release_held(const Dataplane& plane) {
-  std::array<HoldTable::Released, kReleaseRoom> released;
+  if (hold_.held() == 0) return;
+  std::array<HoldTable::Released, kVector> released;
   // Every answer and every injected packet has its place; room() has seen to that.
   const unsigned taken = used_ + reentry_.size() + injected_count_;
-  const unsigned room = std::min(kReleaseRoom, kVector - taken);
-  const unsigned count = hold_.release(plane, released.data(), room);
+  const unsigned count = hold_.release(plane, released.data(), kVector - taken);
   for (unsigned i = 0; i < count; ++i) {
     PacketSlot& slot = take_slot(released[i].mbuf);
     slot.next_hop = released[i].next_hop;
     slot.was_held = true;
+    const bool known = restore_origin(slot, released[i].origin, plane);
     if (released[i].verdict == HoldTable::Verdict::resolved) {
       lanes_.push(Stage::rewrite, slot);
-    } else if (released[i].verdict == HoldTable::Verdict::failed) {
-      refuse_held(slot, released[i].origin, plane);
-    } else {
+    } else if (released[i].verdict == HoldTable::Verdict::gone) {
       drop_at(Stage::rewrite, slot, DropReason::next_hop_gone);
+    } else if (known) {
+      refuse_held(slot);
+    } else {
+      drop_at(Stage::rewrite, slot, DropReason::next_hop_failed);
     }
   }
 }
 
 // The next hop never answered: whoever sent the packet is told, in its own address space.
-void Line::refuse_held(PacketSlot& slot, const Origin& origin, const Dataplane& plane) {
-  if (!restore_origin(slot, origin, plane)) {
-    return drop_at(Stage::rewrite, slot, DropReason::next_hop_failed);
-  }
-  rte_pktmbuf_adj(slot.mbuf, origin.inner);
+void Line::refuse_held(PacketSlot& slot) {
+  rte_pktmbuf_adj(slot.mbuf, slot.inner);
   slot.inside = true;
   Exit<Stage::rewrite>(lanes_).refuse(Packet<Side::inside>(slot), DropReason::next_hop_failed,
                                       IcmpError::host_unreachable());
@@ -208,6 +214,8 @@ void Line::drain() {
   hold_.clear(drop);
   for (unsigned i = 0; i < reentry_.size(); ++i) drop(reentry_[i].mbuf);
   reentry_.clear();
+  for (unsigned i = 0; i < injected_count_; ++i) drop(injected_[i].mbuf);
+  injected_count_ = 0;
 }
 
 }  // namespace hnv

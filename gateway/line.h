@@ -62,7 +62,7 @@ class Line {
   void release_held(const Dataplane& plane);
   void finish_tx();
   void finish_punts(const Dataplane& plane);
-  void refuse_held(PacketSlot& slot, const Origin& origin, const Dataplane& plane);
+  void refuse_held(PacketSlot& slot);
   void drop_at(Stage stage, PacketSlot& slot, DropReason reason);
   template <Stage S, Side In, class Station>
   void station(Station&& work);

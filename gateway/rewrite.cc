@@ -29,13 +29,17 @@ void rewrite(Burst<Side::outside> in, const Dataplane& plane, HoldTable& hold,
       continue;
     }
     const NextHop& hop = plane.next_hops[slot.next_hop.value()];
+    // A packet that could go waits behind those of its next hop that still do, so that no flow is
+    // reordered. They leave faster than others come (Line::room): only the pool bounds them.
+    const bool resolved = hop.state == NextHopState::resolved;
     const bool overtakes = hold.held() > 0 && !slot.was_held && hold.waiting_for(slot.next_hop);
-    if (hop.state != NextHopState::resolved || overtakes) [[unlikely]] {
+    if (!resolved || overtakes) [[unlikely]] {
+      const unsigned bound = resolved ? HoldTable::kPackets : HoldTable::kPerNextHop;
       if (hop.state == NextHopState::absent) {
         out.drop(packet, DropReason::next_hop_gone);
       } else if (hop.state == NextHopState::failed) {
         out.drop(packet, DropReason::next_hop_failed);
-      } else if (!hold.add(hop.uid, slot)) {
+      } else if (!hold.add(hop.uid, slot, bound)) {
         out.drop(packet, DropReason::next_hop_queue_full);
       }
       continue;

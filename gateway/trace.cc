@@ -10,12 +10,12 @@ namespace {
 
 // Where the tenant's IP header is, seen from where the packet has just been; null: not in the
 // buffer.
-const wire::Ipv4* tenant_header(Stage from, const PacketSlot& slot) {
+const wire::Ipv4* tenant_header(const TraceRecord& record, const PacketSlot& slot) {
   const auto* start = rte_pktmbuf_mtod(slot.mbuf, const uint8_t*);
   uint32_t offset = 0;
   if (!slot.inside) {
     constexpr auto kNvgre = static_cast<uint32_t>(sizeof(NvgreHeader));
-    switch (from) {
+    switch (record.from) {
       case Stage::enter_nvgre:
         offset = slot.l2_bytes + kNvgre;
         break;
@@ -24,22 +24,22 @@ const wire::Ipv4* tenant_header(Stage from, const PacketSlot& slot) {
         offset = slot.l2_bytes;
         break;
       case Stage::leave_nvgre:
-        offset = kNvgre;
+        offset = slot.inner;
         break;
-      case Stage::rewrite: {
-        const bool tagged =
-            reinterpret_cast<const wire::Ethernet*>(start)->type == wire::ether_type::kVlan;
-        offset = tagged ? 18 : 14;
-        const auto* outer = reinterpret_cast<const wire::Ipv4*>(start + offset);
-        if (outer->protocol == wire::ip_protocol::kGre) offset += kNvgre;
+      case Stage::rewrite:
+        offset = slot.inner;
+        if (!record.dropped) {  // what rewrite drops has no Ethernet header yet
+          const auto& ethernet = *reinterpret_cast<const wire::Ethernet*>(start);
+          offset += ethernet.type == wire::ether_type::kVlan ? 18 : 14;
+        }
         break;
-      }
       default:
         break;
     }
   }
   if (offset + sizeof(wire::Ipv4) > slot.mbuf->data_len) return nullptr;
-  return reinterpret_cast<const wire::Ipv4*>(start + offset);
+  const auto* ip = reinterpret_cast<const wire::Ipv4*>(start + offset);
+  return ip->version_ihl >> 4 == 4 ? ip : nullptr;  // ARP, or cut headers
 }
 
 template <class T>
@@ -54,7 +54,7 @@ void WorkerTrace::note(TraceRecord record, const PacketSlot& slot) {
       slot.compartment->uid != match_.compartment_uid) {
     return;
   }
-  const wire::Ipv4* ip = tenant_header(record.from, slot);
+  const wire::Ipv4* ip = tenant_header(record, slot);
   if (ip == nullptr) return;
   record.source = ip->source.value();
   record.destination = ip->destination.value();

@@ -33,9 +33,9 @@ struct TraceRecord {
 // What a filter looks for, with the domain resolved.
 struct TraceMatch {
   uint64_t compartment_uid = 0;
-  std::optional<uint32_t> source, destination;
-  std::optional<uint8_t> protocol;
-  std::optional<uint16_t> source_port, destination_port;
+  std::optional<uint32_t> source{}, destination{};
+  std::optional<uint8_t> protocol{};
+  std::optional<uint16_t> source_port{}, destination_port{};
 };
 
 // One worker's side.
