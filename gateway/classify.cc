@@ -26,6 +26,34 @@ bool is_own(const Attachment& attachment, uint32_t address) {
   return false;
 }
 
+bool is_attachments_mac(const Attachment& attachment, const wire::Mac& mac) {
+  // A private (port, VLAN) has no MAC of its own, only its connection has.
+  return attachment.kind != AttachmentKind::l3_connection && mac.key() == attachment.mac.key();
+}
+
+// Whose is an address of an L3 connection that an ARP request asks for? Several tenants may have it
+// on a shared network: then only a request to one's own MAC can be answered, for a wrong answer
+// would bring one tenant's packets into the other's compartment.
+void classify_arp_for_connection(Packet<Side::outside> packet, const L3Table::Address& own,
+                                 const L3Table::Entry* door, uint32_t target,
+                                 const Dataplane& plane, Out out) {
+  PacketSlot& slot = packet.slot();
+  if (own.connection.valid()) {
+    slot.compartment = plane.compartment(own.compartment);
+    slot.in_connection = own.connection;
+    return out.respond(packet, Answer::arp_reply_outside);
+  }
+  if (door == nullptr) return out.drop(packet, DropReason::arp_ambiguous);
+  const CompartmentView& tenant = *plane.compartment(door->compartment);
+  const CustomerRecord* record = tenant.records->find(CaKey(CaAddress(target)));
+  if (record == nullptr || record->type != RecordType::own || record->subnet.valid()) {
+    return out.drop(packet, DropReason::arp_not_ours);
+  }
+  slot.compartment = &tenant;
+  slot.in_connection = door->connection;
+  out.respond(packet, Answer::arp_reply_outside);
+}
+
 // ARP on an outside network (RFC 826). Requests for our addresses are answered by `respond`;
 // answers go to the control thread, which takes only those it asked for. On the fabric a gratuitous
 // request goes there too: a host's takeover of a PA must be seen.
@@ -39,6 +67,12 @@ void classify_arp(Packet<Side::outside> packet, const Attachment& attachment,
   if (!arp.well_formed() || arp.sender_mac.multicast()) {
     return out.drop(packet, DropReason::arp_bad);
   }
+  // Ports are promiscuous: what others tell each other is not for us.
+  const wire::Mac& to = packet.at<wire::Ethernet>(0).destination;
+  const auto* door = plane.l3->find(L3Table::key(slot.attachment, to));
+  if (!to.multicast() && door == nullptr && !is_attachments_mac(attachment, to)) {
+    return out.drop(packet, DropReason::mac_not_ours);
+  }
   const uint32_t target = arp.target_ip.value();
   if (arp.operation == wire::kArpReply) return out.punt(packet);
   if (arp.operation != wire::kArpRequest) return out.drop(packet, DropReason::arp_bad);
@@ -48,9 +82,7 @@ void classify_arp(Packet<Side::outside> packet, const Attachment& attachment,
   }
   const auto* own = plane.l3->find_address(L3Table::address_key(slot.attachment, target));
   if (own != nullptr) {
-    slot.compartment = plane.compartment(own->compartment);
-    slot.in_connection = own->connection;
-    return out.respond(packet, Answer::arp_reply_outside);
+    return classify_arp_for_connection(packet, *own, door, target, plane, out);
   }
   if (attachment.kind == AttachmentKind::provider && arp.sender_ip == arp.target_ip) {
     return out.punt(packet);
@@ -65,6 +97,10 @@ void classify_own(Packet<Side::outside> packet, const wire::Ipv4& ip, Out out) {
     const uint32_t offset = packet.slot().l2_bytes + ip.header_bytes();
     if (ip.total_length.value() >= ip.header_bytes() + sizeof(wire::Icmp) &&
         packet.at<wire::Icmp>(offset).type == 8) {
+      // The answer goes to the MAC it came from: never to a group (RFC 1122 §3.2.2.6).
+      if (packet.at<wire::Ethernet>(0).source.multicast()) {
+        return out.drop(packet, DropReason::outer_bad_source);
+      }
       return out.respond(packet, Answer::echo_reply_outside);
     }
   }
@@ -75,7 +111,7 @@ void classify_ipv4(Packet<Side::outside> packet, const Attachment& attachment,
                    const Dataplane& plane, Out out) {
   PacketSlot& slot = packet.slot();
   const auto& ethernet = packet.at<wire::Ethernet>(0);
-  if (ethernet.destination.key() != attachment.mac.key()) {
+  if (!is_attachments_mac(attachment, ethernet.destination)) {
     if (attachment.kind == AttachmentKind::provider) {
       return out.drop(packet, DropReason::mac_not_ours);
     }
@@ -114,6 +150,11 @@ void classify_ipv4(Packet<Side::outside> packet, const Attachment& attachment,
 // Reads MACs, tag and type; sets l2_bytes. False when the packet has been dropped.
 bool read_ethernet(Packet<Side::outside> packet, uint16_t& vlan, be16& type, Out out) {
   PacketSlot& slot = packet.slot();
+  // Every length below is the first buffer's; a port that scatters frames is not one of ours.
+  if (packet.mbuf()->nb_segs != 1) [[unlikely]] {
+    out.drop(packet, DropReason::frame_segmented);
+    return false;
+  }
   if (packet.bytes() < sizeof(wire::Ethernet) + sizeof(wire::VlanTag)) {
     out.drop(packet, DropReason::frame_short);
     return false;

@@ -4,11 +4,13 @@
 // change is shared with the root before.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "compartments/compartment_view.h"
@@ -93,7 +95,8 @@ class L3Table {
   [[nodiscard]] static uint64_t key(AttachmentId attachment, const wire::Mac& mac) {
     return (uint64_t{attachment.value()} + 1) << 48 | mac.key();
   }
-  // An own address of a connection on an attachment, for the ARP requests that ask for it.
+  // An own address of a connection on an attachment, for the ARP requests that ask for it. An
+  // invalid connection: several of them have it, on a network that their tenants share.
   struct Address {
     uint64_t key = 0;  // attachment << 32 | address in host order; 0: free
     CompartmentId compartment;
@@ -102,12 +105,24 @@ class L3Table {
   [[nodiscard]] static uint64_t address_key(AttachmentId attachment, uint32_t address) {
     return (uint64_t{attachment.value()} + 1) << 32 | address;
   }
-  L3Table(const std::vector<Entry>& entries, const std::vector<Address>& addresses)
-      : macs_(entries), addresses_(addresses) {}
+  L3Table(const std::vector<Entry>& entries, std::vector<Address> addresses)
+      : macs_(entries), addresses_(without_doubles(std::move(addresses))) {}
   [[nodiscard]] const Entry* find(uint64_t key) const { return macs_.find(key); }
   [[nodiscard]] const Address* find_address(uint64_t key) const { return addresses_.find(key); }
 
  private:
+  [[nodiscard]] static std::vector<Address> without_doubles(std::vector<Address> addresses) {
+    std::sort(addresses.begin(), addresses.end(),
+              [](const Address& a, const Address& b) { return a.key < b.key; });
+    for (size_t i = 1; i < addresses.size(); ++i) {
+      if (addresses[i].key != addresses[i - 1].key) continue;
+      for (Address* shared : {&addresses[i - 1], &addresses[i]}) {
+        *shared = Address{.key = shared->key, .compartment = {}, .connection = {}};
+      }
+    }
+    return addresses;
+  }
+
   KeyedTable<Entry> macs_;
   KeyedTable<Address> addresses_;
 };

@@ -14,6 +14,7 @@ namespace hnv {
 #define HNV_DROP_REASONS(X)                                                                        \
   /* classify: outer headers */                                                                    \
   X(frame_short,            "the frame ends before its headers do")                                \
+  X(frame_segmented,        "the frame does not lie in one buffer")                                \
   X(vlan_unknown,           "no network or connection uses this VLAN of the port")                 \
   X(vlan_stacked,           "the frame carries more than one VLAN tag")                            \
   X(mac_not_ours,           "the destination MAC is not ours on this network")                     \
@@ -21,6 +22,7 @@ namespace hnv {
   X(ipv6_not_supported,     "an IPv6 packet: not built yet")                                       \
   X(arp_bad,                "a malformed ARP packet")                                              \
   X(arp_not_ours,           "an ARP packet that does not concern our addresses")                   \
+  X(arp_ambiguous,          "several connections on this network have the address: whose is meant?") \
   X(outer_bad_header,       "outer IP version, header length or total length is wrong")            \
   X(outer_bad_checksum,     "the outer IP header checksum is wrong")                               \
   X(outer_fragment,         "the outer IP packet is a fragment")                                   \
@@ -67,7 +69,6 @@ namespace hnv {
   X(next_hop_queue_full,    "too many packets wait for the outside next hop")                      \
   X(no_headroom,            "the buffer has no room for the outer headers")                        \
   /* respond, punt, tx */                                                                          \
-  X(respond_queue_full,     "too many answers wait for the next turn")                             \
   X(punt_queue_full,        "the control thread is behind")                                        \
   X(tx_full,                "the port took no more packets")                                       \
   X(draining,               "the gateway is shutting down")
