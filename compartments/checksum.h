@@ -68,10 +68,12 @@ inline void decrement_ttl(wire::Ipv4& header) {
   const uint32_t sum = uint32_t{header.checksum.raw()} + 1;
   header.checksum = be16::from_raw(static_cast<uint16_t>(sum + (sum >> 16)));
 }
+// Takes a decrement back, to the bit: of the two zeros of one's complement a sender writes 0x0000.
 inline void increment_ttl(wire::Ipv4& header) {
   ++header.ttl;
   const uint32_t sum = uint32_t{header.checksum.raw()} + 0xfffe;
-  header.checksum = be16::from_raw(static_cast<uint16_t>(sum + (sum >> 16)));
+  const auto folded = static_cast<uint16_t>(sum + (sum >> 16));
+  header.checksum = be16::from_raw(folded == 0xffff ? uint16_t{0} : folded);
 }
 
 }  // namespace hnv

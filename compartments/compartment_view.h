@@ -101,7 +101,7 @@ struct alignas(64) CompartmentCounters {
   Counter l3_in_packets, l3_in_bytes, l3_out_packets, l3_out_bytes;
   Counter originated, moved_record_packets;
   // Token bucket for ICMP errors: owned by the worker, not a statistic.
-  uint64_t icmp_refilled_at = 0;  // TSC
+  uint64_t icmp_refilled_at = 0;  // nanoseconds; 0: never used
   uint32_t icmp_tokens = 0;
   std::array<Counter, kDropReasons> drops;
 };

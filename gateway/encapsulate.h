@@ -17,8 +17,9 @@ namespace hnv {
 // inner packet: one template copy, then what differs. The outer header checksum is the template's
 // sum plus the record's plus the length, no header is read back. False when there is no room in
 // front.
-inline bool encapsulate(rte_mbuf& mbuf, const SubnetView& subnet, const CustomerRecord& record,
-                        uint8_t flow_id, be16 inner_type = wire::ether_type::kIpv4) {
+[[nodiscard]] inline bool encapsulate(rte_mbuf& mbuf, const SubnetView& subnet,
+                                      const CustomerRecord& record, uint8_t flow_id,
+                                      be16 inner_type = wire::ether_type::kIpv4) {
   auto* start = rte_pktmbuf_prepend(&mbuf, sizeof(NvgreHeader));
   if (start == nullptr) [[unlikely]]
     return false;

@@ -21,7 +21,7 @@ bool reached_through(const CompartmentView& tenant, HopId source_hop, Connection
     case SourceValidation::off:
       return true;
     case SourceValidation::loose:
-      return source_hop.valid();
+      return source_hop.valid() && tenant.hop(source_hop).kind != HopKind::unreachable;
     case SourceValidation::strict:
       break;
   }
@@ -31,7 +31,12 @@ bool reached_through(const CompartmentView& tenant, HopId source_hop, Connection
          hop.connection == connection;
 }
 
-// Header checks; the drop reason, or kDropReasons when all is well.
+// Our own addresses, and those that are no single host's: whatever sourceValidation says.
+bool is_nobodys_source(HopKind kind) {
+  return kind == HopKind::local || kind == HopKind::directed_broadcast;
+}
+
+// Header checks. False when the packet has been dropped.
 bool header_right(Packet<Side::outside> packet, Exit<Stage::enter_l3> out) {
   const uint32_t offset = packet.slot().l2_bytes;
   if (packet.bytes() < offset + sizeof(wire::Ipv4)) {
@@ -75,7 +80,7 @@ void enter_l3(Burst<Side::outside> in, const Dataplane&, Exit<Stage::enter_l3> o
     const Packet<Side::outside> packet(*slots[i]);
     PacketSlot& slot = *slots[i];
     const CompartmentView& tenant = *slot.compartment;
-    if (hops[i].valid() && tenant.hop(hops[i]).kind == HopKind::local) {
+    if (hops[i].valid() && is_nobodys_source(tenant.hop(hops[i]).kind)) {
       out.drop(packet, DropReason::inner_bad_source);
       continue;
     }

@@ -92,6 +92,12 @@ bool bind(Packet<Side::outside> packet, const VsidEntry* entry, const Dataplane&
   return true;
 }
 
+bool recently_moved(const CompartmentView& tenant, uint32_t source, uint32_t provider_address) {
+  return std::any_of(tenant.moved.begin(), tenant.moved.end(), [&](const MovedRecord& moved) {
+    return moved.customer_address == source && moved.provider_address == provider_address;
+  });
+}
+
 // ARP in a virtual subnet: answered for our own addresses, to whom a record vouches for.
 void enter_arp(Packet<Side::outside> packet, const Candidate& candidate, Out out) {
   PacketSlot& slot = packet.slot();
@@ -106,7 +112,8 @@ void enter_arp(Packet<Side::outside> packet, const Candidate& candidate, Out out
   }
   const CustomerRecord* sender = record_of_arp_sender(tenant, slot.in_subnet, arp);
   if (sender == nullptr) return out.drop(packet, DropReason::nvgre_unknown_source);
-  if (sender->pa4().value() != slot.outer_source) {
+  if (sender->pa4().value() != slot.outer_source &&
+      !recently_moved(tenant, arp.sender_ip.value(), slot.outer_source)) {
     return out.drop(packet, DropReason::nvgre_wrong_source_pa);
   }
   if (ethernet.source.key() != arp.sender_mac.key()) {
@@ -151,6 +158,11 @@ bool read_inner(Packet<Side::outside> packet, const Candidate& candidate, Out ou
     out.drop(packet, DropReason::inner_bad_checksum);
     return false;
   }
+  // RFC 1812 §5.3.4: what was flooded on the link is forwarded only to a group, and we have none.
+  if (ethernet.destination.multicast() && !is_martian_destination(ip.destination.value())) {
+    out.drop(packet, DropReason::nvgre_inner_mac);
+    return false;
+  }
   const uint32_t source = ip.source.value();
   if (source == 0 && ip.protocol == wire::ip_protocol::kUdp &&
       ip.total_length.value() >= ip.header_bytes() + sizeof(wire::Ports) &&
@@ -188,12 +200,6 @@ DropReason check_wildcards(const CompartmentView& tenant, const PacketSlot& slot
     }
   }
   return DropReason::nvgre_unknown_source;
-}
-
-bool recently_moved(const CompartmentView& tenant, uint32_t source, uint32_t provider_address) {
-  return std::any_of(tenant.moved.begin(), tenant.moved.end(), [&](const MovedRecord& moved) {
-    return moved.customer_address == source && moved.provider_address == provider_address;
-  });
 }
 
 // Does the record vouch for this packet? Drops it when not.

@@ -2,6 +2,7 @@
 #include "gateway/respond.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "compartments/checksum.h"
 #include "compartments/line/answer.h"
@@ -93,6 +94,8 @@ void arp_outside(PacketSlot& slot, const Dataplane& plane, Lanes& lanes, Reentry
   auto& ethernet = packet.at<wire::Ethernet>(0);
   ethernet.destination = arp.target_mac;
   ethernet.source = mac;
+  slot.mbuf->pkt_len = slot.mbuf->data_len =
+      static_cast<uint16_t>(slot.l2_bytes + sizeof(wire::Arp));  // the asker's padding stays here
   count(lanes, ConsumeReason::arp_request);
   count(lanes, slot, OriginReason::arp_reply);
   reentry.push(whole_frame(slot));
@@ -123,7 +126,10 @@ void arp_nvgre(PacketSlot& slot, const Dataplane& plane, Lanes& lanes, ReentryQu
   make_arp_reply(arp, subnet.header.inner.source);
   rte_pktmbuf_adj(slot.mbuf, sizeof(wire::Ethernet));
   rte_pktmbuf_trim(slot.mbuf, static_cast<uint16_t>(slot.mbuf->data_len - sizeof(wire::Arp)));
-  encapsulate(*slot.mbuf, subnet, *record, 0, wire::ether_type::kArp);
+  if (!encapsulate(*slot.mbuf, subnet, *record, 0, wire::ether_type::kArp)) {
+    rte_pktmbuf_free(slot.mbuf);  // cannot be: the request's own headers stood there
+    return;
+  }
   count(lanes, slot, OriginReason::arp_reply);
   reentry.push(Reentry{.mbuf = slot.mbuf,
                        .stage = Stage::rewrite,
@@ -161,7 +167,7 @@ void respond(Burst<Side::outside> in, const Dataplane& plane, Instant now, Lanes
         echo_inside(slot, lanes, reentry);
         break;
       case Answer::none:
-        rte_pktmbuf_free(slot.mbuf);
+        assert(false);
         break;
     }
   }

@@ -36,9 +36,10 @@ void make_echo_reply(wire::Ipv4& ip) {
   std::swap(ip.source, ip.destination);
   ip.ttl = kOwnTtl;
   set_checksum(ip);
+  // Type 8 becomes 0: RFC 1624. A request that was damaged on its way stays recognisably so.
   icmp.type = 0;
-  icmp.checksum = be16{0};
-  icmp.checksum = checksum_of(&icmp, size_t{ip.total_length.value()} - ip.header_bytes());
+  const uint32_t sum = uint32_t{icmp.checksum.raw()} + 8;
+  icmp.checksum = be16::from_raw(static_cast<uint16_t>(sum + (sum >> 16)));
 }
 
 bool may_send_icmp_error(const rte_mbuf& mbuf) {
