@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/test_dataplane.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "api/resource_json.h"
+#include "tests/support/frame.h"
+
+namespace hnv {
+namespace {
+
+[[noreturn]] void die(const std::string& why) {
+  std::fprintf(stderr, "TestDataplane: %s\n", why.c_str());
+  std::abort();
+}
+
+MacAddress mac_from(const std::string& text) {
+  const auto mac = MacAddress::parse(text);
+  if (!mac) die("no MAC address: " + text);
+  return *mac;
+}
+
+Operation operation_of(const TestRequest& request) {
+  const auto key = parse_resource_path("/v1/" + request.path);
+  if (!key) die("no path: " + request.path);
+  if (request.body.empty()) return Delete{*key, {}};
+  const auto spec = spec_from_json(*key, request.body);
+  if (!spec) {
+    die(fmt::format("{} {}: {}", request.path, spec.error().target, spec.error().message));
+  }
+  return Put{*key, *spec, {}};
+}
+
+}  // namespace
+
+TestDataplane::TestDataplane(const std::vector<TestPort>& ports, unsigned workers)
+    : model_(std::make_shared<Model>()) {
+  uint32_t id = 0;
+  for (const TestPort& port : ports) {
+    const MacAddress mac = mac_from(port.mac);
+    catalog_.push_back({port.name, port.mtu, mac});
+    context_.ports.emplace(
+        port.name,
+        CompileContext::PortFacts{.id = PortId(id++), .mac = wire::Mac::of(mac), .mtu = port.mtu});
+  }
+  context_.workers = workers;
+  context_.next_uid = &next_uid_;
+  choices_.mac_address = [n = uint8_t{1}]() mutable { return MacAddress({2, 0, 0, 0, 0xcc, n++}); };
+  choices_.gateway_mac = MacAddress({2, 0, 0, 0, 0, 1});
+  compiled_ = compile_nothing(context_);
+  publish();
+}
+
+void TestDataplane::change(const std::vector<TestRequest>& requests) {
+  Change change;
+  for (const TestRequest& request : requests) change.operations.push_back(operation_of(request));
+  auto done = apply(model_, change, catalog_, choices_);
+  if (!done) {
+    const auto& [error, operation] = done.error();
+    die(fmt::format("{}: {} {}", requests[operation].path, error.target, error.message));
+  }
+  const ModelPtr before = std::exchange(model_, done->next);
+  commit(compile(compiled_, *before, *model_, differences(*before, *model_), context_, next_hops_,
+                 clock_.now()));
+}
+
+// What the control loop does with a compilation, in its order.
+void TestDataplane::commit(Compilation done) {
+  Neighbors::Actions& actions = done.actions;
+  for (const auto& link : done.new_links) next_hops_.set_link(link, clock_.now(), actions);
+  for (const NextHopId id : done.released) next_hops_.release(id, actions);
+  for (const LinkId id : done.gone_links) next_hops_.remove_link(id, actions);
+  next_hops_.apply(actions.changes);
+  compiled_ = std::move(done.next);
+  publish();
+}
+
+void TestDataplane::publish() {
+  ++root_.serial;
+  root_.generation = compiled_->generation;
+  root_.compartments = compiled_->compartments;
+  root_.vsids = compiled_->vsids;
+  root_.l3 = compiled_->l3;
+  root_.attachments = compiled_->attachments;
+  next_hops_.publish_into(root_.next_hops, root_.links);
+  plane_ = std::make_shared<const Dataplane>(root_);
+}
+
+void TestDataplane::answer_all() {
+  std::vector<NeighborKey> keys;
+  for (const auto& [key, entry] : next_hops_.neighbors().entries()) {
+    if (entry.status != NeighborStatus::reachable) keys.push_back(key);
+  }
+  Neighbors::Actions actions;
+  for (const NeighborKey& key : keys) {
+    next_hops_.learn(key.link, key.address, mac_from(mac_of(key.address)), clock_.now(), actions);
+  }
+  next_hops_.apply(actions.changes);
+  publish();
+}
+
+void TestDataplane::answer(const std::string& link_name, const std::string& address,
+                           const std::string& mac) {
+  Neighbors::Actions actions;
+  next_hops_.learn(link(link_name), ip4(address), mac_from(mac), clock_.now(), actions);
+  next_hops_.apply(actions.changes);
+  publish();
+}
+
+void TestDataplane::let_fail(const std::string& link_name, const std::string& address) {
+  const NeighborKey key{link(link_name), ip4(address)};
+  for (int i = 0; i < 60; ++i) {
+    const Neighbors::Entry* entry = next_hops_.neighbors().find(key);
+    if (entry == nullptr || entry->status == NeighborStatus::failed) break;
+    clock_.advance(std::chrono::seconds(1));
+    Neighbors::Actions actions;
+    next_hops_.tick(clock_.now(), actions);
+    next_hops_.apply(actions.changes);
+  }
+  publish();
+}
+
+NextHopId TestDataplane::demand(const std::string& link_name, const std::string& address) {
+  Neighbors::Actions actions;
+  const NextHopId id = next_hops_.demand({link(link_name), ip4(address)}, clock_.now(), actions);
+  next_hops_.apply(actions.changes);
+  publish();
+  return id;
+}
+
+void TestDataplane::replace(std::shared_ptr<const CompartmentView> view) {
+  ++root_.serial;
+  root_.compartments = root_.compartments.with(view->id.value(), view);
+  plane_ = std::make_shared<const Dataplane>(root_);
+}
+
+void TestDataplane::set_trace(std::shared_ptr<PacketTrace> trace) {
+  root_.trace = std::move(trace);
+  publish();
+}
+
+void TestDataplane::end_moved(const std::string& domain, const std::string& ca,
+                              const std::string& pa) {
+  auto next = without_moved(compiled_, domain, MovedRecord{ip4(ca), ip4(pa)});
+  if (next == nullptr) die("no such moved record: " + ca);
+  compiled_ = std::move(next);
+  publish();
+}
+
+const CompartmentView& TestDataplane::compartment(const std::string& domain) const {
+  const auto* found = compiled_->domains.find(domain);
+  if (found == nullptr) die("no such domain: " + domain);
+  return *(*found)->view;
+}
+
+CompartmentCounters& TestDataplane::counters(const std::string& domain) const {
+  return compartment(domain).counters[0];
+}
+
+LinkId TestDataplane::link(const std::string& name) const {
+  const auto at = compiled_->link_ids.find(name);
+  if (at == compiled_->link_ids.end()) die("no such link: " + name);
+  return at->second;
+}
+
+std::string TestDataplane::mac_of(uint32_t address) {
+  return fmt::format("02:aa:{:02x}:{:02x}:{:02x}:{:02x}", address >> 24, address >> 16 & 255,
+                     address >> 8 & 255, address & 255);
+}
+
+}  // namespace hnv

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A Dataplane made the way the product makes it: JSON → spec → apply → compile → publish, with the
+// neighbours of the outside networks played by the test. What the stations see in a test is what
+// they see in the gateway.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/compile.h"
+#include "gateway/trace.h"
+#include "tests/support/manual_clock.h"
+
+namespace hnv {
+
+struct TestPort {
+  std::string name;
+  std::string mac;
+  uint16_t mtu = 1500;
+};
+
+struct TestRequest {
+  std::string path;  // without "/v1/"
+  std::string body;  // empty: DELETE
+};
+
+class TestDataplane {
+ public:
+  explicit TestDataplane(const std::vector<TestPort>& ports, unsigned workers = 1);
+
+  // One transaction, published. Dies when the model refuses it.
+  void change(const std::vector<TestRequest>& requests);
+
+  // Every neighbour that is asked for answers, with mac_of(its address).
+  void answer_all();
+  void answer(const std::string& link, const std::string& address, const std::string& mac);
+  // The neighbour has been asked in vain.
+  void let_fail(const std::string& link, const std::string& address);
+  // A packet has asked for an on-link neighbour of an L3 connection.
+  NextHopId demand(const std::string& link, const std::string& address);
+
+  // Instead of the compiled one: for views that no configuration makes yet.
+  void replace(std::shared_ptr<const CompartmentView> view);
+  void set_trace(std::shared_ptr<PacketTrace> trace);
+  void end_moved(const std::string& domain, const std::string& ca, const std::string& pa);
+
+  [[nodiscard]] const Dataplane& plane() const { return *plane_; }
+  [[nodiscard]] std::shared_ptr<const Dataplane> root() const { return plane_; }
+  [[nodiscard]] const CompartmentView& compartment(const std::string& domain) const;
+  [[nodiscard]] CompartmentCounters& counters(const std::string& domain) const;
+  [[nodiscard]] ManualClock& clock() { return clock_; }
+  [[nodiscard]] const NextHops& next_hops() const { return next_hops_; }
+  [[nodiscard]] static std::string mac_of(uint32_t address);  // "02:aa:" and the address
+
+ private:
+  void commit(Compilation done);
+  void publish();
+  [[nodiscard]] LinkId link(const std::string& name) const;
+
+  ManualClock clock_;
+  PortCatalog catalog_;
+  ServerChoices choices_;
+  uint64_t next_uid_ = 1;
+  CompileContext context_;
+  NextHops next_hops_;
+  ModelPtr model_;
+  std::shared_ptr<const Compiled> compiled_;
+  Dataplane root_;
+  std::shared_ptr<const Dataplane> plane_;
+};
+
+}  // namespace hnv
