@@ -41,7 +41,7 @@ PacketSlot& Line::take_slot(rte_mbuf* mbuf) {
 
 void Line::receive(rte_mbuf* mbuf, PortId port) {
   mbuf->port = static_cast<uint16_t>(port.value());
-  counters_->rx.add();
+  ++received_;
   lanes_.push(Stage::classify, take_slot(mbuf));
 }
 
@@ -144,6 +144,8 @@ void Line::run(const Dataplane& plane, Instant now) {
     trace.set_now(now);
     lanes_.tracer = &trace;
   }
+  counters_->rx.add(received_);
+  received_ = 0;
   take_back(plane);
   station<Stage::classify, Side::outside>(
       [&](auto in) { classify(in, plane, Exit<Stage::classify>(lanes_)); });

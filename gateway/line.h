@@ -71,6 +71,7 @@ class Line {
   Lanes lanes_;
   std::array<PacketSlot, kVector> slots_{};
   unsigned used_ = 0;
+  unsigned received_ = 0;  // since the last run
   std::array<Reentry, kVector> injected_{};
   unsigned injected_count_ = 0;
   ReentryQueue reentry_;
