@@ -139,6 +139,7 @@ void run_gateway(const Bootstrap& bootstrap) {
   spdlog::info("store {}: generation {}, {} routing domains", bootstrap.store,
                restored.model->generation(), restored.model->domains.size());
 
+  drop_privileges();  // the threads of store and API start below
   ControlLoop control({.bootstrap = bootstrap,
                        .eal = eal,
                        .ports = ports,
@@ -149,7 +150,7 @@ void run_gateway(const Bootstrap& bootstrap) {
   {
     const WorkerThreads workers(control);
     ApiServer api(control, bootstrap.api);
-    drop_privileges();
+    drop_thread_capabilities();
     std::thread waiter([&] {
       int signal = 0;
       sigwait(&signals, &signal);
