@@ -111,46 +111,47 @@ void Compiler::compile_attachments() {
   next_.attachments = std::move(table);
 }
 
+// What a provider and an external network have in common as an interface of ours.
+template <class Spec>
+OutLink Compiler::network_link(const std::string& name, const Spec& spec) {
+  OutLink link;
+  link.name = name;
+  link.id = link_of(name);
+  const auto& port = context_.ports.at(spec.port);
+  link.attachment = attachment_at(spec.port, spec.vlan_id);
+  link.port = port.id;
+  link.mac = port.mac;
+  link.vlan = spec.vlan_id;
+  for (const auto& route : spec.routes) link.routes.push_back(route_of(route));
+  next_.network_links.emplace(link.attachment, link.id);
+  return link;
+}
+
 void Compiler::add_network_links() {
   std::set<std::string> names;
   next_.network_links.clear();
-  for (const auto& [name, network] : new_.provider_networks) {
-    OutLink link;
-    link.name = provider_link_name(name);
+  const auto add = [&](OutLink link) {
     names.insert(link.name);
-    link.id = link_of(link.name);
-    const auto& port = context_.ports.at(network->spec.port);
-    link.attachment = attachment_at(network->spec.port, network->spec.vlan_id);
-    link.port = port.id;
-    link.mac = port.mac;
-    link.vlan = network->spec.vlan_id;
+    out_.new_links.push_back(std::make_shared<const OutLink>(std::move(link)));
+  };
+  for (const auto& [name, network] : new_.provider_networks) {
+    const ProviderNetworkSpec& spec = network->spec;
+    OutLink link = network_link(provider_link_name(name), spec);
     link.trusted = true;
-    link.zero_flow_id = network->spec.flow_id == FlowIdMode::zero;
-    for (const auto& own : network->spec.provider_addresses) link.own.push_back(own_of(own));
-    for (const auto& route : network->spec.routes) link.routes.push_back(route_of(route));
-    for (const auto& entry : network->spec.provider_address_overrides) {
+    link.zero_flow_id = spec.flow_id == FlowIdMode::zero;
+    for (const auto& own : spec.provider_addresses) link.own.push_back(own_of(own));
+    for (const auto& entry : spec.provider_address_overrides) {
+      const auto& prefix = entry.provider_address_prefix;
       link.flow_id_overrides.emplace_back(
-          OutLink::Route{.network = entry.provider_address_prefix.address().v4().value(),
-                         .length = entry.provider_address_prefix.length()},
+          OutLink::Route{.network = prefix.address().v4().value(), .length = prefix.length()},
           entry.flow_id == FlowIdMode::zero);
     }
-    next_.network_links.emplace(link.attachment, link.id);
-    out_.new_links.push_back(std::make_shared<const OutLink>(std::move(link)));
+    add(std::move(link));
   }
   for (const auto& [name, network] : new_.external_networks) {
-    OutLink link;
-    link.name = external_link_name(name);
-    names.insert(link.name);
-    link.id = link_of(link.name);
-    const auto& port = context_.ports.at(network->spec.port);
-    link.attachment = attachment_at(network->spec.port, network->spec.vlan_id);
-    link.port = port.id;
-    link.mac = port.mac;
-    link.vlan = network->spec.vlan_id;
+    OutLink link = network_link(external_link_name(name), network->spec);
     for (const auto& own : network->spec.ip_addresses) link.own.push_back(own_of(own));
-    for (const auto& route : network->spec.routes) link.routes.push_back(route_of(route));
-    next_.network_links.emplace(link.attachment, link.id);
-    out_.new_links.push_back(std::make_shared<const OutLink>(std::move(link)));
+    add(std::move(link));
   }
   for (const auto& [name, network] : old_.provider_networks) {
     if (!names.contains(provider_link_name(name))) give_up_link(provider_link_name(name));

@@ -42,6 +42,8 @@ class Compiler {
 
  private:
   void compile_networks();
+  template <class Spec>
+  [[nodiscard]] OutLink network_link(const std::string& name, const Spec& spec);
   void add_network_links();
   void compile_attachments();
   void compile_l3_table();
