@@ -3,6 +3,7 @@
 // The composition root: reads as a parts list.
 #include "gateway/app.h"
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <stdexcept>
@@ -43,7 +44,7 @@ void make_directory(const std::string& path, const char* what) {
 }
 
 int worker_main(void* argument) {
-  drop_thread_capabilities();
+  drop_thread_capabilities(AtTheEnd::nothing);
   static_cast<Worker*>(argument)->run();
   return 0;
 }
@@ -139,7 +140,11 @@ void run_gateway(const Bootstrap& bootstrap) {
   spdlog::info("store {}: generation {}, {} routing domains", bootstrap.store,
                restored.model->generation(), restored.model->domains.size());
 
-  drop_privileges();  // the threads of store and API start below
+  const bool has_xdp =
+      std::any_of(bootstrap.ports.begin(), bootstrap.ports.end(),
+                  [](const PortConfig& port) { return port.device.starts_with("net_af_xdp"); });
+  const AtTheEnd end = has_xdp ? AtTheEnd::detach_xdp : AtTheEnd::nothing;
+  drop_privileges(end);  // the threads of store and API start below
   ControlLoop control({.bootstrap = bootstrap,
                        .eal = eal,
                        .ports = ports,
@@ -150,7 +155,7 @@ void run_gateway(const Bootstrap& bootstrap) {
   {
     const WorkerThreads workers(control);
     ApiServer api(control, bootstrap.api);
-    drop_thread_capabilities();
+    drop_thread_capabilities(end);
     std::thread waiter([&] {
       int signal = 0;
       sigwait(&signals, &signal);
@@ -159,7 +164,7 @@ void run_gateway(const Bootstrap& bootstrap) {
       api.stop();  // the control loop still answers what is under way
       control.stop();
     });
-    spdlog::info("hnv-gateway {} is ready: API on {}", kVersion, bootstrap.api.socket_path);
+    spdlog::info("hnv-gateway {} is ready: API on {}", version(), bootstrap.api.socket_path);
     sd_notify(0, "READY=1");
     control.run();
     waiter.join();

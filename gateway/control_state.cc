@@ -99,7 +99,7 @@ std::vector<WorkerPicture> ControlLoop::pictures() const {
 
 SystemState ControlLoop::system() const {
   SystemState state;
-  state.version = kVersion;
+  state.version = version();
   state.uptime_seconds = std::chrono::duration<double>(Clock::now() - started_).count();
   state.generation = config()->generation();
   state.workers = workers();

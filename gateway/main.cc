@@ -37,7 +37,7 @@ int run(int argc, char** argv) {
   CLI::App app{"The HNV gateway: NVGRE tenants' door to the rest of the world"};
   std::string config;
   std::string check;
-  app.set_version_flag("--version", std::string(hnv::kVersion));
+  app.set_version_flag("--version", std::string(hnv::version()));
   auto* run_it = app.add_option("--config", config, "run with this bootstrap file");
   app.add_option("--check", check, "say what is wrong with this bootstrap file, and end")
       ->excludes(run_it);

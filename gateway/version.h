@@ -5,6 +5,7 @@
 
 namespace hnv {
 
-inline constexpr std::string_view kVersion = HNV_VERSION;  // from CMakeLists.txt
+// The project's version, from CMakeLists.txt: "0.1.0".
+[[nodiscard]] std::string_view version();
 
 }  // namespace hnv

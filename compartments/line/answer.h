@@ -17,7 +17,8 @@ namespace hnv {
 void make_arp_reply(wire::Arp& arp, const wire::Mac& own_mac);
 
 // The ICMP echo request in this IP packet (at its IP header) becomes the reply (RFC 792): addresses
-// swapped, fresh TTL, header checksum right, ICMP checksum as right as the request's. REQUIRES ICMP type 8 and a header that fits.
+// swapped, fresh TTL, header checksum right, ICMP checksum as right as the request's. REQUIRES ICMP
+// type 8 and a header that fits.
 void make_echo_reply(wire::Ipv4& ip);
 
 // May an ICMP error be sent about this packet (RFC 1122 §3.2.2, RFC 1812 §4.3.2.7)? Not about ICMP

@@ -5,6 +5,7 @@ The gateway's counters are part of each proof: what must not touch it leaves the
 what must cross it moves them by exactly the number of packets.
 """
 
+import functools
 import time
 
 from .capture import Capture
@@ -63,6 +64,30 @@ def warm_up(lab):
             wait_for_ping(lab.vm(tenant, name).space, address, 15)
 
 
+def drops(lab):
+    return sum(lab.gateway.api.get("/v1/drops")["drops"].values())
+
+
+def repeatable(proof):
+    """On a busy machine Open vSwitch's sockets lose a packet now and then, and the exact counts of a
+    proof are gone. It is tried again, but only while the gateway itself has dropped nothing: one that
+    loses packets fails at once, or three times.
+    """
+    @functools.wraps(proof)
+    def tried(lab, tenant):
+        for left in (2, 1, 0):
+            before = drops(lab)
+            try:
+                text = proof(lab, tenant)
+                return text if left == 2 else f"{text}; at try {3 - left}"
+            except AssertionError:
+                if left == 0 or drops(lab) != before:
+                    raise
+        raise AssertionError("not reached")
+    return tried
+
+
+@repeatable
 def same_subnet(lab, tenant):
     moved = Moved(lab)
     expect_equal(ping(lab.vm(tenant, "web1").space, "10.0.1.12", COUNT, marker=tenant), COUNT, "answers")
@@ -70,6 +95,7 @@ def same_subnet(lab, tenant):
     return f"{COUNT} of {COUNT} answers, gateway's counters unmoved"
 
 
+@repeatable
 def subnet_to_subnet(lab, tenant):
     moved = Moved(lab)
     expect_equal(ping(lab.vm(tenant, "web2").space, "10.0.2.11", COUNT, marker=tenant), COUNT, "answers")
@@ -79,6 +105,7 @@ def subnet_to_subnet(lab, tenant):
     return f"{COUNT} of {COUNT} answers, 50 datagrams one way, gateway's counters unmoved"
 
 
+@repeatable
 def hairpin(lab, tenant):
     """host2 has no flows toward web: the request crosses the gateway; host1 answers directly."""
     moved = Moved(lab)
@@ -87,6 +114,7 @@ def hairpin(lab, tenant):
     return f"{COUNT} of {COUNT} answers, {COUNT} packets in and {COUNT} out"
 
 
+@repeatable
 def without_distributed_router(lab, tenant):
     """Both ways cross the gateway, and it is the gateway that answered the VM's ARP."""
     moved = Moved(lab)
@@ -99,6 +127,7 @@ def without_distributed_router(lab, tenant):
     return f"{COUNT} of {COUNT} answers, {2 * COUNT} packets in and out, ARP says {mac}"
 
 
+@repeatable
 def reaches_server(lab, tenant):
     for name in ("web1", "app2", "legacy1"):
         moved = Moved(lab)
