@@ -39,18 +39,15 @@ std::string interface_of(const CompiledDomain& domain, const RouteHop& hop) {
   return std::visit(Name{domain}, hop);
 }
 
-std::string fib_text(const CompiledDomain& domain, const Prefix<Space::customer>& prefix) {
-  const CompartmentView& view = *domain.view;
-  const HopId id = view.fib->lookup(prefix.address().v4().value());
-  if (!id.valid()) return "no route";
-  const Hop& hop = view.hop(id);
+// What the dataplane does with a packet that this hop is for.
+std::string hop_text(const CompiledDomain& domain, const Hop& hop) {
   switch (hop.kind) {
     case HopKind::local:
       return "local";
     case HopKind::subnet:
-      return fmt::format("vsid {} on-link", view.subnet(hop.subnet).vsid);
+      return fmt::format("vsid {} on-link", domain.view->subnet(hop.subnet).vsid);
     case HopKind::subnet_via:
-      return fmt::format("vsid {} via {}", view.subnet(hop.subnet).vsid,
+      return fmt::format("vsid {} via {}", domain.view->subnet(hop.subnet).vsid,
                          address_text::format4(hop.via));
     case HopKind::connection:
       return fmt::format("{} on-link", name_of(domain.connections, hop.connection));
@@ -60,17 +57,37 @@ std::string fib_text(const CompiledDomain& domain, const Prefix<Space::customer>
     case HopKind::directed_broadcast:
       return "drop: directed_broadcast";
     case HopKind::none:
+      return "no route";
     case HopKind::unreachable:
       return "unreachable";
   }
   return "unreachable";
 }
 
+// The hop that the FIB holds for the prefix itself: an address in it that no longer prefix covers.
+// The first and the last are often covered (broadcast addresses), so a few others are asked as
+// well.
+std::optional<Hop> hop_in_fib(const CompiledDomain& domain, const Prefix<Space::customer>& prefix) {
+  const CompartmentView& view = *domain.view;
+  const uint32_t first = prefix.address().v4().value();
+  const uint32_t span =
+      prefix.length() == 0 ? 0xffffffff : 0xffffffffU >> (prefix.length() - 1) >> 1;
+  for (uint32_t step = 0; step < 64; ++step) {
+    const uint32_t address = first + static_cast<uint32_t>(uint64_t{span} * step / 63);
+    const RouteCandidate* match = domain.routes->longest_match(CaAddress(address));
+    if (match == nullptr || match->prefix != prefix) continue;
+    const HopId id = view.fib->lookup(address);
+    return id.valid() ? view.hop(id) : Hop{};
+  }
+  return std::nullopt;
+}
+
 RouteState route_state(const CompiledDomain& domain, const Prefix<Space::customer>& prefix,
                        Instant now) {
   RouteState state;
   state.prefix = prefix;
-  state.fib = fib_text(domain, prefix);
+  const std::optional<Hop> held = hop_in_fib(domain, prefix);
+  state.fib = held ? hop_text(domain, *held) : "covered by longer prefixes";
   for (const RouteExplanation& found : domain.routes->explain(prefix)) {
     RouteCandidateState candidate;
     candidate.source = to_string(found.candidate.source);
@@ -191,7 +208,8 @@ Result<LookupExplanation> ControlLoop::explain(
   const RouteCandidate* best = compiled_domain.routes->longest_match(destination);
   if (best != nullptr) out.route = route_state(compiled_domain, best->prefix, now());
   const HopId id = compiled_domain.view->fib->lookup(address);
-  const Hop& hop = id.valid() ? compiled_domain.view->hop(id) : Hop{};
+  const Hop hop = id.valid() ? compiled_domain.view->hop(id) : Hop{};
+  if (out.route) out.route->fib = hop_text(compiled_domain, hop);
   switch (hop.kind) {
     case HopKind::subnet:
     case HopKind::subnet_via:
