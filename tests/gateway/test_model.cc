@@ -55,6 +55,7 @@ TEST(Model, WhatIsShownCanBePutBack) {
   for (const auto& resource : all_resources(*model)) {
     text.emplace_back(resource_path(resource.key), spec_to_json(resource.spec));
   }
+  requests.reserve(text.size());
   for (const auto& [path, body] : text) requests.push_back({"PUT", path, body});
   const auto again = must_apply(model, requests);
   for (const auto& [path, body] : text) EXPECT_EQ(shown(*again, path), body) << path;
@@ -196,7 +197,7 @@ TEST(Model, DeletingWhatIsNotThereChangesNothing) {
 
 TEST(Model, SamePutKeepsTheEtag) {
   const auto base = base_model();
-  auto requests = base_requests();
+  const auto& requests = base_requests();
   const auto done = try_apply(base, requests);
   ASSERT_TRUE(done.has_value());
   EXPECT_EQ(done->next, base);
@@ -209,10 +210,10 @@ TEST(Model, SamePutKeepsTheEtag) {
 TEST(Model, PreconditionsHoldOrFail) {
   const auto model = must_apply(base_model(), {{"PUT", CONTOSO, R"({"description":"2"})"}});
   struct Case {
-    const char* name;
-    const char* path;
+    const char* name = nullptr;
+    const char* path = nullptr;
     Precondition precondition;
-    bool holds;
+    bool holds = false;
   };
   const Case cases[] = {
       {"its etag", CONTOSO, {{{1, 2}}, false, {}, false}, true},

@@ -23,7 +23,7 @@ namespace {
 
 // A folder that goes with the test.
 class StoreTest : public ::testing::Test {
- protected:
+ public:
   StoreTest() {
     std::string name = (std::filesystem::temp_directory_path() / "hnv-store-XXXXXX").string();
     folder_ = mkdtemp(name.data());
@@ -34,6 +34,7 @@ class StoreTest : public ::testing::Test {
   StoreTest(StoreTest&&) = delete;
   StoreTest& operator=(StoreTest&&) = delete;
 
+ protected:
   [[nodiscard]] std::string path() const { return folder_ / "gateway.db"; }
 
   [[nodiscard]] std::unique_ptr<SqliteStore> open() const {

@@ -178,13 +178,14 @@ TEST_F(Transaction, StopFinishesWhatIsInFlightAndRefusesTheRest) {
 }
 
 TEST_F(Transaction, ManyThreadsEachGetTheirAnswer) {
-  constexpr int kThreads = 8;
-  constexpr int kChanges = 50;
-  std::atomic<int> done = 0;
+  constexpr size_t kThreads = 8;
+  constexpr size_t kChanges = 50;
+  std::atomic<size_t> done = 0;
   std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) {
+  threads.reserve(kThreads);
+  for (size_t t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
-      for (int i = 0; i < kChanges; ++i) {
+      for (size_t i = 0; i < kChanges; ++i) {
         const std::string path = "/v1/routingDomains/t" + std::to_string(t);
         const std::string body = R"({"description":")" + std::to_string(i) + R"("})";
         const auto answer = queue.submit(change_of({{"PUT", path, body}}));
@@ -194,7 +195,7 @@ TEST_F(Transaction, ManyThreadsEachGetTheirAnswer) {
       ++done;
     });
   }
-  for (int i = 0; i < kThreads * kChanges + kThreads; ++i) store.let_go();
+  for (size_t i = 0; i < kThreads * kChanges + kThreads; ++i) store.let_go();
   while (done < kThreads) {
     pollfd wake{queue.wake_fd(), POLLIN, 0};
     poll(&wake, 1, 10);
@@ -202,7 +203,7 @@ TEST_F(Transaction, ManyThreadsEachGetTheirAnswer) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(queue.current()->generation(), base->generation() + kThreads * kChanges);
-  EXPECT_LE(store.commits, static_cast<size_t>(kThreads * kChanges));
+  EXPECT_LE(store.commits, kThreads * kChanges);
 }
 
 }  // namespace
