@@ -286,7 +286,7 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
     ++count;
   }
   // VSID → compartment and subnet, a line a step, each fetched while the others are looked at.
-  std::array<const VsidEntry*, kVector> entries;
+  std::array<const VsidEntry*, kVector> entries;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   for (unsigned i = 0; i < count; ++i) {
     entries[i] = plane.vsids->find(vsids[i]);
     if (entries[i] != nullptr) __builtin_prefetch(plane.compartment(entries[i]->compartment));
