@@ -11,7 +11,7 @@ namespace {
 using enum DropReason;
 
 // What a right packet becomes: one hop less, with VM 12's headers in front.
-Frame to_vm12(const Tenant& t, Frame inner) {
+Frame to_vm12(const Tenant& t, const Frame& inner) {
   const uint8_t flow = flow_of(inner);
   return to_vm({.vsid = t.web, .flow_id = flow}) / inner;
 }

@@ -63,20 +63,20 @@ uint16_t internet_checksum(const Bytes& bytes, uint32_t sum = 0) {
   return static_cast<uint16_t>(~sum);
 }
 
-Inner wrap(const EthLayer& l, Inner in) {
+Inner wrap(const EthLayer& l, const Inner& in) {
   Writer w;
   w.mac(l.destination).mac(l.source);
   // A tag brings TPID, TCI and type itself.
   if (in.ether_type != 0xffff) w.u16(l.type.value_or(in.ether_type));
   return {w.bytes(in.bytes).take(), 0x6558, 97};
 }
-Inner wrap(const VlanLayer& l, Inner in) {
+Inner wrap(const VlanLayer& l, const Inner& in) {
   Writer w;
   w.u16(l.tpid).u16(l.tci);
   if (in.ether_type != 0xffff) w.u16(l.type.value_or(in.ether_type));
   return {w.bytes(in.bytes).take(), 0xffff, 0};
 }
-Inner wrap(const IpLayer& l, Inner in) {
+Inner wrap(const IpLayer& l, const Inner& in) {
   Writer w;
   const size_t header = 20 + l.options.size();
   w.u8(l.version_ihl.value_or(static_cast<uint8_t>(0x40 | header / 4))).u8(l.tos);
@@ -86,36 +86,36 @@ Inner wrap(const IpLayer& l, Inner in) {
   w.put16(10, l.checksum.value_or(internet_checksum(w.view())));
   return {w.bytes(in.bytes).take(), 0x0800, 4};
 }
-Inner wrap(const GreLayer& l, Inner in) {
+Inner wrap(const GreLayer& l, const Inner& in) {
   Writer w;
   w.u16(l.flags).u16(l.protocol).u32(l.vsid << 8 | l.flow_id).bytes(in.bytes);
   return {w.take(), 0, 47};
 }
-Inner wrap(const UdpLayer& l, Inner in) {
+Inner wrap(const UdpLayer& l, const Inner& in) {
   Writer w;
   // No pseudo header is at hand here: "none" or a mark that nobody on the line looks at.
   w.u16(l.source).u16(l.destination).u16(static_cast<uint16_t>(8 + in.bytes.size()));
   w.u16(0).bytes(in.bytes);
   return {w.take(), 0, 17};
 }
-Inner wrap(const TcpLayer& l, Inner in) {
+Inner wrap(const TcpLayer& l, const Inner& in) {
   Writer w;
   w.u16(l.source).u16(l.destination).u32(1).u32(0).u8(0x50).u8(l.flags).u16(0xffff).u32(0);
   return {w.bytes(in.bytes).take(), 0, 6};
 }
-Inner wrap(const IcmpLayer& l, Inner in) {
+Inner wrap(const IcmpLayer& l, const Inner& in) {
   Writer w;
   w.u8(l.type).u8(l.code).u16(0).u16(l.word0).u16(l.word1).bytes(in.bytes);
   w.put16(2, l.checksum.value_or(internet_checksum(w.view())));
   return {w.take(), 0, 1};
 }
-Inner wrap(const ArpLayer& l, Inner in) {
+Inner wrap(const ArpLayer& l, const Inner& in) {
   Writer w;
   w.u16(l.hardware_type).u16(l.protocol_type).u8(l.hardware_bytes).u8(l.protocol_bytes);
   w.u16(l.operation).mac(l.sender_mac).address(l.sender_ip).mac(l.target_mac);
   return {w.address(l.target_ip).bytes(in.bytes).take(), 0x0806, 0};
 }
-Inner wrap(const RawLayer& l, Inner in) {
+Inner wrap(const RawLayer& l, const Inner& in) {
   Writer w;
   return {w.bytes(l.bytes).bytes(in.bytes).take(), in.ether_type, in.ip_protocol};
 }
@@ -131,7 +131,7 @@ uint32_t ip4(const std::string& text) {
 Bytes Frame::bytes() const {
   Inner inner;
   for (auto at = layers_.rbegin(); at != layers_.rend(); ++at) {
-    inner = std::visit([&](const auto& layer) { return wrap(layer, std::move(inner)); }, *at);
+    inner = std::visit([&](const auto& layer) { return wrap(layer, inner); }, *at);
   }
   inner.bytes.insert(inner.bytes.end(), padding_, 0xee);
   return inner.bytes;

@@ -63,7 +63,7 @@ void read_ip(Reader& in, const std::string& prefix) {
   in.field(prefix + "ip.checksum", 2, true);
   in.address(prefix + "ip.source");
   in.address(prefix + "ip.destination");
-  const size_t header = (version_ihl & 15U) * 4;
+  const size_t header = size_t{version_ihl & 15U} * 4;
   if (header > 20) in.rest(prefix + "ip.options", header - 20);
   if ((fragment & 0x1fffU) != 0) return;
   if (protocol == 47 && in.has(8)) {

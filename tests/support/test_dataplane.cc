@@ -131,7 +131,7 @@ NextHopId TestDataplane::demand(const std::string& link_name, const std::string&
   return id;
 }
 
-void TestDataplane::replace(std::shared_ptr<const CompartmentView> view) {
+void TestDataplane::replace(const std::shared_ptr<const CompartmentView>& view) {
   ++root_.serial;
   root_.compartments = root_.compartments.with(view->id.value(), view);
   plane_ = std::make_shared<const Dataplane>(root_);

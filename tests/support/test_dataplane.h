@@ -42,7 +42,7 @@ class TestDataplane {
   NextHopId demand(const std::string& link, const std::string& address);
 
   // Instead of the compiled one: for views that no configuration makes yet.
-  void replace(std::shared_ptr<const CompartmentView> view);
+  void replace(const std::shared_ptr<const CompartmentView>& view);
   void set_trace(std::shared_ptr<PacketTrace> trace);
   void end_moved(const std::string& domain, const std::string& ca, const std::string& pa);
 
