@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/fuzz/fuzz_world.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "tests/support/frame_text.h"
+
+namespace hnv {
+namespace {
+
+enum class Whose : uint8_t { nobody, contoso, fabrikam };
+
+[[noreturn]] void die(const std::string& why, const Bytes& in) {
+  std::fprintf(stderr, "%s\nthe frame that came in:\n%s", why.c_str(), difference({}, in).c_str());
+  std::abort();
+}
+
+Whose owner_of_vsid(uint32_t vsid) {
+  if (vsid >= kContoso.gateway && vsid <= kContoso.far) return Whose::contoso;
+  if (vsid >= kFabrikam.gateway && vsid <= kFabrikam.far) return Whose::fabrikam;
+  return Whose::nobody;
+}
+
+uint32_t number(const Bytes& frame, size_t at, size_t bytes) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < bytes; ++i)
+    value = value << 8 | (at + i < frame.size() ? frame[at + i] : 0);
+  return value;
+}
+
+// In whose name a frame goes, by nothing but its outside. `mac_at`: where the gateway's MAC stands,
+// 0 in what comes in, 6 in what goes out.
+Whose whose(unsigned port, const Bytes& frame, size_t mac_at) {
+  const bool tagged = number(frame, 12, 2) == 0x8100;
+  const uint32_t vlan_id = tagged ? number(frame, 14, 2) & 0xfff : 0;
+  const size_t l3 = tagged ? 18 : 14;
+  if (port == kWanPort) {
+    if (vlan_id == kContoso.private_vlan) return Whose::contoso;
+    if (vlan_id == kFabrikam.private_vlan) return Whose::fabrikam;
+    const uint32_t low = number(frame, mac_at + 2, 4);
+    if (vlan_id != 30 || number(frame, mac_at, 2) != 0x0200) return Whose::nobody;
+    return low == 0xc1 ? Whose::contoso : low == 0xc2 ? Whose::fabrikam : Whose::nobody;
+  }
+  if (number(frame, l3 - 2, 2) != 0x0800 || number(frame, l3 + 9, 1) != 47) return Whose::nobody;
+  const size_t header = size_t{number(frame, l3, 1) & 15U} * 4;
+  return owner_of_vsid(number(frame, l3 + header + 4, 3));
+}
+
+}  // namespace
+
+FuzzWorld::FuzzWorld() : network_(twin_ports()), line_(network_) {
+  network_.change(twin_requests());
+  for (const Tenant& tenant : kTwins) {
+    for (const char* name : {"private", "shared"}) {
+      const std::string link = "routingDomains/" + tenant.name + "/networkConnections/" + name;
+      (void)network_.demand(link, name[0] == 'p' ? "192.168.7.50" : "192.168.9.50");
+    }
+  }
+  network_.answer_all();
+}
+
+void FuzzWorld::send(unsigned port, Bytes frame) {
+  if (frame.size() > FakeMbufs::kRoom) frame.resize(FakeMbufs::kRoom);
+  network_.clock().advance(std::chrono::milliseconds(10));
+  line_.punts().clear();
+  line_.notes().clear();
+  const auto sent = line_.run({{port, frame}});
+  const std::string fault = line_.fault();
+  if (!fault.empty()) die(fault, frame);
+  if (line_.line().held() != 0) die("something waits though every neighbour has answered", frame);
+  if (sent.size() + line_.punts().size() > 1) die("one frame became several", frame);
+  const Whose came = whose(port, frame, 0);
+  for (const Sent& out : sent) {
+    const Whose went = whose(out.port, out.frame, 6);
+    if (went != came && (went != Whose::nobody || out.frame.size() > frame.size())) {
+      die("left in another name than it came in:\n" + difference({}, out.frame), frame);
+    }
+  }
+  for (const SideNote& note : line_.notes()) {
+    if (!note.resolve) continue;
+    const char* name = came == Whose::contoso ? "contoso" : "fabrikam";
+    if (came == Whose::nobody || network_.compartment(name).uid != note.origin.compartment_uid) {
+      die("punted in another name than it came in", frame);
+    }
+  }
+}
+
+FuzzWorld& fuzz_world() {
+  static FuzzWorld world;
+  return world;
+}
+
+void spoil(Bytes& frame, Choices& choices) {
+  for (unsigned i = choices.byte() % 4; i > 0 && !frame.empty(); --i) {
+    frame[choices.word() % frame.size()] = choices.byte();
+  }
+  if (choices.one_in(8)) frame.resize(choices.word() % (frame.size() + 1));
+}
+
+}  // namespace hnv
