@@ -87,6 +87,10 @@ struct L2Record {
   CustomerRecord record;  // PA, MAC and next hop
 };
 
+[[nodiscard]] inline bool l2_before(const L2Record& a, const L2Record& b) {
+  return a.subnet != b.subnet ? a.subnet < b.subnet : a.mac < b.mac;
+}
+
 // A record's previous provider address, accepted for a second after a migration.
 struct MovedRecord {
   uint32_t customer_address = 0;  // host order

@@ -240,6 +240,9 @@ void DomainCompiler::own_addresses() {
     record.set_ca(address);
     record.type = RecordType::own;
     record.subnet = subnet;
+    // It may have been a machine's until this very change, whose record goes with it.
+    const CustomerRecord* before = records_.find(record.key());
+    if (before != nullptr && before->type != RecordType::own) compiler_.release(before->next_hop);
     records_.put(record);
     next_.own.push_back(record.key());
   };
@@ -339,6 +342,7 @@ void DomainCompiler::wildcards_and_l2() {
           {id, wire::mac_key(std::get<MacAddress>(at->first)), filled(*subnet, at->second)});
     }
   }
+  std::sort(view_->l2_records.begin(), view_->l2_records.end(), l2_before);
   view_->subnets_owner = table;
   view_->subnets = table->data();
 }

@@ -92,6 +92,16 @@ bool bind(Packet<Side::outside> packet, const VsidEntry* entry, const Dataplane&
   return true;
 }
 
+// The L2Only record of a MAC in a virtual subnet, or null.
+const CustomerRecord* find_l2(const CompartmentView& tenant, SubnetId subnet,
+                              const wire::Mac& mac) {
+  const L2Record wanted{subnet, mac.key(), {}};
+  const auto at =
+      std::lower_bound(tenant.l2_records.begin(), tenant.l2_records.end(), wanted, l2_before);
+  if (at == tenant.l2_records.end() || l2_before(wanted, *at)) return nullptr;
+  return &at->record;
+}
+
 bool recently_moved(const CompartmentView& tenant, uint32_t source, uint32_t provider_address) {
   return std::any_of(tenant.moved.begin(), tenant.moved.end(), [&](const MovedRecord& moved) {
     return moved.customer_address == source && moved.provider_address == provider_address;
@@ -186,10 +196,8 @@ DropReason check_wildcards(const CompartmentView& tenant, const PacketSlot& slot
   vouched = false;
   for (const SubnetPrefix& prefix : tenant.prefixes) {
     if (!prefix.contains(source)) continue;
-    for (const L2Record& l2 : tenant.l2_records) {
-      if (l2.mac == mac.key()) return DropReason::nvgre_no_record;
-    }
-    return DropReason::nvgre_unknown_source;
+    return find_l2(tenant, slot.in_subnet, mac) != nullptr ? DropReason::nvgre_no_record
+                                                           : DropReason::nvgre_unknown_source;
   }
   for (const SubnetView& subnet : *tenant.subnets_owner) {
     if (subnet.wildcard.type == RecordType::gateway_wildcard && subnet.network == slot.attachment &&
@@ -261,10 +269,7 @@ const CustomerRecord* record_of_arp_sender(const CompartmentView& tenant, Subnet
       wire::mac_key(record->mac) == arp.sender_mac.key()) {
     return record;
   }
-  for (const L2Record& l2 : tenant.l2_records) {
-    if (l2.subnet == subnet && l2.mac == arp.sender_mac.key()) return &l2.record;
-  }
-  return nullptr;
+  return find_l2(tenant, subnet, arp.sender_mac);
 }
 
 void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_nvgre> out) {

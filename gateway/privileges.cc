@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/privileges.h"
 
+#include <array>
 #include <initializer_list>
 #include <stdexcept>
 #include <sys/prctl.h>
@@ -18,7 +19,8 @@ void keep_only(std::initializer_list<unsigned> capabilities, AtTheEnd end) {
   capng_clear(CAPNG_SELECT_CAPS);
   for (const unsigned capability : capabilities) capng_update(CAPNG_ADD, kHeld, capability);
   if (end == AtTheEnd::detach_xdp) {
-    for (const unsigned capability : {CAP_NET_ADMIN, CAP_BPF, CAP_SYS_ADMIN}) {
+    constexpr std::array<unsigned, 3> kDetachXdp{CAP_NET_ADMIN, CAP_BPF, CAP_SYS_ADMIN};
+    for (const unsigned capability : kDetachXdp) {
       capng_update(CAPNG_ADD, kHeld, capability);
     }
   }
