@@ -73,7 +73,6 @@ struct Counted {
   }
   Counted& operator=(Counted&&) = default;
   ~Counted() = default;
-  friend bool operator==(const Counted&, const Counted&) = default;
 };
 
 TEST(CowMap, BulkEditCopiesEachTouchedChunkOnce) {
