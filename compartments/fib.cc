@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "compartments/fib_ranges.h"
+
 namespace hnv {
 namespace {
 
@@ -21,52 +23,18 @@ constexpr unsigned kSignBit = 0x80000000;
 
 // ---- Flattening: from nested prefixes to neighbouring ranges.
 
-struct Range {
-  uint32_t last;  // address, inclusive
-  HopId hop;
-};
+using Range = FibRange<uint32_t>;
 
-class Flattener {
- public:
-  // Sorted prefixes arrive outermost first. `open_` holds those that the sweep is inside of; what
-  // lies between two events belongs to the innermost.
-  std::vector<Range> ranges_of(std::span<const Route4> routes) {
-    ranges_.reserve(routes.size() * 2 + 1);
-    open_.push_back({UINT32_MAX, HopId()});  // the whole space: no route
-    for (const Route4& route : routes) {
-      const uint32_t first = route.network.value();
-      const uint32_t hosts = route.length == 0 ? UINT32_MAX : ~(UINT32_MAX << (32 - route.length));
-      assert(route.length <= 32 && (first & hosts) == 0);
-      close_before(first);
-      if (first > next_) emit(first - 1, open_.back().hop);
-      open_.push_back({first | hosts, route.hop});
-    }
-    while (!open_.empty()) close_innermost();
-    return std::move(ranges_);
+std::vector<Range> ranges_of(std::span<const Route4> routes) {
+  FibFlattener<uint32_t> flattener(0, UINT32_MAX, HopId());
+  for (const Route4& route : routes) {
+    const uint32_t first = route.network.value();
+    const uint32_t hosts = route.length == 0 ? UINT32_MAX : ~(UINT32_MAX << (32 - route.length));
+    assert(route.length <= 32 && (first & hosts) == 0);
+    flattener.enter(first, first | hosts, route.hop);
   }
-
- private:
-  void close_before(uint32_t first) {
-    while (open_.back().last < first) close_innermost();
-  }
-  void close_innermost() {
-    if (open_.back().last >= next_) emit(open_.back().last, open_.back().hop);
-    open_.pop_back();
-  }
-  // The addresses from next_ to `last` lead to `hop`.
-  void emit(uint32_t last, HopId hop) {
-    if (!ranges_.empty() && ranges_.back().hop == hop) {
-      ranges_.back().last = last;
-    } else {
-      ranges_.push_back({last, hop});
-    }
-    next_ = uint64_t{last} + 1;
-  }
-
-  std::vector<Range> ranges_;
-  std::vector<Range> open_;
-  uint64_t next_ = 0;  // the first address that no range covers yet
-};
+  return std::move(flattener).finish();
+}
 
 // ---- Searching a line: how many of its 15 separators are smaller than the address.
 
@@ -201,7 +169,7 @@ std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
   assert(std::is_sorted(routes.begin(), routes.end(), [](const Route4& a, const Route4& b) {
     return a.network != b.network ? a.network < b.network : a.length < b.length;
   }));
-  const std::vector<Range> ranges = Flattener().ranges_of(routes);
+  const std::vector<Range> ranges = ranges_of(routes);
   const std::vector<size_t> levels = level_sizes(ranges.size());
 
   // Root, info, nodes from the top down, leaves of two lines each from an even line on.
