@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "compartments/counter.h"
 #include "compartments/customer_map.h"
 #include "compartments/fib.h"
+#include "compartments/fib6.h"
 #include "compartments/ids.h"
 #include "compartments/line/drop_reason.h"
 #include "compartments/spec.h"
@@ -57,13 +59,38 @@ enum class HopKind : uint8_t {
   directed_broadcast,  // a subnet's network or broadcast address
   unreachable,
 };
-struct Hop {
+// A next hop's address in the family of the table that was asked.
+class HopVia {
+ public:
+  HopVia() = default;
+  explicit HopVia(const IpAddress<Space::customer>& address) {
+    if (address.is_v4()) {
+      const uint32_t host_order = address.v4().value();
+      std::memcpy(bytes_.data(), &host_order, sizeof host_order);
+    } else {
+      bytes_ = address.bytes();
+    }
+  }
+  [[nodiscard]] uint32_t v4() const {  // host order
+    uint32_t host_order = 0;
+    std::memcpy(&host_order, bytes_.data(), sizeof host_order);
+    return host_order;
+  }
+  [[nodiscard]] CaAddress6 v6() const { return CaAddress6(bytes_); }
+
+ private:
+  std::array<uint8_t, 16> bytes_{};
+};
+
+// Half a line, so that one prefetch brings all of it.
+struct alignas(32) Hop {
   HopKind kind = HopKind::none;
-  uint32_t via = 0;  // host order
   SubnetId subnet{};
   ConnectionId connection{};
   NextHopId next_hop{};
+  HopVia via{};
 };
+static_assert(sizeof(Hop) == 32);
 
 struct ConnectionCounters {
   Counter in_packets, in_bytes, out_packets, out_bytes;
@@ -122,6 +149,7 @@ struct alignas(64) CompartmentView {
   // Distinguishes this domain from an earlier holder of the same id, for packets that wait.
   uint64_t uid = 0;
   const Fib4* fib = nullptr;
+  const Fib6* fib6 = nullptr;
   const CustomerMap* records = nullptr;
   const Hop* hops = nullptr;            // by HopId
   const SubnetView* subnets = nullptr;  // by SubnetId
@@ -134,6 +162,7 @@ struct alignas(64) CompartmentView {
   std::vector<L2Record> l2_records;  // sorted by (subnet, mac)
   std::vector<MovedRecord> moved;    // seldom more than a few
   std::shared_ptr<const Fib4> fib_owner;
+  std::shared_ptr<const Fib6> fib6_owner;
   std::shared_ptr<const CustomerMap> records_owner;
   std::shared_ptr<const std::vector<Hop>> hops_owner;
   std::shared_ptr<const std::vector<SubnetView>> subnets_owner;

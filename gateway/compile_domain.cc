@@ -20,6 +20,8 @@ const CompartmentView* fresh_base() {
     view.records = view.records_owner.get();
     view.fib_owner = Fib4::build({});
     view.fib = view.fib_owner.get();
+    view.fib6_owner = Fib6::build({});
+    view.fib6 = view.fib6_owner.get();
     view.subnets_owner = std::make_shared<const std::vector<SubnetView>>();
     view.connections_owner = std::make_shared<const std::vector<ConnectionView>>();
     view.hops_owner = std::make_shared<const std::vector<Hop>>();

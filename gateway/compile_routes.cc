@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One domain's routes: the candidates that the configuration offers, the route table that chooses
-// among them, and the FIB made of its choices.
+// among them, and the two FIBs made of its choices.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -33,8 +33,8 @@ RouteOrigin origin_of(const std::string& id, const std::map<std::string, RouteOr
 
 }  // namespace
 
-// A prefix on an interface: itself, and the two addresses that are nobody's (RFC 1812 §5.3.5; a /31
-// has none, RFC 3021).
+// A prefix on an interface: itself, and of IPv4 the two addresses that are nobody's (RFC 1812
+// §5.3.5; a /31 has none, RFC 3021).
 void DomainCompiler::on_link_candidates(const Prefix<Space::customer>& prefix, const RouteHop& hop,
                                         Candidates& out) const {
   RouteCandidate candidate{.prefix = prefix,
@@ -42,7 +42,7 @@ void DomainCompiler::on_link_candidates(const Prefix<Space::customer>& prefix, c
                            .hop = hop,
                            .installed_at = compiler_.now()};
   out.push_back(candidate);
-  if (prefix.length() > 30) return;
+  if (prefix.family() == Family::ipv6 || prefix.length() > 30) return;
   const uint32_t first = prefix.address().v4().value();
   const uint32_t last =
       first | (prefix.length() == 0 ? 0xffffffffU : 0xffffffffU >> prefix.length());
@@ -141,16 +141,18 @@ Hop DomainCompiler::hop_of(const RouteHop& hop) {
       return {.kind = HopKind::connection, .connection = h.connection};
     }
     Hop operator()(const SubnetViaHop& h) const {
-      return {.kind = HopKind::subnet_via, .via = h.via.v4().value(), .subnet = h.subnet};
+      return {.kind = HopKind::subnet_via, .subnet = h.subnet, .via = HopVia(h.via)};
     }
     Hop operator()(const ConnectionViaHop& h) const {
+      // Next hops are resolved by ARP only.
+      if (!h.via.is_v4()) return {.kind = HopKind::unreachable, .via = HopVia(h.via)};
       const LinkId link = self.view_->connection(h.connection).link;
       const NextHopId next_hop = self.compiler_.acquire(link, h.via.v4().value());
       self.next_.peers.push_back(next_hop);
       return {.kind = HopKind::connection_via,
-              .via = h.via.v4().value(),
               .connection = h.connection,
-              .next_hop = next_hop};
+              .next_hop = next_hop,
+              .via = HopVia(h.via)};
     }
     Hop operator()(const BroadcastHop&) const { return {.kind = HopKind::directed_broadcast}; }
     Hop operator()(const UnreachableHop&) const { return {.kind = HopKind::unreachable}; }
@@ -162,6 +164,7 @@ void DomainCompiler::fib(const RouteTable& table) {
   for (const NextHopId peer : next_.peers) compiler_.release(peer);
   next_.peers.clear();
   std::vector<Route4> entries;
+  std::vector<Route6> entries6;
   auto hops = std::make_shared<std::vector<Hop>>();
   std::map<RouteHop, HopId> numbers;
   table.for_each_best([&](const RouteCandidate& best) {
@@ -170,10 +173,17 @@ void DomainCompiler::fib(const RouteTable& table) {
       at->second = HopId(static_cast<uint32_t>(hops->size()));
       hops->push_back(hop_of(best.hop));
     }
-    entries.push_back({best.prefix.address().v4(), best.prefix.length(), at->second});
+    const auto& [address, length] = std::pair(best.prefix.address(), best.prefix.length());
+    if (address.is_v4()) {
+      entries.push_back({address.v4(), length, at->second});
+    } else {
+      entries6.push_back({address.v6(), length, at->second});
+    }
   });
   view_->fib_owner = Fib4::build(entries);
   view_->fib = view_->fib_owner.get();
+  view_->fib6_owner = Fib6::build(entries6);
+  view_->fib6 = view_->fib6_owner.get();
   view_->hops_owner = hops;
   view_->hops = hops->data();
 }

@@ -48,12 +48,12 @@ std::string hop_text(const CompiledDomain& domain, const Hop& hop) {
       return fmt::format("vsid {} on-link", domain.view->subnet(hop.subnet).vsid);
     case HopKind::subnet_via:
       return fmt::format("vsid {} via {}", domain.view->subnet(hop.subnet).vsid,
-                         address_text::format4(hop.via));
+                         address_text::format4(hop.via.v4()));
     case HopKind::connection:
       return fmt::format("{} on-link", name_of(domain.connections, hop.connection));
     case HopKind::connection_via:
       return fmt::format("{} via {}", name_of(domain.connections, hop.connection),
-                         address_text::format4(hop.via));
+                         address_text::format4(hop.via.v4()));
     case HopKind::directed_broadcast:
       return "drop: directed_broadcast";
     case HopKind::none:
@@ -153,7 +153,7 @@ void ControlLoop::explain_subnet(LookupExplanation& out, const CompiledDomain& d
   const CompartmentView& view = *domain.view;
   const SubnetView& subnet = view.subnet(hop.subnet);
   const std::string name = name_of(domain.subnets, hop.subnet);
-  const uint32_t next = hop.kind == HopKind::subnet_via ? hop.via : destination;
+  const uint32_t next = hop.kind == HopKind::subnet_via ? hop.via.v4() : destination;
   const std::string records =
       fmt::format("/v1/routingDomains/{}/virtualSubnets/{}/lookupRecords/", view.name, name);
   out.virtual_subnet_id = subnet.vsid;
@@ -182,7 +182,7 @@ void ControlLoop::explain_subnet(LookupExplanation& out, const CompiledDomain& d
 
 void ControlLoop::explain_connection(LookupExplanation& out, const CompiledDomain& domain,
                                      const Hop& hop, uint32_t destination) const {
-  const uint32_t next = hop.kind == HopKind::connection_via ? hop.via : destination;
+  const uint32_t next = hop.kind == HopKind::connection_via ? hop.via.v4() : destination;
   const ConnectionView& connection = domain.view->connection(hop.connection);
   out.next_hop = neighbor_toward({connection.link, next});
   if (out.next_hop && out.next_hop->mac_address) {

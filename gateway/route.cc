@@ -51,7 +51,7 @@ void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
   }
   switch (hop.kind) {
     case HopKind::subnet_via:
-      slot.destination = hop.via;
+      slot.destination = hop.via.v4();
       [[fallthrough]];
     case HopKind::subnet:
       slot.subnet = hop.subnet;
