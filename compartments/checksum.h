@@ -34,7 +34,7 @@ namespace hnv {
 }
 
 // The sum of an IPv4 header without options.
-[[nodiscard]] inline uint64_t checksum_sum(const wire::Ipv4& header) {
+[[nodiscard, gnu::always_inline]] inline uint64_t checksum_sum(const wire::Ipv4& header) {
   uint64_t low = 0;
   uint64_t middle = 0;
   uint32_t high = 0;
@@ -50,7 +50,7 @@ namespace hnv {
 }
 
 // True when a received IPv4 header's checksum is right. REQUIRES header_bytes() readable bytes.
-[[nodiscard]] inline bool checksum_right(const wire::Ipv4& header) {
+[[nodiscard, gnu::always_inline]] inline bool checksum_right(const wire::Ipv4& header) {
   const unsigned bytes = header.header_bytes();
   const uint64_t sum = bytes == sizeof header ? checksum_sum(header) : checksum_sum(&header, bytes);
   return checksum_fold(sum) == 0xffff;

@@ -19,7 +19,9 @@ class Counter {
   Counter& operator=(Counter&& other) noexcept { return *this = other; }
   ~Counter() = default;
 
-  void add(uint64_t n = 1) { value_.store(value() + n, std::memory_order_relaxed); }
+  [[gnu::always_inline]] void add(uint64_t n = 1) {
+    value_.store(value() + n, std::memory_order_relaxed);
+  }
   [[nodiscard]] uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 
  private:

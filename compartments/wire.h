@@ -25,11 +25,14 @@ struct Mac {
     std::memcpy(bytes.data(), byte, sizeof byte);
     return MacAddress(bytes);
   }
-  // The six bytes as a number, for keys and comparisons: the first byte is the lowest.
+  // The six bytes as a number, for keys and comparisons: the first byte is the lowest. In two
+  // loads: a copy of six bytes into eight would wait for its own stores.
   [[nodiscard]] uint64_t key() const {
-    uint64_t value = 0;
-    std::memcpy(&value, byte, sizeof byte);
-    return value;
+    uint32_t low = 0;
+    uint16_t high = 0;
+    std::memcpy(&low, byte, sizeof low);
+    std::memcpy(&high, byte + sizeof low, sizeof high);
+    return low | uint64_t{high} << 32;
   }
   [[nodiscard]] bool multicast() const { return (byte[0] & 1) != 0; }
 };

@@ -5,10 +5,9 @@
 
 #include <cstring>
 
-#include <rte_mbuf.h>
-
 #include "compartments/checksum.h"
 #include "compartments/compartment_view.h"
+#include "compartments/line/packet.h"
 #include "compartments/wire.h"
 
 namespace hnv {
@@ -17,15 +16,15 @@ namespace hnv {
 // inner packet: one template copy, then what differs. The outer header checksum is the template's
 // sum plus the record's plus the length, no header is read back. False when there is no room in
 // front.
-[[nodiscard]] inline bool encapsulate(rte_mbuf& mbuf, const SubnetView& subnet,
-                                      const CustomerRecord& record, uint8_t flow_id,
-                                      be16 inner_type = wire::ether_type::kIpv4) {
-  auto* start = rte_pktmbuf_prepend(&mbuf, sizeof(NvgreHeader));
+[[nodiscard, gnu::always_inline]] inline bool encapsulate(
+    PacketSlot& slot, const SubnetView& subnet, const CustomerRecord& record, uint8_t flow_id,
+    be16 inner_type = wire::ether_type::kIpv4) {
+  auto* start = slot.prepend(sizeof(NvgreHeader));
   if (start == nullptr) [[unlikely]]
     return false;
   auto& header = *reinterpret_cast<NvgreHeader*>(start);
   header = subnet.header;
-  const be16 length{mbuf.data_len};
+  const be16 length{static_cast<uint16_t>(slot.bytes)};
   header.ip.total_length = length;
   std::memcpy(&header.ip.destination, record.pa.data(), sizeof header.ip.destination);
   header.ip.checksum = be16::from_raw(static_cast<uint16_t>(

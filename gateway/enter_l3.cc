@@ -7,10 +7,9 @@
 // The destination MAC has chosen the connection in `classify`; nothing in the IP packet may
 // influence that choice. The source must be reached through the same connection (strict reverse
 // path, RFC 3704), unless the connection says loose (any route) or off.
-#include <array>
-
 #include "compartments/checksum.h"
 #include "compartments/ip_checks.h"
+#include "compartments/scratch.h"
 #include "gateway/stations.h"
 
 namespace hnv {
@@ -62,10 +61,10 @@ bool header_right(Packet<Side::outside> packet, Exit<Stage::enter_l3> out) {
 }  // namespace
 
 void enter_l3(Burst<Side::outside> in, const Dataplane&, Exit<Stage::enter_l3> out) {
-  std::array<PacketSlot*, kVector> slots;   // NOLINT(cppcoreguidelines-pro-type-member-init)
-  std::array<const Fib4*, kVector> tables;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  std::array<uint32_t, kVector> sources;    // NOLINT(cppcoreguidelines-pro-type-member-init)
-  std::array<HopId, kVector> hops;
+  Scratch<PacketSlot*, kVector> slots;
+  Scratch<const Fib4*, kVector> tables;
+  Scratch<uint32_t, kVector> sources;
+  Scratch<HopId, kVector> hops;
   unsigned count = 0;
   for (const auto packet : in) {
     if (!header_right(packet, out)) continue;
@@ -92,8 +91,8 @@ void enter_l3(Burst<Side::outside> in, const Dataplane&, Exit<Stage::enter_l3> o
     const uint16_t length = ip.total_length.value();
     slot.destination = ip.destination.value();
     slot.ingress = Ingress::l3;
-    rte_pktmbuf_adj(slot.mbuf, slot.l2_bytes);
-    rte_pktmbuf_trim(slot.mbuf, static_cast<uint16_t>(slot.mbuf->data_len - length));
+    slot.data += slot.l2_bytes;
+    slot.bytes = length;
     CompartmentCounters& counters = out.counters(tenant);
     counters.l3_in_packets.add();
     counters.l3_in_bytes.add(length);

@@ -10,9 +10,9 @@
 // records vouch for the source: its record names the PA the packet must come from and, when it was
 // not routed on the way (wire VSID = the record's), the inner source MAC.
 #include <algorithm>
-#include <array>
 
 #include "compartments/ip_checks.h"
+#include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
 #include "gateway/stations.h"
 
@@ -133,7 +133,7 @@ void enter_arp(Packet<Side::outside> packet, const Candidate& candidate, Out out
   if (own == nullptr || own->type != RecordType::own || own->subnet != slot.in_subnet) {
     return out.drop(packet, DropReason::arp_not_ours);
   }
-  rte_pktmbuf_adj(slot.mbuf, static_cast<uint16_t>(candidate.inner));
+  slot.strip(candidate.inner);
   out.respond(out.enter(packet, tenant), Answer::arp_reply_nvgre);
 }
 
@@ -252,8 +252,8 @@ void enter(Packet<Side::outside> packet, const Candidate& candidate, Out out) {
   slot.destination = ip.destination.value();
   slot.ingress = Ingress::nvgre;
   // Strips what is in front, and what Ethernet padded behind.
-  rte_pktmbuf_adj(slot.mbuf, static_cast<uint16_t>(offset));
-  slot.mbuf->pkt_len = slot.mbuf->data_len = length;
+  slot.data += offset;
+  slot.bytes = length;
   CompartmentCounters& counters = out.counters(*slot.compartment);
   counters.in_packets.add();
   counters.in_bytes.add(length);
@@ -273,13 +273,12 @@ const CustomerRecord* record_of_arp_sender(const CompartmentView& tenant, Subnet
 }
 
 void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_nvgre> out) {
-  // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): filled up to count
-  std::array<Candidate, kVector> candidates;
-  std::array<uint32_t, kVector> vsids;
-  std::array<const CustomerMap*, kVector> maps;
-  std::array<CaKey, kVector> sources;
-  std::array<const CustomerRecord*, kVector> records;
-  // NOLINTEND(cppcoreguidelines-pro-type-member-init)
+  Scratch<Candidate, kVector> candidates;
+  Scratch<uint32_t, kVector> vsids;
+  Scratch<const VsidEntry*, kVector> entries;
+  Scratch<const CustomerMap*, kVector> maps;
+  Scratch<CaKey, kVector> sources;
+  Scratch<const CustomerRecord*, kVector> records;
 
   // GRE; fetch the VSID's place.
   unsigned count = 0;
@@ -291,7 +290,6 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
     ++count;
   }
   // VSID → compartment and subnet, a line a step, each fetched while the others are looked at.
-  std::array<const VsidEntry*, kVector> entries;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   for (unsigned i = 0; i < count; ++i) {
     entries[i] = plane.vsids->find(vsids[i]);
     if (entries[i] != nullptr) __builtin_prefetch(plane.compartment(entries[i]->compartment));

@@ -7,8 +7,7 @@
 // else the sender is told that the host is unreachable. There is no ARP in a virtual subnet; the
 // records are the neighbours. Nothing is ever fragmented here (§4.4): what is too large for the
 // fabric is refused in the tenant's space with the inner MTU.
-#include <array>
-
+#include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
 #include "gateway/stations.h"
 
@@ -36,7 +35,7 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
     return out.refuse(packet, DropReason::record_missing, IcmpError::host_unreachable());
   }
   const auto& ip = packet.at<wire::Ipv4>(0);
-  const uint16_t length = slot.mbuf->data_len;
+  const uint32_t length = slot.bytes;
   if (length > subnet.mtu) [[unlikely]] {
     return out.refuse(packet, DropReason::mtu_exceeded,
                       IcmpError::fragmentation_needed(subnet.mtu));
@@ -44,7 +43,7 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
   if (plane.next_hops[record->next_hop.value()].state == NextHopState::failed) [[unlikely]] {
     return out.refuse(packet, DropReason::next_hop_failed, IcmpError::host_unreachable());
   }
-  if (!encapsulate(*slot.mbuf, subnet, *record, flow_id_of(ip, length))) [[unlikely]] {
+  if (!encapsulate(slot, subnet, *record, flow_id_of(ip, length))) [[unlikely]] {
     return out.drop(packet, DropReason::no_headroom);
   }
   CompartmentCounters& counters = out.counters(tenant);
@@ -57,11 +56,9 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
 }  // namespace
 
 void leave_nvgre(Burst<Side::inside> in, const Dataplane& plane, Exit<Stage::leave_nvgre> out) {
-  // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): filled up to count
-  std::array<const CustomerMap*, kVector> maps;
-  std::array<CaKey, kVector> next_hops;
-  std::array<const CustomerRecord*, kVector> records;
-  // NOLINTEND(cppcoreguidelines-pro-type-member-init)
+  Scratch<const CustomerMap*, kVector> maps;
+  Scratch<CaKey, kVector> next_hops;
+  Scratch<const CustomerRecord*, kVector> records;
   const unsigned count = in.size();
   for (unsigned i = 0; i < count; ++i) {
     const PacketSlot& slot = in[i].slot();

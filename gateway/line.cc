@@ -35,7 +35,7 @@ PacketSlot& Line::take_slot(rte_mbuf* mbuf) {
   assert(used_ < kVector);
   PacketSlot& slot = slots_[used_++];
   slot = PacketSlot{};
-  slot.mbuf = mbuf;
+  slot.load(mbuf);
   return slot;
 }
 
@@ -71,7 +71,7 @@ void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
       return drop_at(Stage::route, slot, DropReason::compartment_gone);
     }
     slot.inside = true;
-    slot.destination = rte_pktmbuf_mtod(slot.mbuf, const wire::Ipv4*)->destination.value();
+    slot.destination = Packet<Side::inside>(slot).at<wire::Ipv4>(0).destination.value();
     return lanes_.push(Stage::route, slot);
   }
   slot.complete_frame = entry.complete_frame;
@@ -112,7 +112,7 @@ void Line::release_held(const Dataplane& plane) {
 
 // The next hop never answered: whoever sent the packet is told, in its own address space.
 void Line::refuse_held(PacketSlot& slot) {
-  rte_pktmbuf_adj(slot.mbuf, slot.inner);
+  slot.strip(slot.inner);
   slot.inside = true;
   Exit<Stage::rewrite>(lanes_).refuse(Packet<Side::inside>(slot), DropReason::next_hop_failed,
                                       IcmpError::host_unreachable());

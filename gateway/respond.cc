@@ -94,8 +94,8 @@ void arp_outside(PacketSlot& slot, const Dataplane& plane, Lanes& lanes, Reentry
   auto& ethernet = packet.at<wire::Ethernet>(0);
   ethernet.destination = arp.target_mac;
   ethernet.source = mac;
-  slot.mbuf->pkt_len = slot.mbuf->data_len =
-      static_cast<uint16_t>(slot.l2_bytes + sizeof(wire::Arp));  // the asker's padding stays here
+  slot.bytes = slot.l2_bytes + static_cast<uint32_t>(sizeof(wire::Arp));  // without padding
+  slot.store();
   count(lanes, ConsumeReason::arp_request);
   count(lanes, slot, OriginReason::arp_reply);
   reentry.push(whole_frame(slot));
@@ -124,12 +124,13 @@ void arp_nvgre(PacketSlot& slot, const Dataplane& plane, Lanes& lanes, ReentryQu
     return;
   }
   make_arp_reply(arp, subnet.header.inner.source);
-  rte_pktmbuf_adj(slot.mbuf, sizeof(wire::Ethernet));
-  rte_pktmbuf_trim(slot.mbuf, static_cast<uint16_t>(slot.mbuf->data_len - sizeof(wire::Arp)));
-  if (!encapsulate(*slot.mbuf, subnet, *record, 0, wire::ether_type::kArp)) {
+  slot.strip(sizeof(wire::Ethernet));
+  slot.bytes = sizeof(wire::Arp);
+  if (!encapsulate(slot, subnet, *record, 0, wire::ether_type::kArp)) {
     rte_pktmbuf_free(slot.mbuf);  // cannot be: the request's own headers stood there
     return;
   }
+  slot.store();
   count(lanes, slot, OriginReason::arp_reply);
   reentry.push(Reentry{.mbuf = slot.mbuf,
                        .stage = Stage::rewrite,

@@ -34,6 +34,7 @@ void rewrite(Burst<Side::outside> in, const Dataplane& plane, HoldTable& hold,
     const bool resolved = hop.state == NextHopState::resolved;
     const bool overtakes = hold.held() > 0 && !slot.was_held && hold.waiting_for(slot.next_hop);
     if (!resolved || overtakes) [[unlikely]] {
+      slot.store();
       const unsigned bound = resolved ? HoldTable::kPackets : HoldTable::kPerNextHop;
       if (hop.state == NextHopState::absent) {
         out.drop(packet, DropReason::next_hop_gone);
@@ -45,7 +46,7 @@ void rewrite(Burst<Side::outside> in, const Dataplane& plane, HoldTable& hold,
       continue;
     }
     if (hop.zero_flow_id != 0) packet.at<uint8_t>(kFlowIdOffset) = 0;
-    char* start = rte_pktmbuf_prepend(slot.mbuf, hop.header_bytes);
+    uint8_t* start = slot.prepend(hop.header_bytes);
     if (start == nullptr) [[unlikely]] {
       out.drop(packet, DropReason::no_headroom);
       continue;
@@ -54,6 +55,7 @@ void rewrite(Burst<Side::outside> in, const Dataplane& plane, HoldTable& hold,
     std::memcpy(start, hop.header.data(), 14);
     if (hop.header_bytes > 14) std::memcpy(start + 14, hop.header.data() + 14, 4);
     slot.mbuf->port = static_cast<uint16_t>(hop.port.value());
+    slot.store();
     out.to<Stage::tx>(packet);
   }
 }

@@ -7,10 +7,9 @@
 // to the door its hop names. The time to live is looked at before anything else is decided and
 // lowered only for packets that were not made here (RFC 1812 §5.3.1); an answer of ours begins its
 // life here.
-#include <array>
-
 #include "compartments/checksum.h"
 #include "compartments/ip_checks.h"
+#include "compartments/scratch.h"
 #include "gateway/stations.h"
 
 namespace hnv {
@@ -76,9 +75,9 @@ void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
 }  // namespace
 
 void route(Burst<Side::inside> in, Exit<Stage::route> out) {
-  std::array<const Fib4*, kVector> tables;     // NOLINT(cppcoreguidelines-pro-type-member-init)
-  std::array<uint32_t, kVector> destinations;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  std::array<HopId, kVector> hops;
+  Scratch<const Fib4*, kVector> tables;
+  Scratch<uint32_t, kVector> destinations;
+  Scratch<HopId, kVector> hops;
   const unsigned count = in.size();
   for (unsigned i = 0; i < count; ++i) {
     const PacketSlot& slot = in[i].slot();

@@ -11,7 +11,7 @@ namespace {
 // Where the tenant's IP header is, seen from where the packet has just been; null: not in the
 // buffer.
 const wire::Ipv4* tenant_header(const TraceRecord& record, const PacketSlot& slot) {
-  const auto* start = rte_pktmbuf_mtod(slot.mbuf, const uint8_t*);
+  const uint8_t* start = slot.data;
   uint32_t offset = 0;
   if (!slot.inside) {
     constexpr auto kNvgre = static_cast<uint32_t>(sizeof(NvgreHeader));
@@ -37,7 +37,7 @@ const wire::Ipv4* tenant_header(const TraceRecord& record, const PacketSlot& slo
         break;
     }
   }
-  if (offset + sizeof(wire::Ipv4) > slot.mbuf->data_len) return nullptr;
+  if (offset + sizeof(wire::Ipv4) > slot.bytes) return nullptr;
   const auto* ip = reinterpret_cast<const wire::Ipv4*>(start + offset);
   return ip->version_ihl >> 4 == 4 ? ip : nullptr;  // ARP, or cut headers
 }
@@ -63,7 +63,7 @@ void WorkerTrace::note(TraceRecord record, const PacketSlot& slot) {
   const bool has_ports =
       (ip->protocol == wire::ip_protocol::kTcp || ip->protocol == wire::ip_protocol::kUdp) &&
       !ip->is_later_fragment();
-  const auto* end = rte_pktmbuf_mtod(slot.mbuf, const uint8_t*) + slot.mbuf->data_len;
+  const uint8_t* end = slot.data + slot.bytes;
   const auto* ports = reinterpret_cast<const uint8_t*>(ip) + ip->header_bytes();
   if (has_ports && ports + sizeof(wire::Ports) <= end) {
     record.source_port = reinterpret_cast<const wire::Ports*>(ports)->source.value();

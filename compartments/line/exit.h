@@ -126,18 +126,21 @@ class Exit {
     slot.icmp_type = error.type;
     slot.icmp_code = error.code;
     slot.icmp_mtu = error.mtu;
+    slot.store();
     lanes_.push(Stage::respond, slot);
   }
   // The packet is a request that we answer; `respond` counts it as consumed.
   template <Side S>
   void respond(Packet<S> packet, Answer answer) {
     packet.slot().answer = answer;
+    packet.slot().store();
     moved(Stage::respond, packet.slot());
     lanes_.push(Stage::respond, packet.slot());
   }
   // To the control thread.
   template <Side S>
   void punt(Packet<S> packet) {
+    packet.slot().store();
     moved(Stage::punt, packet.slot());
     lanes_.push(Stage::punt, packet.slot());
   }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A packet on the line. What is known of it lies in a PacketSlot, one cache line in the worker's
+// A packet on the line. What is known of it lies in a PacketSlot, two cache lines in the worker's
 // own array (never in the mbuf, whose lines are cold); Packet<Side> is a typed handle to a slot.
 // Only the Exit of an enter door makes a Packet<inside> out of a Packet<outside>, only the Exit of
 // a leave door the reverse: that is how the compiler keeps undecapsulated packets out of `route`.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include <rte_mbuf.h>
@@ -28,29 +29,61 @@ enum class Answer : uint8_t {
   icmp_error,
 };
 
+// The bytes of the packet are [data, data + bytes). Stations move these two; the mbuf learns of it
+// when the packet leaves the line or is handed to `respond` (store()).
 struct alignas(64) PacketSlot {
   rte_mbuf* mbuf = nullptr;
+  uint8_t* data = nullptr;
   const CompartmentView* compartment = nullptr;
-  uint32_t destination = 0;      // inner, host order: the next hop's CA once routed
-  uint32_t outer_source = 0;     // host order; enter_nvgre and ARP answers
-  AttachmentId attachment{};     // where it came in
-  SubnetId in_subnet{};          // by which virtual subnet it came in
-  SubnetId subnet{};             // into which it leaves
+  uint32_t bytes = 0;
+  uint32_t destination = 0;   // inner, host order: the next hop's CA once routed
+  uint32_t outer_source = 0;  // host order; enter_nvgre and ARP answers
+  uint16_t l2_bytes = 0;      // outside: Ethernet header and tag in front of the IP header
+  uint16_t inner = 0;         // what a leave door has put in front of the inner IP header
+  AttachmentId attachment{};  // where it came in
+  SubnetId in_subnet{};       // by which virtual subnet it came in
+  SubnetId subnet{};          // into which it leaves
+  NextHopId next_hop{};       // outside, after a leave door
+  Ingress ingress = Ingress::outside;
+  bool ttl_decremented = false;
+  bool inside = false;
+  bool complete_frame = false;  // at rewrite: the mbuf is a whole frame for mbuf->port
+  // From here on what NVGRE to NVGRE does not need.
   ConnectionId in_connection{};  // by which L3 connection it came in
   ConnectionId connection{};     // by which it leaves
-  NextHopId next_hop{};          // outside, after a leave door
-  uint16_t l2_bytes = 0;         // outside: Ethernet header and tag in front of the IP header
-  uint16_t inner = 0;            // what a leave door has put in front of the inner IP header
-  Ingress ingress = Ingress::outside;
   Answer answer = Answer::none;
   uint8_t icmp_type = 0, icmp_code = 0;  // Answer::icmp_error
+  bool was_held = false;                 // it has waited for its next hop
   uint16_t icmp_mtu = 0;
-  bool ttl_decremented = false;
-  bool complete_frame = false;  // at rewrite: the mbuf is a whole frame for mbuf->port
-  bool was_held = false;        // it has waited for its next hop
-  bool inside = false;
+
+  // A packet as it arrives: what its mbuf says.
+  void load(rte_mbuf* from) {
+    mbuf = from;
+    data = rte_pktmbuf_mtod(from, uint8_t*);
+    bytes = from->data_len;
+  }
+  // The mbuf says what the slot says. REQUIRES a single segment.
+  void store() const {
+    mbuf->data_off = static_cast<uint16_t>(data - static_cast<uint8_t*>(mbuf->buf_addr));
+    mbuf->data_len = static_cast<uint16_t>(bytes);
+    mbuf->pkt_len = bytes;
+  }
+  // REQUIRES count <= bytes.
+  void strip(uint32_t count) {
+    data += count;
+    bytes -= count;
+  }
+  // Room for `count` more bytes in front; null, and nothing changed, when there is none.
+  [[nodiscard]] uint8_t* prepend(uint32_t count) {
+    if (data - static_cast<uint8_t*>(mbuf->buf_addr) < static_cast<ptrdiff_t>(count)) [[unlikely]] {
+      return nullptr;
+    }
+    data -= count;
+    bytes += count;
+    return data;
+  }
 };
-static_assert(sizeof(PacketSlot) == 64);
+static_assert(sizeof(PacketSlot) == 128);
 
 template <Side S>
 class Packet {
@@ -60,9 +93,9 @@ class Packet {
   [[nodiscard]] PacketSlot& slot() const { return *slot_; }
   template <class Header>
   [[nodiscard]] Header& at(uint32_t offset) const {
-    return *rte_pktmbuf_mtod_offset(slot_->mbuf, Header*, offset);
+    return *reinterpret_cast<Header*>(slot_->data + offset);
   }
-  [[nodiscard]] uint32_t bytes() const { return slot_->mbuf->data_len; }
+  [[nodiscard]] uint32_t bytes() const { return slot_->bytes; }
 
  private:
   PacketSlot* slot_;
