@@ -61,6 +61,16 @@ inline void set_checksum(wire::Ipv4& header) {
   header.checksum = checksum_of(&header, header.header_bytes());
 }
 
+// The sum over an upper-layer packet and its pseudo header (RFC 8200 §8.1). `bytes` are those of
+// the upper layer; its own checksum is among them.
+[[nodiscard]] inline uint64_t checksum_sum6(const wire::Address6& source,
+                                            const wire::Address6& destination, uint8_t protocol,
+                                            const void* upper, uint32_t bytes) {
+  return checksum_sum(source.data(), source.size()) +
+         checksum_sum(destination.data(), destination.size()) + be32{bytes}.raw() +
+         be32{protocol}.raw() + checksum_sum(upper, bytes);
+}
+
 // One hop less, checksum kept right (RFC 1141: the high byte of the word loses one, so the
 // complemented sum gains 0x0100 in network order, which is 1 in the low byte as we load it).
 inline void decrement_ttl(wire::Ipv4& header) {

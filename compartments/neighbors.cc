@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compartments/neighbors.h"
 
+#include <cstring>
+
 namespace hnv {
 
 std::string_view to_string(NeighborStatus status) {
@@ -16,6 +18,17 @@ std::string_view to_string(NeighborStatus status) {
   }
   return "failed";
 }
+
+namespace {
+
+// 0..1023, the same for an address every time.
+int spread_of(const LinkAddress& address) {
+  uint64_t words[2];
+  std::memcpy(words, address.bytes().data(), sizeof words);
+  return static_cast<int>(((words[0] ^ words[1]) * 0x9e3779b97f4a7c15U) >> 54);
+}
+
+}  // namespace
 
 void Neighbors::set_status(const NeighborKey& key, Entry& entry, NeighborStatus status) {
   if (entry.status == NeighborStatus::incomplete && --incomplete_[key.link] == 0) {
@@ -68,6 +81,12 @@ bool Neighbors::learn(const NeighborKey& key, const MacAddress& mac, Trust trust
   Entry& entry = at->second;
   const bool asked = entry.status != NeighborStatus::reachable;
   if (!asked && trust == Trust::answers_only) return false;
+  confirm(key, entry, mac, now, out);
+  return true;
+}
+
+void Neighbors::confirm(const NeighborKey& key, Entry& entry, const MacAddress& mac, Instant now,
+                        Actions& out) {
   const bool changed = entry.status == NeighborStatus::incomplete ||
                        entry.status == NeighborStatus::failed || entry.mac != mac;
   set_status(key, entry, NeighborStatus::reachable);
@@ -76,10 +95,40 @@ bool Neighbors::learn(const NeighborKey& key, const MacAddress& mac, Trust trust
   entry.confirmed = now;
   // Spread over [0.5, 1.5) × kReachable by address, so that probes do not come all at once
   // (RFC 4861 §6.3.2).
-  const auto spread =
-      static_cast<int>((key.address * uint64_t{0x9e3779b97f4a7c15}) >> 54);  // 0..1023
-  entry.due = now + kReachable / 2 + kReachable * spread / 1024;
+  entry.due = now + kReachable / 2 + kReachable * spread_of(key.address) / 1024;
   if (changed) out.changes.push_back({key, entry.status, mac, false});
+}
+
+// What is believed of the neighbour may be wrong: asked at once, by unicast, and used meanwhile.
+void Neighbors::doubt(const NeighborKey& key, Entry& entry, Instant now, Actions& out) {
+  set_status(key, entry, NeighborStatus::probe);
+  entry.sent = 0;
+  ask(key, entry, now, out);
+}
+
+bool Neighbors::advertised(const NeighborKey& key, const Advertisement& advertisement, Trust trust,
+                           Instant now, Actions& out) {
+  const auto at = entries_.find(key);
+  if (at == entries_.end()) return false;  // §7.2.5: no entry is made
+  Entry& entry = at->second;
+  const bool open = entry.status != NeighborStatus::reachable;
+  if (trust == Trust::answers_only && (!open || !advertisement.solicited)) return false;
+  const bool known = entry.mac && entry.status != NeighborStatus::failed;
+  // §7.2.5: without an address nothing is known of an incomplete neighbour.
+  if (!known && !advertisement.mac) return false;
+  const MacAddress mac = advertisement.mac.value_or(entry.mac.value_or(MacAddress()));
+  if (known && mac != entry.mac && !advertisement.overrides) {
+    // Another address without the override flag: the one that is known is in doubt, no more.
+    if (entry.status == NeighborStatus::reachable) doubt(key, entry, now, out);
+    return false;
+  }
+  entry.router = advertisement.router;
+  if (advertisement.solicited) {
+    confirm(key, entry, mac, now, out);
+  } else if (!known || mac != entry.mac) {
+    confirm(key, entry, mac, now, out);
+    doubt(key, entry, now, out);
+  }
   return true;
 }
 
@@ -105,9 +154,7 @@ void Neighbors::tick(Instant now, Actions& out) {
     }
     switch (entry.status) {
       case NeighborStatus::reachable:
-        set_status(at->first, entry, NeighborStatus::probe);
-        entry.sent = 0;
-        ask(at->first, entry, now, out);
+        doubt(at->first, entry, now, out);
         ++at;
         break;
       case NeighborStatus::incomplete:
@@ -129,7 +176,7 @@ void Neighbors::tick(Instant now, Actions& out) {
 }
 
 void Neighbors::forget_link(LinkId link, Actions& out) {
-  auto at = entries_.lower_bound(NeighborKey{link, 0});
+  auto at = entries_.lower_bound(NeighborKey{link, {}});
   while (at != entries_.end() && at->first.link == link) {
     out.changes.push_back({at->first, NeighborStatus::failed, std::nullopt, true});
     at = entries_.erase(at);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Address resolution on outside networks (ARP, RFC 826, with the states of RFC 4861 §7.3): which
-// MAC address has an address on a link, whether it still answers, when to ask again. A pure state
-// machine: time is passed in, requests come out as actions; the control thread owns it and sends.
+// Address resolution on outside networks (ARP, RFC 826; ND, RFC 4861; the states of §7.3 for both):
+// which MAC address has an address on a link, whether it still answers, when to ask again. A pure
+// state machine: time is passed in, requests come out as actions; the control thread owns it and
+// sends. Neighbours are probed when their time is over whether packets flow or not, so there are no
+// STALE and DELAY: an answer must not have to wait for the packet that finds the neighbour gone.
 //
 //   incomplete ─answer→ reachable ─30 s→ probe ─answer→ reachable
 //       └─3 requests in vain→ failed ←─3 probes in vain─┘
@@ -21,9 +23,18 @@
 
 namespace hnv {
 
+// An address on an outside link, in whatever space the link's owner sees it: a PA, an external
+// address or a tenant's router.
+using LinkAddress = IpAddress<Space::external>;
+template <Space S>
+[[nodiscard]] constexpr LinkAddress link_address(const IpAddress<S>& a) {
+  if (a.is_v4()) return Ip4<Space::external>(a.v4().value());
+  return Ip6<Space::external>(a.bytes());
+}
+
 struct NeighborKey {
   LinkId link;
-  uint32_t address = 0;  // host order, IPv4
+  LinkAddress address;
   friend auto operator<=>(const NeighborKey&, const NeighborKey&) = default;
 };
 
@@ -41,6 +52,7 @@ class Neighbors {
     NeighborStatus status = NeighborStatus::incomplete;
     std::optional<MacAddress> mac;  // kept through probe and failed
     uint32_t pins = 0;              // next hops that the configuration names
+    bool router = false;            // as its last advertisement said (RFC 4861 §4.4); ND only
     unsigned sent = 0;              // requests since the last answer
     Instant due;                    // when something happens next
     Instant confirmed;              // the last answer
@@ -49,7 +61,7 @@ class Neighbors {
   // What the control thread is to do.
   struct Request {
     NeighborKey key;
-    std::optional<MacAddress> to;  // unicast probe; absent: broadcast
+    std::optional<MacAddress> to;  // unicast probe; absent: broadcast, or the solicited-node group
   };
   struct Change {  // what the dataplane must learn
     NeighborKey key;
@@ -70,12 +82,22 @@ class Neighbors {
   // Nobody needs it any more; pinned ones stay.
   void forget(const NeighborKey& key);
 
-  // Whether ARP that nobody asked for may change a known neighbour: on the fabric (RFC 826's merge,
-  // a host's takeover of a PA), never where tenants' machines speak.
+  // Whether ARP or ND that nobody asked for may change a known neighbour: on the fabric (RFC 826's
+  // merge, a host's takeover of a PA), never where tenants' machines speak.
   enum class Trust : uint8_t { answers_only, any };
   // An ARP packet from `key.address`. Takes it only for a neighbour that is known, and, unless the
   // link is trusted, only while a request of ours is open. False when nothing here wanted it.
   bool learn(const NeighborKey& key, const MacAddress& mac, Trust trust, Instant now, Actions& out);
+
+  // A neighbour advertisement (RFC 4861 §4.4) for `key`.
+  struct Advertisement {
+    std::optional<MacAddress> mac{};  // the target link-layer address, when it has that option
+    bool router = false, solicited = false, overrides = false;
+  };
+  // Takes it as RFC 4861 §7.2.5 says, where "stale" is a unicast probe at once; on a link that is
+  // not trusted only the answer to an open request counts. False when nothing here wanted it.
+  bool advertised(const NeighborKey& key, const Advertisement& advertisement, Trust trust,
+                  Instant now, Actions& out);
 
   // What is due by now.
   void tick(Instant now, Actions& out);
@@ -89,6 +111,9 @@ class Neighbors {
   [[nodiscard]] const std::map<NeighborKey, Entry>& entries() const { return entries_; }
 
  private:
+  void confirm(const NeighborKey& key, Entry& entry, const MacAddress& mac, Instant now,
+               Actions& out);
+  void doubt(const NeighborKey& key, Entry& entry, Instant now, Actions& out);
   void fail_or_ask(std::map<NeighborKey, Entry>::iterator& at, Instant now, Actions& out);
   void ask(const NeighborKey& key, Entry& entry, Instant now, Actions& out);
 

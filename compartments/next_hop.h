@@ -20,12 +20,14 @@ enum class NextHopState : uint8_t {
 // fabric (perhaps through a router), or a neighbour behind an L3 connection. One cache line,
 // immutable; a new address or state is a new value in a new Dataplane.
 struct alignas(64) NextHop {
-  // Destination MAC, source MAC, [802.1Q tag,] Ethernet type IPv4; `header_bytes` of them count.
+  // Destination MAC, source MAC, [802.1Q tag,] Ethernet type of the packets that go there (the
+  // outer ones); `header_bytes` of them count.
   std::array<uint8_t, 18> header{};
   uint8_t header_bytes = 0;
   NextHopState state = NextHopState::absent;
-  // True: the FlowID byte of NVGRE's key is sent as zero (some peers compare the whole key).
-  uint8_t zero_flow_id = 0;
+  // Where in the packet NVGRE's FlowID is to be zeroed (some peers compare the whole key); 0: it is
+  // sent as it is.
+  uint8_t zero_flow_id_at = 0;
   PortId port;
   // Distinguishes this next hop from an earlier holder of the same id, for packets that wait.
   uint64_t uid = 0;

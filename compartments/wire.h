@@ -4,6 +4,7 @@
 // may be used as it is once the length has been checked.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 
@@ -64,6 +65,17 @@ inline constexpr uint8_t kIcmp = 1;
 inline constexpr uint8_t kTcp = 6;
 inline constexpr uint8_t kUdp = 17;
 inline constexpr uint8_t kGre = 47;
+inline constexpr uint8_t kIcmpV6 = 58;
+inline constexpr uint8_t kNone = 59;  // RFC 8200 §4.7: nothing follows
+// Extension headers (RFC 8200 §4.1, RFC 4302, RFC 7401, RFC 5533).
+inline constexpr uint8_t kHopByHop = 0;
+inline constexpr uint8_t kRouting = 43;
+inline constexpr uint8_t kFragment = 44;
+inline constexpr uint8_t kAuthentication = 51;
+inline constexpr uint8_t kDestinationOptions = 60;
+inline constexpr uint8_t kMobility = 135;
+inline constexpr uint8_t kHip = 139;
+inline constexpr uint8_t kShim6 = 140;
 }  // namespace ip_protocol
 
 struct Ipv4 {  // RFC 791
@@ -84,6 +96,34 @@ struct Ipv4 {  // RFC 791
   [[nodiscard]] bool is_later_fragment() const { return (fragment.value() & 0x1fff) != 0; }
 };
 inline constexpr uint16_t kDontFragment = 0x4000;
+
+using Address6 = std::array<uint8_t, 16>;  // network order
+
+struct Ipv6 {  // RFC 8200 §3
+  be32 version_class_flow;
+  be16 payload_length;  // behind this header
+  uint8_t next_header = 0;
+  uint8_t hop_limit = 0;
+  Address6 source{};
+  Address6 destination{};
+
+  [[nodiscard]] unsigned version() const { return version_class_flow.value() >> 28; }
+  [[nodiscard]] uint32_t total_length() const { return 40U + payload_length.value(); }
+};
+inline constexpr uint32_t kIpv6Version = 0x60000000;
+
+struct Ipv6Extension {  // the beginning that extension headers have in common
+  uint8_t next_header = 0;
+  uint8_t length = 0;  // in units of 8 bytes, without the first; AH: of 4 bytes, less 2
+};
+struct Ipv6Fragment {  // RFC 8200 §4.5
+  uint8_t next_header = 0;
+  uint8_t reserved = 0;
+  be16 offset;  // 13 bits, reserved 2, more
+  be32 id;
+
+  [[nodiscard]] bool later() const { return (offset.value() & 0xfff8) != 0; }
+};
 
 struct Gre {  // RFC 2784, 2890; for NVGRE RFC 7637 §3.2
   be16 flags;
@@ -119,16 +159,61 @@ struct Icmp {  // RFC 792
   be16 word1;  // sequence; next-hop MTU in "fragmentation needed" (RFC 1191)
 };
 
+namespace icmp6 {  // RFC 4443, 4861, 2710, 3810
+inline constexpr uint8_t kUnreachable = 1;
+inline constexpr uint8_t kPacketTooBig = 2;
+inline constexpr uint8_t kTimeExceeded = 3;
+inline constexpr uint8_t kParameterProblem = 4;
+inline constexpr uint8_t kFirstInformational = 128;
+inline constexpr uint8_t kEchoRequest = 128;
+inline constexpr uint8_t kEchoReply = 129;
+inline constexpr uint8_t kListenerQuery = 130;
+inline constexpr uint8_t kListenerReport = 131;
+inline constexpr uint8_t kListenerDone = 132;
+inline constexpr uint8_t kRouterSolicitation = 133;
+inline constexpr uint8_t kRouterAdvertisement = 134;
+inline constexpr uint8_t kNeighborSolicitation = 135;
+inline constexpr uint8_t kNeighborAdvertisement = 136;
+inline constexpr uint8_t kRedirect = 137;
+inline constexpr uint8_t kListenerReport2 = 143;
+}  // namespace icmp6
+
+struct NeighborMessage {  // solicitation and advertisement (RFC 4861 §4.3, §4.4); options follow
+  uint8_t type = 0;
+  uint8_t code = 0;
+  be16 checksum;
+  be32 flags;
+  Address6 target{};
+};
+inline constexpr uint32_t kNdRouter = 0x80000000;
+inline constexpr uint32_t kNdSolicited = 0x40000000;
+inline constexpr uint32_t kNdOverride = 0x20000000;
+
+struct LinkLayerOption {  // RFC 4861 §4.6.1, for Ethernet
+  uint8_t type = 0;
+  uint8_t length = 1;  // in units of 8 bytes
+  Mac mac;
+};
+inline constexpr uint8_t kSourceLinkLayer = 1;
+inline constexpr uint8_t kTargetLinkLayer = 2;
+
 struct Ports {  // the first four bytes of TCP, UDP, UDP-Lite, DCCP and SCTP
   be16 source;
   be16 destination;
 };
 
 static_assert(sizeof(Ethernet) == 14 && sizeof(VlanTag) == 4 && sizeof(Ipv4) == 20);
+static_assert(sizeof(Ipv6) == 40 && sizeof(Ipv6Fragment) == 8 && sizeof(NeighborMessage) == 24);
+static_assert(alignof(Ipv6) == 1 && sizeof(LinkLayerOption) == 8);
 static_assert(sizeof(Gre) == 8 && sizeof(Arp) == 28 && sizeof(Icmp) == 8 && alignof(Arp) == 1);
 
 // What NVGRE adds to the inner IP packet as IP MTU counts it: outer IP, GRE, inner Ethernet.
 inline constexpr unsigned kNvgreOverIpv4 = sizeof(Ipv4) + sizeof(Gre) + sizeof(Ethernet);
-static_assert(kNvgreOverIpv4 == 42);
+inline constexpr unsigned kNvgreOverIpv6 = sizeof(Ipv6) + sizeof(Gre) + sizeof(Ethernet);
+static_assert(kNvgreOverIpv4 == 42 && kNvgreOverIpv6 == 62);
+
+// The FlowID is the last byte of the GRE key, which follows an outer IP header without options.
+inline constexpr uint8_t kFlowIdBehindIpv4 = sizeof(Ipv4) + sizeof(Gre) - 1;
+inline constexpr uint8_t kFlowIdBehindIpv6 = sizeof(Ipv6) + sizeof(Gre) - 1;
 
 }  // namespace hnv::wire

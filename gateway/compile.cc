@@ -10,16 +10,20 @@ namespace hnv {
 namespace {
 
 template <Space S>
+Prefix<Space::external> link_prefix(const Prefix<S>& prefix) {
+  return {link_address(prefix.address()), prefix.length()};
+}
+
+template <Space S>
 OutLink::Own own_of(const InterfaceAddress<S>& address) {
-  return {address.address.v4().value(), address.length};
+  return {link_address(address.address), address.length};
 }
 
 template <Space S>
 OutLink::Route route_of(const RouteSpec<S>& route) {
-  return {.network = route.destination_prefix.address().v4().value(),
-          .length = route.destination_prefix.length(),
+  return {.prefix = link_prefix(route.destination_prefix),
           .metric = route.metric,
-          .next_hop = route.next_hop.v4().value()};
+          .next_hop = link_address(route.next_hop)};
 }
 
 }  // namespace
@@ -55,7 +59,7 @@ AttachmentId Compiler::attachment_at(const std::string& port, VlanId vlan) const
   return at == next_.attachment_ids.end() ? AttachmentId() : at->second;
 }
 
-NextHopId Compiler::acquire(LinkId link, uint32_t address) {
+NextHopId Compiler::acquire(LinkId link, const LinkAddress& address) {
   const NextHopId id = next_hops_.acquire({link, address}, now_, out_.actions);
   out_.acquired.push_back(id);
   return id;
@@ -142,9 +146,7 @@ void Compiler::add_network_links() {
     for (const auto& own : spec.provider_addresses) link.own.push_back(own_of(own));
     for (const auto& entry : spec.provider_address_overrides) {
       const auto& prefix = entry.provider_address_prefix;
-      link.flow_id_overrides.emplace_back(
-          OutLink::Route{.network = prefix.address().v4().value(), .length = prefix.length()},
-          entry.flow_id == FlowIdMode::zero);
+      link.flow_id_overrides.push_back({link_prefix(prefix), entry.flow_id == FlowIdMode::zero});
     }
     add(std::move(link));
   }

@@ -209,7 +209,7 @@ std::shared_ptr<const OutLink> DomainCompiler::connection_link(const ConnectionM
   link->mac = view.mac;
   link->max_neighbors = model_.spec.limits.neighbors;
   for (const auto& own : l3.ip_addresses) {
-    link->own.push_back({own.address.v4().value(), own.length});
+    link->own.push_back({link_address(own.address), own.length});
   }
   return link;
 }
@@ -264,7 +264,7 @@ CustomerRecord DomainCompiler::filled(const SubnetModel& subnet, const LookupRec
   out.header_sum = checksum_fold(checksum_sum(out.pa.data(), 4));
   out.next_hop =
       compiler_.acquire(compiler_.link_of(provider_link_name(subnet.spec.provider_network)),
-                        record.provider_address.v4().value());
+                        link_address(record.provider_address));
   out.subnet = next_.subnets.at(subnet.name);
   out.type = type_of(record.type);
   return out;

@@ -144,10 +144,8 @@ Hop DomainCompiler::hop_of(const RouteHop& hop) {
       return {.kind = HopKind::subnet_via, .subnet = h.subnet, .via = HopVia(h.via)};
     }
     Hop operator()(const ConnectionViaHop& h) const {
-      // Next hops are resolved by ARP only.
-      if (!h.via.is_v4()) return {.kind = HopKind::unreachable, .via = HopVia(h.via)};
       const LinkId link = self.view_->connection(h.connection).link;
-      const NextHopId next_hop = self.compiler_.acquire(link, h.via.v4().value());
+      const NextHopId next_hop = self.compiler_.acquire(link, link_address(h.via));
       self.next_.peers.push_back(next_hop);
       return {.kind = HopKind::connection_via,
               .connection = h.connection,

@@ -37,7 +37,7 @@ class Compiler {
   [[nodiscard]] LinkId link_of(const std::string& name);
   void give_up_link(const std::string& name);
   [[nodiscard]] AttachmentId attachment_at(const std::string& port, VlanId vlan) const;
-  NextHopId acquire(LinkId link, uint32_t address);
+  NextHopId acquire(LinkId link, const LinkAddress& address);
   void release(NextHopId id) { out_.released.push_back(id); }
 
  private:

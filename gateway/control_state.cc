@@ -168,11 +168,11 @@ std::vector<NeighborState> ControlLoop::neighbors_on(const std::vector<LinkId>& 
     for (const LinkId id : links) {
       const OutLink* link = next_hops_.link(id);
       if (link == nullptr) continue;
-      for (auto entry = entries.lower_bound({id, 0});
+      for (auto entry = entries.lower_bound({id, {}});
            entry != entries.end() && entry->first.link == id; ++entry) {
         NeighborState state;
         state.network = link->name;
-        state.ip_address = address_text::format4(entry->first.address);
+        state.ip_address = entry->first.address.to_string();
         state.mac_address = entry->second.mac;
         state.state = to_string(entry->second.status);
         if (entry->second.mac) state.age_seconds = in_seconds(at - entry->second.confirmed);

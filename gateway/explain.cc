@@ -139,9 +139,9 @@ std::optional<RouteTableState> ControlLoop::routes(std::string_view domain) cons
 }
 
 std::optional<NeighborState> ControlLoop::neighbor_toward(const NextHopTarget& target) const {
-  const uint32_t neighbor = ask([&] { return next_hops_.neighbor_of(target); });
-  if (neighbor == 0) return std::nullopt;
-  const std::string wanted = address_text::format4(neighbor);
+  const auto neighbor = ask([&] { return next_hops_.neighbor_of(target); });
+  if (!neighbor) return std::nullopt;
+  const std::string wanted = neighbor->to_string();
   for (NeighborState& state : neighbors_on({target.link})) {
     if (state.ip_address == wanted) return std::move(state);
   }
@@ -174,7 +174,7 @@ void ControlLoop::explain_subnet(LookupExplanation& out, const CompiledDomain& d
   out.mac_address = record->mac.to_string();
   const auto network = compiled()->network_links.find(subnet.network);
   if (network != compiled()->network_links.end()) {
-    out.next_hop = neighbor_toward({network->second, record->pa4().value()});
+    out.next_hop = neighbor_toward({network->second, Ip4<Space::external>(record->pa4().value())});
   }
   out.verdict = fmt::format("sent by NVGRE with VSID {} to {}, inner MAC {}", subnet.vsid,
                             out.provider_address, out.mac_address);
@@ -184,7 +184,7 @@ void ControlLoop::explain_connection(LookupExplanation& out, const CompiledDomai
                                      const Hop& hop, uint32_t destination) const {
   const uint32_t next = hop.kind == HopKind::connection_via ? hop.via.v4() : destination;
   const ConnectionView& connection = domain.view->connection(hop.connection);
-  out.next_hop = neighbor_toward({connection.link, next});
+  out.next_hop = neighbor_toward({connection.link, Ip4<Space::external>(next)});
   if (out.next_hop && out.next_hop->mac_address) {
     out.mac_address = out.next_hop->mac_address->to_string();
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 
 #include "gateway/respond.h"
 #include "gateway/stations.h"
@@ -184,8 +185,9 @@ void Line::finish_punts(const Dataplane&) {
     note.attachment = slot.attachment;
     note.l2_bytes = slot.l2_bytes;
     if (slot.inside) {
+      const be32 destination{slot.destination};
+      std::memcpy(note.address.data(), &destination, sizeof destination);
       note.connection = slot.connection;
-      note.address = slot.destination;
       note.resolve = true;
     }
     side_note(*slot.mbuf) = note;

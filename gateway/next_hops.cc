@@ -6,41 +6,48 @@
 namespace hnv {
 namespace {
 
-bool in_prefix(uint32_t address, uint32_t network, uint8_t length) {
-  return length == 0 || ((address ^ network) >> (32 - length)) == 0;
+// The same address as the compartment behind an L3 connection sees it.
+IpAddress<Space::customer> customer_address(const LinkAddress& a) {
+  if (a.is_v4()) return CaAddress(a.v4().value());
+  return CaAddress6(a.bytes());
+}
+
+Neighbors::Trust trust_on(const OutLink& link) {
+  return link.trusted ? Neighbors::Trust::any : Neighbors::Trust::answers_only;
 }
 
 }  // namespace
 
-uint32_t OutLink::neighbor_for(uint32_t target) const {
+std::optional<LinkAddress> OutLink::neighbor_for(const LinkAddress& target) const {
   for (const Own& mine : own) {
-    if (in_prefix(target, mine.address, mine.length)) return target;
+    if (mine.prefix().contains(target)) return target;
   }
   const Route* best = nullptr;
   for (const Route& route : routes) {
-    if (!in_prefix(target, route.network, route.length)) continue;
-    if (best == nullptr || route.length > best->length ||
-        (route.length == best->length && route.metric < best->metric)) {
+    if (!route.prefix.contains(target)) continue;
+    if (best == nullptr || route.prefix.length() > best->prefix.length() ||
+        (route.prefix.length() == best->prefix.length() && route.metric < best->metric)) {
       best = &route;
     }
   }
-  return best == nullptr ? 0 : best->next_hop;
+  if (best == nullptr) return std::nullopt;
+  return best->next_hop;
 }
 
-uint32_t OutLink::source_for(uint32_t neighbor) const {
+std::optional<LinkAddress> OutLink::source_for(const LinkAddress& neighbor) const {
   for (const Own& mine : own) {
-    if (in_prefix(neighbor, mine.address, mine.length)) return mine.address;
+    if (mine.prefix().contains(neighbor)) return mine.address;
   }
-  return 0;
+  return std::nullopt;
 }
 
-bool OutLink::zero_flow_for(uint32_t target) const {
+bool OutLink::zero_flow_for(const LinkAddress& target) const {
   bool zero = zero_flow_id;
   int length = -1;
-  for (const auto& [prefix, wants_zero] : flow_id_overrides) {
-    if (prefix.length > length && in_prefix(target, prefix.network, prefix.length)) {
-      zero = wants_zero;
-      length = prefix.length;
+  for (const FlowIdOverride& entry : flow_id_overrides) {
+    if (entry.prefix.length() > length && entry.prefix.contains(target)) {
+      zero = entry.zero;
+      length = entry.prefix.length();
     }
   }
   return zero;
@@ -69,11 +76,11 @@ NextHopId NextHops::make(const NextHopTarget& target) {
 void NextHops::find_neighbor(NextHopId id, Instant now, Neighbors::Actions& out) {
   Hop& hop = hops_[id.value()];
   const auto state = links_.find(hop.target.link.value());
-  const uint32_t neighbor =
-      state == links_.end() ? 0 : state->second.link->neighbor_for(hop.target.address);
+  const auto neighbor =
+      state == links_.end() ? std::nullopt : state->second.link->neighbor_for(hop.target.address);
   if (neighbor == hop.neighbor) return;
-  if (hop.neighbor != 0) {
-    const NeighborKey old{hop.target.link, hop.neighbor};
+  if (hop.neighbor) {
+    const NeighborKey old{hop.target.link, *hop.neighbor};
     if (hop.users > 0) neighbors_.unpin(old);
     by_neighbor_[old].erase(id);
     if (by_neighbor_[old].empty()) {
@@ -83,8 +90,8 @@ void NextHops::find_neighbor(NextHopId id, Instant now, Neighbors::Actions& out)
   }
   hop.neighbor = neighbor;
   dirty_hops_.insert(id);
-  if (neighbor == 0) return;
-  const NeighborKey key{hop.target.link, neighbor};
+  if (!neighbor) return;
+  const NeighborKey key{hop.target.link, *neighbor};
   by_neighbor_[key].insert(id);
   if (hop.users > 0) {
     neighbors_.pin(key, now, out);
@@ -97,8 +104,8 @@ NextHopId NextHops::acquire(const NextHopTarget& target, Instant now, Neighbors:
   const NextHopId id = make(target);
   Hop& hop = hops_[id.value()];
   if (++hop.users > 1) return id;
-  if (hop.neighbor != 0) {
-    neighbors_.pin({target.link, hop.neighbor}, now, out);
+  if (hop.neighbor) {
+    neighbors_.pin({target.link, *hop.neighbor}, now, out);
   } else {
     find_neighbor(id, now, out);
   }
@@ -108,15 +115,15 @@ NextHopId NextHops::acquire(const NextHopTarget& target, Instant now, Neighbors:
 void NextHops::release(NextHopId id, Neighbors::Actions& out) {
   Hop& hop = hops_[id.value()];
   if (--hop.users > 0) return;
-  if (hop.neighbor != 0) neighbors_.unpin({hop.target.link, hop.neighbor});
+  if (hop.neighbor) neighbors_.unpin({hop.target.link, *hop.neighbor});
   drop_if_unused(id, out);
 }
 
 void NextHops::drop_if_unused(NextHopId id, Neighbors::Actions&) {
   Hop& hop = hops_[id.value()];
   if (hop.users > 0 || hop.demanded) return;
-  if (hop.neighbor != 0) {
-    const NeighborKey key{hop.target.link, hop.neighbor};
+  if (hop.neighbor) {
+    const NeighborKey key{hop.target.link, *hop.neighbor};
     auto& users = by_neighbor_[key];
     users.erase(id);
     if (users.empty()) {
@@ -138,13 +145,13 @@ void NextHops::set_link(std::shared_ptr<const OutLink> link, Instant now, Neighb
   const LinkId id = link->id;
   state.link = std::move(link);
   if (state.targets.empty()) {  // next hops made before their link was known
-    for (auto at = by_target_.lower_bound({id, 0}); at != by_target_.end() && at->first.link == id;
+    for (auto at = by_target_.lower_bound({id, {}}); at != by_target_.end() && at->first.link == id;
          ++at) {
       state.targets.insert(at->first.address);
     }
   }
-  const std::vector<uint32_t> targets(state.targets.begin(), state.targets.end());
-  for (const uint32_t target : targets) {
+  const std::vector<LinkAddress> targets(state.targets.begin(), state.targets.end());
+  for (const LinkAddress& target : targets) {
     const NextHopId hop = by_target_.at({id, target});
     find_neighbor(hop, now, out);
     dirty_hops_.insert(hop);  // MAC, VLAN or FlowID may differ
@@ -154,8 +161,8 @@ void NextHops::set_link(std::shared_ptr<const OutLink> link, Instant now, Neighb
 void NextHops::remove_link(LinkId id, Neighbors::Actions& out) {
   const auto at = links_.find(id.value());
   if (at == links_.end()) return;
-  const std::vector<uint32_t> targets(at->second.targets.begin(), at->second.targets.end());
-  for (const uint32_t target : targets) {
+  const std::vector<LinkAddress> targets(at->second.targets.begin(), at->second.targets.end());
+  for (const LinkAddress& target : targets) {
     const NextHopId hop = by_target_.at({id, target});
     hops_[hop.value()].demanded = false;
     drop_if_unused(hop, out);
@@ -170,14 +177,14 @@ NextHopId NextHops::demand(const NextHopTarget& target, Instant now, Neighbors::
   LinkState& state = at->second;
   const auto known = by_target_.find(target);
   if (known != by_target_.end() && hops_[known->second.value()].demanded) return known->second;
-  if (state.link->source_for(target.address) == 0 ||
+  if (!state.link->source_for(target.address) ||
       state.demanded_count >= state.link->max_neighbors) {
     return {};
   }
   if (neighbors_.incomplete(target.link) >= kMaxUnresolved) return {};
   const NextHopId id = make(target);
   hops_[id.value()].demanded = true;
-  if (hops_[id.value()].neighbor == 0) find_neighbor(id, now, out);
+  if (!hops_[id.value()].neighbor) find_neighbor(id, now, out);
   put_demanded(state, id);
   return id;
 }
@@ -185,7 +192,7 @@ NextHopId NextHops::demand(const NextHopTarget& target, Instant now, Neighbors::
 void NextHops::put_demanded(LinkState& state, NextHopId id) {
   static const auto kEmpty = std::make_shared<const CustomerMap>();
   CustomerRecord record;
-  record.set_ca(CaAddress(hops_[id.value()].target.address));
+  record.set_ca(customer_address(hops_[id.value()].target.address));
   record.type = RecordType::neighbor;
   record.next_hop = id;
   CustomerMap::Editor editor(state.demanded ? *state.demanded : *kEmpty);
@@ -197,18 +204,25 @@ void NextHops::put_demanded(LinkState& state, NextHopId id) {
 
 void NextHops::erase_demanded(LinkState& state, NextHopId id) {
   CustomerMap::Editor editor(*state.demanded);
-  editor.erase(CaKey(CaAddress(hops_[id.value()].target.address)));
+  editor.erase(CaKey(customer_address(hops_[id.value()].target.address)));
   state.demanded = std::move(editor).finish();
   --state.demanded_count;
   dirty_links_.insert(hops_[id.value()].target.link);
 }
 
-void NextHops::learn(LinkId link, uint32_t address, const MacAddress& mac, Instant now,
+void NextHops::learn(LinkId link, const LinkAddress& address, const MacAddress& mac, Instant now,
                      Neighbors::Actions& out) {
   const OutLink* known = this->link(link);
-  if (known == nullptr) return;
-  const auto trust = known->trusted ? Neighbors::Trust::any : Neighbors::Trust::answers_only;
-  neighbors_.learn({link, address}, mac, trust, now, out);
+  if (known != nullptr) neighbors_.learn({link, address}, mac, trust_on(*known), now, out);
+}
+
+void NextHops::advertised(LinkId link, const LinkAddress& address,
+                          const Neighbors::Advertisement& advertisement, Instant now,
+                          Neighbors::Actions& out) {
+  const OutLink* known = this->link(link);
+  if (known != nullptr) {
+    neighbors_.advertised({link, address}, advertisement, trust_on(*known), now, out);
+  }
 }
 
 void NextHops::apply(const std::vector<Neighbors::Change>& changes) {
@@ -235,10 +249,13 @@ NextHop NextHops::view(const Hop& hop) const {
   if (hop.uid == 0 || state == links_.end()) return out;
   const OutLink& link = *state->second.link;
   out.port = link.port;
-  out.zero_flow_id = link.zero_flow_for(hop.target.address) ? 1 : 0;
+  const bool v4 = hop.target.address.is_v4();
+  if (link.zero_flow_for(hop.target.address)) {
+    out.zero_flow_id_at = v4 ? wire::kFlowIdBehindIpv4 : wire::kFlowIdBehindIpv6;
+  }
   out.state = NextHopState::failed;
   const Neighbors::Entry* neighbor =
-      hop.neighbor == 0 ? nullptr : neighbors_.find({hop.target.link, hop.neighbor});
+      hop.neighbor ? neighbors_.find({hop.target.link, *hop.neighbor}) : nullptr;
   if (neighbor == nullptr) return out;
   if (neighbor->status == NeighborStatus::incomplete) out.state = NextHopState::resolving;
   if (neighbor->status == NeighborStatus::failed || !neighbor->mac) return out;
@@ -252,7 +269,8 @@ NextHop NextHops::view(const Hop& hop) const {
     std::memcpy(at, &tag, sizeof tag);
     at += sizeof tag;
   }
-  std::memcpy(at, &wire::ether_type::kIpv4, 2);
+  // The packets' family is the target's, whoever the neighbour on the way to it is.
+  std::memcpy(at, v4 ? &wire::ether_type::kIpv4 : &wire::ether_type::kIpv6, 2);
   out.header_bytes = link.vlan.tagged() ? 18 : 14;
   return out;
 }
@@ -281,9 +299,10 @@ const OutLink* NextHops::link(LinkId id) const {
   return at == links_.end() ? nullptr : at->second.link.get();
 }
 
-uint32_t NextHops::neighbor_of(const NextHopTarget& target) const {
+std::optional<LinkAddress> NextHops::neighbor_of(const NextHopTarget& target) const {
   const auto at = by_target_.find(target);
-  return at == by_target_.end() ? 0 : hops_[at->second.value()].neighbor;
+  if (at == by_target_.end()) return std::nullopt;
+  return hops_[at->second.value()].neighbor;
 }
 
 }  // namespace hnv

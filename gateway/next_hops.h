@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -29,17 +30,17 @@
 namespace hnv {
 
 // An Ethernet interface of ours: a provider or external network's, or an L3 connection's.
-// Immutable; compile makes it, the control thread speaks ARP through it.
+// Immutable; compile makes it, the control thread speaks ARP and ND through it.
 struct OutLink {
-  struct Own {
-    uint32_t address = 0;  // host order
-    uint8_t length = 0;
-  };
+  using Own = InterfaceAddress<Space::external>;
   struct Route {
-    uint32_t network = 0;
-    uint8_t length = 0;
+    Prefix<Space::external> prefix;
     uint32_t metric = 0;
-    uint32_t next_hop = 0;
+    LinkAddress next_hop;
+  };
+  struct FlowIdOverride {
+    Prefix<Space::external> prefix;  // of PAs
+    bool zero = false;
   };
   LinkId id{};
   std::string name;  // "providerNetworks/fabric": as resource paths say
@@ -49,21 +50,21 @@ struct OutLink {
   wire::Mac mac{};
   std::vector<Own> own;
   std::vector<Route> routes;
-  bool trusted = false;       // a provider network: any ARP from a known neighbour counts
+  bool trusted = false;       // a provider network: any ARP or ND from a known neighbour counts
   bool zero_flow_id = false;  // the network's default
-  std::vector<std::pair<Route, bool>> flow_id_overrides;  // PA prefix → zero
+  std::vector<FlowIdOverride> flow_id_overrides;
   uint32_t max_neighbors = 4096;
 
-  // Whom frames for `target` go to; 0: nobody.
-  [[nodiscard]] uint32_t neighbor_for(uint32_t target) const;
-  // Our address for ARP requests to `neighbor`; 0: none on that subnet.
-  [[nodiscard]] uint32_t source_for(uint32_t neighbor) const;
-  [[nodiscard]] bool zero_flow_for(uint32_t target) const;
+  // Whom frames for `target` go to; none: nobody.
+  [[nodiscard]] std::optional<LinkAddress> neighbor_for(const LinkAddress& target) const;
+  // Our address for requests to `neighbor`; none: we have none on that subnet.
+  [[nodiscard]] std::optional<LinkAddress> source_for(const LinkAddress& neighbor) const;
+  [[nodiscard]] bool zero_flow_for(const LinkAddress& target) const;
 };
 
 struct NextHopTarget {
   LinkId link{};
-  uint32_t address = 0;  // host order
+  LinkAddress address;
   friend auto operator<=>(const NextHopTarget&, const NextHopTarget&) = default;
 };
 
@@ -85,8 +86,12 @@ class NextHops {
   // link is gone or full, or the address is not on it.
   NextHopId demand(const NextHopTarget& target, Instant now, Neighbors::Actions& out);
   // An ARP packet that reached `link`.
-  void learn(LinkId link, uint32_t address, const MacAddress& mac, Instant now,
+  void learn(LinkId link, const LinkAddress& address, const MacAddress& mac, Instant now,
              Neighbors::Actions& out);
+  // A neighbour advertisement that reached `link`.
+  void advertised(LinkId link, const LinkAddress& address,
+                  const Neighbors::Advertisement& advertisement, Instant now,
+                  Neighbors::Actions& out);
 
   // --- by the loop ---
   void tick(Instant now, Neighbors::Actions& out) { neighbors_.tick(now, out); }
@@ -100,20 +105,20 @@ class NextHops {
   [[nodiscard]] uint64_t uid(NextHopId id) const { return hops_[id.value()].uid; }
   [[nodiscard]] const Neighbors& neighbors() const { return neighbors_; }
   [[nodiscard]] size_t size() const { return by_target_.size(); }
-  // The neighbour behind a target, for explanations; 0: none.
-  [[nodiscard]] uint32_t neighbor_of(const NextHopTarget& target) const;
+  // The neighbour behind a target, for explanations.
+  [[nodiscard]] std::optional<LinkAddress> neighbor_of(const NextHopTarget& target) const;
 
  private:
   struct Hop {
     NextHopTarget target{};
-    uint32_t users = 0;     // of the configuration
-    bool demanded = false;  // by packets
-    uint32_t neighbor = 0;  // 0: nobody on this link
-    uint64_t uid = 0;       // 0: free
+    uint32_t users = 0;                     // of the configuration
+    bool demanded = false;                  // by packets
+    std::optional<LinkAddress> neighbor{};  // none: nobody on this link
+    uint64_t uid = 0;                       // 0: free
   };
   struct LinkState {
     std::shared_ptr<const OutLink> link;
-    std::set<uint32_t> targets;  // every next hop's address
+    std::set<LinkAddress> targets;  // every next hop's address
     std::shared_ptr<const CustomerMap> demanded;
     unsigned demanded_count = 0;
   };

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 
 #include <rte_mbuf.h>
 
@@ -67,13 +68,21 @@ struct SideNote {
   // worker → control
   ConnectionId connection{};  // of the origin's compartment, on which `address` is to be resolved
   AttachmentId attachment{};
-  uint32_t address = 0;  // host order: whom to resolve; 0: an ARP frame to learn from
+  wire::Address6 address{};  // whom to resolve; IPv4 in the first four bytes, as in CustomerRecord
   uint16_t l2_bytes = 0;
-  bool resolve = false;
+  Family family = Family::ipv4;
+  bool resolve = false;  // else: an ARP or ND frame to learn from
   // control → worker
-  bool complete_frame = false;  // for mbuf->port; else to next_hop (invalid: none could be had)
-  NextHopId next_hop{};
+  NextHopId next_hop{};  // invalid: none could be had
   uint64_t next_hop_uid = 0;
+  bool complete_frame = false;  // for mbuf->port; else to next_hop
+
+  [[nodiscard]] Ip4<Space::external> address4() const {
+    be32 host;
+    std::memcpy(&host, address.data(), sizeof host);
+    return Ip4<Space::external>(host.value());
+  }
+  [[nodiscard]] Ip6<Space::external> address6() const { return Ip6<Space::external>(address); }
 };
 inline constexpr uint16_t kSideNoteRoom = 72;
 static_assert(sizeof(SideNote) <= kSideNoteRoom);

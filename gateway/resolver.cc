@@ -4,13 +4,14 @@
 #include <cstring>
 #include <new>
 
+#include "compartments/neighbor_discovery.h"
 #include "compartments/wire.h"
 #include "gateway/reentry.h"
 
 namespace hnv {
 namespace {
 
-// The link an ARP frame came in on, if it is for us: a network's by the attachment, an L3
+// The link that an answer came in on, if it is for us: a network's by the attachment, an L3
 // connection's by the destination MAC.
 LinkId link_of(const Compiled& compiled, AttachmentId attachment, const wire::Mac& destination) {
   const auto* door = compiled.l3->find(L3Table::key(attachment, destination));
@@ -42,7 +43,9 @@ void Resolver::resolve(rte_mbuf* mbuf, const Compiled& compiled, Instant now) {
   if (view != nullptr && view->uid == asked.origin.compartment_uid) {
     Neighbors::Actions actions;
     const LinkId link = view->connection(asked.connection).link;
-    answer.next_hop = next_hops_.demand({link, asked.address}, now, actions);
+    const LinkAddress address = asked.family == Family::ipv4 ? LinkAddress(asked.address4())
+                                                             : LinkAddress(asked.address6());
+    answer.next_hop = next_hops_.demand({link, address}, now, actions);
     if (answer.next_hop.valid()) answer.next_hop_uid = next_hops_.uid(answer.next_hop);
     act(actions);
   }
@@ -54,16 +57,48 @@ void Resolver::learn(const rte_mbuf& mbuf, const Compiled& compiled, Instant now
   const auto* start = rte_pktmbuf_mtod(&mbuf, const uint8_t*);
   const SideNote& note = *static_cast<const SideNote*>(mbuf.buf_addr);
   const auto& ethernet = *reinterpret_cast<const wire::Ethernet*>(start);
-  const auto& arp = *reinterpret_cast<const wire::Arp*>(start + note.l2_bytes);
-  const LinkId id = link_of(compiled, note.attachment, ethernet.destination);
-  const OutLink* link = next_hops_.link(id);
+  const OutLink* link = next_hops_.link(link_of(compiled, note.attachment, ethernet.destination));
+  if (link == nullptr) return;
+  if (note.family == Family::ipv4) {
+    learn_arp(*reinterpret_cast<const wire::Arp*>(start + note.l2_bytes), ethernet, *link, now);
+  } else {
+    learn_nd(*reinterpret_cast<const wire::Ipv6*>(start + note.l2_bytes), ethernet, *link, now);
+  }
+}
+
+void Resolver::learn_arp(const wire::Arp& arp, const wire::Ethernet& ethernet, const OutLink& link,
+                         Instant now) {
   // What Ethernet says and what ARP says must agree; a neighbour speaks for itself.
-  if (link == nullptr || ethernet.source.key() != arp.sender_mac.key()) return;
+  if (ethernet.source.key() != arp.sender_mac.key()) return;
   const bool answer_to_us =
-      arp.operation == wire::kArpReply && ethernet.destination.key() == link->mac.key();
-  if (!answer_to_us && !link->trusted) return;
+      arp.operation == wire::kArpReply && ethernet.destination.key() == link.mac.key();
+  if (!answer_to_us && !link.trusted) return;
   Neighbors::Actions actions;
-  next_hops_.learn(id, arp.sender_ip.value(), arp.sender_mac.address(), now, actions);
+  next_hops_.learn(link.id, Ip4<Space::external>(arp.sender_ip.value()), arp.sender_mac.address(),
+                   now, actions);
+  act(actions);
+}
+
+// An advertisement; classify has made sure that it is one and lies in the packet.
+void Resolver::learn_nd(const wire::Ipv6& ip, const wire::Ethernet& ethernet, const OutLink& link,
+                        Instant now) {
+  const auto message = read_nd(ip, upper_layer_of(ip).offset);
+  if (!message || message->type != wire::icmp6::kNeighborAdvertisement) return;
+  // A neighbour speaks for itself: nobody else's address, and not under another's MAC.
+  if (message->target_mac && message->target_mac->key() != ethernet.source.key()) return;
+  Neighbors::Advertisement advertisement{.mac = {},
+                                         .router = (message->flags & wire::kNdRouter) != 0,
+                                         .solicited = (message->flags & wire::kNdSolicited) != 0,
+                                         .overrides = (message->flags & wire::kNdOverride) != 0};
+  if (message->target_mac) {
+    advertisement.mac = message->target_mac->address();
+  } else if (!ethernet.source.multicast()) {
+    // §4.4: the answer to a unicast solicitation may leave the option out.
+    advertisement.mac = ethernet.source.address();
+  }
+  Neighbors::Actions actions;
+  next_hops_.advertised(link.id, Ip6<Space::external>(message->target), advertisement, now,
+                        actions);
   act(actions);
 }
 
@@ -80,32 +115,44 @@ void Resolver::act(const Neighbors::Actions& actions) {
 
 void Resolver::send_request(const Neighbors::Request& request) {
   const OutLink* link = next_hops_.link(request.key.link);
-  if (link == nullptr) return;
+  const auto source = link == nullptr ? std::nullopt : link->source_for(request.key.address);
+  if (!source) return;
   rte_mbuf* mbuf = rte_pktmbuf_alloc(&packets_);
   if (mbuf == nullptr) return;  // asked again when the retransmission is due
-  const auto l2 = static_cast<uint16_t>(sizeof(wire::Ethernet) +
-                                        (link->vlan.tagged() ? sizeof(wire::VlanTag) : 0));
+  const bool v4 = source->is_v4();
+  const uint16_t l2 = link->vlan.tagged() ? 18 : 14;
   auto* start = reinterpret_cast<uint8_t*>(
-      rte_pktmbuf_append(mbuf, static_cast<uint16_t>(l2 + sizeof(wire::Arp))));
+      rte_pktmbuf_append(mbuf, static_cast<uint16_t>(l2 + (v4 ? sizeof(wire::Arp) : kNdBytes))));
   auto& ethernet = *reinterpret_cast<wire::Ethernet*>(start);
-  ethernet.destination = wire::Mac::of(request.to.value_or(MacAddress::broadcast()));
   ethernet.source = link->mac;
-  ethernet.type = wire::ether_type::kArp;
+  const be16 type = v4 ? wire::ether_type::kArp : wire::ether_type::kIpv6;
+  ethernet.type = type;
   if (link->vlan.tagged()) {
     const wire::VlanTag tag{wire::ether_type::kVlan, be16{link->vlan.value()}};
     std::memcpy(start + 12, &tag, sizeof tag);
-    std::memcpy(start + 16, &wire::ether_type::kArp, sizeof wire::ether_type::kArp);
+    std::memcpy(start + 16, &type, sizeof type);
   }
-  auto& arp = *reinterpret_cast<wire::Arp*>(start + l2);
-  arp = wire::Arp{.hardware_type = be16{1},
-                  .protocol_type = wire::ether_type::kIpv4,
-                  .hardware_bytes = 6,
-                  .protocol_bytes = 4,
-                  .operation = wire::kArpRequest,
-                  .sender_mac = link->mac,
-                  .sender_ip = be32{link->source_for(request.key.address)},
-                  .target_mac = wire::Mac{},
-                  .target_ip = be32{request.key.address}};
+  if (v4) {
+    ethernet.destination = wire::Mac::of(request.to.value_or(MacAddress::broadcast()));
+    auto& arp = *reinterpret_cast<wire::Arp*>(start + l2);
+    arp = wire::Arp{.hardware_type = be16{1},
+                    .protocol_type = wire::ether_type::kIpv4,
+                    .hardware_bytes = 6,
+                    .protocol_bytes = 4,
+                    .operation = wire::kArpRequest,
+                    .sender_mac = link->mac,
+                    .sender_ip = be32{source->v4().value()},
+                    .target_mac = wire::Mac{},
+                    .target_ip = be32{request.key.address.v4().value()}};
+  } else {
+    const NdSolicitation ask{.source = source->bytes(),
+                             .target = request.key.address.bytes(),
+                             .source_mac = link->mac,
+                             .probe = request.to.has_value()};
+    ethernet.destination =
+        request.to ? wire::Mac::of(*request.to) : mac_of_group(solicited_node_of(ask.target));
+    write_solicitation(start + l2, ask);
+  }
   mbuf->port = static_cast<uint16_t>(link->port.value());
   SideNote& note = *new (mbuf->buf_addr) SideNote;
   note.complete_frame = true;

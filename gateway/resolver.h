@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The control thread's ARP: what workers punt comes in here, requests go out through their inject
-// rings. Packets that asked for a neighbour nobody knew go back to the worker as soon as the next
-// hop is published; they wait there, in the hold table, with those that follow.
+// The control thread's ARP and ND: what workers punt comes in here, requests go out through their
+// inject rings. Packets that asked for a neighbour nobody knew go back to the worker as soon as the
+// next hop is published; they wait there, in the hold table, with those that follow.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +44,10 @@ class Resolver {
  private:
   void resolve(rte_mbuf* mbuf, const Compiled& compiled, Instant now);
   void learn(const rte_mbuf& mbuf, const Compiled& compiled, Instant now);
+  void learn_arp(const wire::Arp& arp, const wire::Ethernet& ethernet, const OutLink& link,
+                 Instant now);
+  void learn_nd(const wire::Ipv6& ip, const wire::Ethernet& ethernet, const OutLink& link,
+                Instant now);
   void send_request(const Neighbors::Request& request);
 
   NextHops& next_hops_;

@@ -8,12 +8,6 @@
 #include "gateway/stations.h"
 
 namespace hnv {
-namespace {
-
-// The FlowID is the last byte of the GRE key, which follows an outer IP header without options.
-constexpr uint32_t kFlowIdOffset = sizeof(wire::Ipv4) + sizeof(wire::Gre) - 1;
-
-}  // namespace
 
 void rewrite(Burst<Side::outside> in, const Dataplane& plane, HoldTable& hold,
              Exit<Stage::rewrite> out) {
@@ -45,7 +39,7 @@ void rewrite(Burst<Side::outside> in, const Dataplane& plane, HoldTable& hold,
       }
       continue;
     }
-    if (hop.zero_flow_id != 0) packet.at<uint8_t>(kFlowIdOffset) = 0;
+    if (hop.zero_flow_id_at != 0) packet.at<uint8_t>(hop.zero_flow_id_at) = 0;
     uint8_t* start = slot.prepend(hop.header_bytes);
     if (start == nullptr) [[unlikely]] {
       out.drop(packet, DropReason::no_headroom);

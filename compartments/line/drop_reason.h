@@ -65,7 +65,7 @@ namespace hnv {
   X(mtu_exceeded,           "the packet is larger than the MTU behind the door")                   \
   X(next_hop_gone,          "the outside next hop was removed while the packet waited")            \
   X(neighbor_limit,         "the connection has as many neighbours, or unanswered requests, as it may") \
-  X(next_hop_failed,        "the outside next hop does not answer ARP")                            \
+  X(next_hop_failed,        "the outside next hop does not answer ARP or ND")                            \
   X(next_hop_queue_full,    "too many packets wait for the outside next hop")                      \
   X(no_headroom,            "the buffer has no room for the outer headers")                        \
   /* respond, punt, tx */                                                                          \

@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 
 constexpr LinkId kLink{1};
 constexpr LinkId kOther{2};
-constexpr NeighborKey kKey{kLink, 0x0a000001};
+constexpr NeighborKey kKey{kLink, Ip4<Space::external>(0x0a000001)};
 const MacAddress kMac({2, 0, 0, 0, 0, 1});
 const MacAddress kNewMac({2, 0, 0, 0, 0, 2});
 constexpr Instant kStart{1'000'000'000'000};

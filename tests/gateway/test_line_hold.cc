@@ -190,7 +190,7 @@ TEST(Leave, AsksControlForAnUnknownNeighbourOfAConnection) {
   ASSERT_EQ(line.notes().size(), 1U);
   const SideNote& note = line.notes()[0];
   EXPECT_TRUE(note.resolve);
-  EXPECT_EQ(note.address, ip4("192.168.7.66"));
+  EXPECT_EQ(note.address4().value(), ip4("192.168.7.66"));
   EXPECT_EQ(note.origin.compartment_uid, line.network().compartment("contoso").uid);
   EXPECT_TRUE(note.connection.valid());
 

@@ -10,10 +10,14 @@ using namespace std::chrono_literals;
 
 constexpr LinkId kFabric{0};
 constexpr LinkId kTenant{1};
-constexpr uint32_t kHost = 0x0a090001;     // 10.9.0.1, on-link
-constexpr uint32_t kFarHost = 0x0a0a0001;  // 10.10.0.1, through the router
-constexpr uint32_t kRouter = 0x0a0900fe;   // 10.9.0.254
-constexpr uint32_t kNowhere = 0xc0000201;  // 192.0.2.1
+constexpr LinkAddress host(uint32_t host_order) { return Ip4<Space::external>(host_order); }
+constexpr LinkAddress after(const LinkAddress& a, int n) {
+  return host(a.v4().value() + static_cast<uint32_t>(n));
+}
+constexpr LinkAddress kHost = host(0x0a090001);     // 10.9.0.1, on-link
+constexpr LinkAddress kFarHost = host(0x0a0a0001);  // 10.10.0.1, through the router
+constexpr LinkAddress kRouter = host(0x0a0900fe);   // 10.9.0.254
+constexpr LinkAddress kNowhere = host(0xc0000201);  // 192.0.2.1
 const MacAddress kMac({2, 0, 0, 0, 0, 1});
 const MacAddress kOtherMac({2, 0, 0, 0, 0, 2});
 constexpr Instant kNow{1'000'000'000'000};
@@ -24,8 +28,8 @@ std::shared_ptr<OutLink> fabric() {
   link->name = "providerNetworks/fabric";
   link->port = PortId(0);
   link->mac = wire::Mac::of(MacAddress({2, 0, 0, 0, 0, 0xfe}));
-  link->own.push_back({0x0a090002, 24});
-  link->routes.push_back({.network = 0x0a0a0000, .length = 16, .metric = 1, .next_hop = kRouter});
+  link->own.push_back({host(0x0a090002), 24});
+  link->routes.push_back({.prefix = {host(0x0a0a0000), 16}, .metric = 1, .next_hop = kRouter});
   link->trusted = true;
   return link;
 }
@@ -37,7 +41,7 @@ class NextHopsTest : public ::testing::Test {
     hops_.publish_into(array_, links_);
     return array_[id.value()];
   }
-  void learn(uint32_t address, const MacAddress& mac) {
+  void learn(const LinkAddress& address, const MacAddress& mac) {
     Neighbors::Actions actions;
     hops_.learn(kFabric, address, mac, kNow, actions);
     hops_.apply(actions.changes);
@@ -81,7 +85,7 @@ TEST_F(NextHopsTest, OneIdForATargetHoweverManyNameIt) {
 
 TEST_F(NextHopsTest, TargetsBehindARouterShareItsNeighbour) {
   const NextHopId far = hops_.acquire({kFabric, kFarHost}, kNow, actions_);
-  const NextHopId farther = hops_.acquire({kFabric, kFarHost + 1}, kNow, actions_);
+  const NextHopId farther = hops_.acquire({kFabric, after(kFarHost, 1)}, kNow, actions_);
   ASSERT_EQ(actions_.requests.size(), 1U);
   EXPECT_EQ(actions_.requests[0].key.address, kRouter);
   learn(kRouter, kMac);
@@ -99,10 +103,10 @@ TEST_F(NextHopsTest, AnotherRouteMovesTheTargetToAnotherNeighbour) {
   const NextHopId id = hops_.acquire({kFabric, kFarHost}, kNow, actions_);
   learn(kRouter, kMac);
   auto link = fabric();
-  link->routes[0].next_hop = kRouter - 1;
+  link->routes[0].next_hop = after(kRouter, -1);
   hops_.set_link(link, kNow, actions_);
   EXPECT_EQ(seen(id).state, NextHopState::resolving);
-  learn(kRouter - 1, kOtherMac);
+  learn(after(kRouter, -1), kOtherMac);
   EXPECT_EQ(seen(id).header[5], 2);
   EXPECT_EQ(hops_.neighbors().entries().size(), 1U);
 }
@@ -119,7 +123,7 @@ TEST_F(NextHopsTest, ANewHolderOfAnIdHasAnotherUid) {
   const NextHopId id = hops_.acquire({kFabric, kHost}, kNow, actions_);
   const uint64_t uid = hops_.uid(id);
   hops_.release(id, actions_);
-  const NextHopId again = hops_.acquire({kFabric, kHost + 1}, kNow, actions_);
+  const NextHopId again = hops_.acquire({kFabric, after(kHost, 1)}, kNow, actions_);
   ASSERT_EQ(id, again);
   EXPECT_NE(hops_.uid(again), uid);
 }
@@ -127,17 +131,17 @@ TEST_F(NextHopsTest, ANewHolderOfAnIdHasAnotherUid) {
 TEST_F(NextHopsTest, TagsAndFlowIdComeFromTheLink) {
   auto link = fabric();
   link->vlan = *VlanId::from(60);
-  link->flow_id_overrides.push_back({{.network = kHost, .length = 32}, true});
+  link->flow_id_overrides.push_back({{kHost, 32}, true});
   hops_.set_link(link, kNow, actions_);
   const NextHopId id = hops_.acquire({kFabric, kHost}, kNow, actions_);
-  const NextHopId other = hops_.acquire({kFabric, kHost + 4}, kNow, actions_);
+  const NextHopId other = hops_.acquire({kFabric, after(kHost, 4)}, kNow, actions_);
   learn(kHost, kMac);
-  learn(kHost + 4, kMac);
+  learn(after(kHost, 4), kMac);
   EXPECT_EQ(seen(id).header_bytes, 18);
   EXPECT_EQ(seen(id).header[12], 0x81);
   EXPECT_EQ(seen(id).header[15], 60);
-  EXPECT_EQ(seen(id).zero_flow_id, 1);
-  EXPECT_EQ(seen(other).zero_flow_id, 0);
+  EXPECT_EQ(seen(id).zero_flow_id_at, wire::kFlowIdBehindIpv4);
+  EXPECT_EQ(seen(other).zero_flow_id_at, 0);
 }
 
 class DemandTest : public NextHopsTest {
@@ -146,20 +150,23 @@ class DemandTest : public NextHopsTest {
   void set_limit(uint32_t max) {
     auto link = std::make_shared<OutLink>();
     link->id = kTenant;
-    link->own.push_back({0xc0a83201, 24});  // 192.168.50.1/24
+    link->own.push_back({host(0xc0a83201), 24});  // 192.168.50.1/24
     link->max_neighbors = max;
     hops_.set_link(link, kNow, actions_);
   }
-  NextHopId demand(uint32_t address) { return hops_.demand({kTenant, address}, kNow, actions_); }
+  NextHopId demand(const LinkAddress& address) {
+    return hops_.demand({kTenant, address}, kNow, actions_);
+  }
 };
-constexpr uint32_t kServer = 0xc0a8320a;
+constexpr LinkAddress kServer = host(0xc0a8320a);
 
 TEST_F(DemandTest, MakesANeighbourThatTheWorkersFind) {
   const NextHopId id = demand(kServer);
   ASSERT_TRUE(id.valid());
   EXPECT_EQ(demand(kServer), id);
   EXPECT_EQ(seen(id).state, NextHopState::resolving);
-  const CustomerRecord* record = links_[kTenant.value()]->find(CaKey(CaAddress(kServer)));
+  const CustomerRecord* record =
+      links_[kTenant.value()]->find(CaKey(CaAddress(kServer.v4().value())));
   ASSERT_NE(record, nullptr);
   EXPECT_EQ(record->next_hop, id);
 }
@@ -169,7 +176,7 @@ TEST_F(DemandTest, ForgetsWhoNeverAnswers) {
   (void)seen(id);
   run_for(10s);
   EXPECT_EQ(seen(id).state, NextHopState::absent);
-  EXPECT_EQ(links_[kTenant.value()]->find(CaKey(CaAddress(kServer))), nullptr);
+  EXPECT_EQ(links_[kTenant.value()]->find(CaKey(CaAddress(kServer.v4().value()))), nullptr);
   EXPECT_EQ(hops_.size(), 0U);
 }
 
@@ -177,8 +184,8 @@ TEST_F(DemandTest, RefusesWhatIsNotOnTheLinkAndWhatIsTooMuch) {
   EXPECT_FALSE(demand(kHost).valid());
   set_limit(2);
   EXPECT_TRUE(demand(kServer).valid());
-  EXPECT_TRUE(demand(kServer + 1).valid());
-  EXPECT_FALSE(demand(kServer + 2).valid());
+  EXPECT_TRUE(demand(after(kServer, 1)).valid());
+  EXPECT_FALSE(demand(after(kServer, 2)).valid());
 }
 
 TEST_F(DemandTest, AConfiguredPeerThatPacketsAskForTooOutlivesEitherUse) {

@@ -23,6 +23,12 @@ MacAddress mac_from(const std::string& text) {
   return *mac;
 }
 
+LinkAddress address_of(const std::string& text) {
+  const auto address = LinkAddress::parse(text);
+  if (!address) die("no address: " + text);
+  return *address;
+}
+
 Operation operation_of(const TestRequest& request) {
   const auto key = parse_resource_path("/v1/" + request.path);
   if (!key) die("no path: " + request.path);
@@ -96,7 +102,8 @@ void TestDataplane::answer_all() {
   }
   Neighbors::Actions actions;
   for (const NeighborKey& key : keys) {
-    next_hops_.learn(key.link, key.address, mac_from(mac_of(key.address)), clock_.now(), actions);
+    next_hops_.learn(key.link, key.address, mac_from(mac_of(key.address.v4().value())),
+                     clock_.now(), actions);
   }
   next_hops_.apply(actions.changes);
   publish();
@@ -105,13 +112,13 @@ void TestDataplane::answer_all() {
 void TestDataplane::answer(const std::string& link_name, const std::string& address,
                            const std::string& mac) {
   Neighbors::Actions actions;
-  next_hops_.learn(link(link_name), ip4(address), mac_from(mac), clock_.now(), actions);
+  next_hops_.learn(link(link_name), address_of(address), mac_from(mac), clock_.now(), actions);
   next_hops_.apply(actions.changes);
   publish();
 }
 
 void TestDataplane::let_fail(const std::string& link_name, const std::string& address) {
-  const NeighborKey key{link(link_name), ip4(address)};
+  const NeighborKey key{link(link_name), address_of(address)};
   for (int i = 0; i < 60; ++i) {
     const Neighbors::Entry* entry = next_hops_.neighbors().find(key);
     if (entry == nullptr || entry->status == NeighborStatus::failed) break;
@@ -125,7 +132,8 @@ void TestDataplane::let_fail(const std::string& link_name, const std::string& ad
 
 NextHopId TestDataplane::demand(const std::string& link_name, const std::string& address) {
   Neighbors::Actions actions;
-  const NextHopId id = next_hops_.demand({link(link_name), ip4(address)}, clock_.now(), actions);
+  const NextHopId id =
+      next_hops_.demand({link(link_name), address_of(address)}, clock_.now(), actions);
   next_hops_.apply(actions.changes);
   publish();
   return id;
