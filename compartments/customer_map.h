@@ -68,11 +68,12 @@ struct alignas(64) CustomerRecord {
   uint16_t header_sum = 0;  // the part of the outer header's checksum that the record determines
   NextHopId next_hop;       // where frames to `pa` go, on the outside network
   SubnetId subnet;          // the virtual subnet that holds `ca`
+  LinkId link;              // the provider network that `pa` is on
   RecordType type = RecordType::none;
   Family ca_family = Family::ipv4;
   Family pa_family = Family::ipv4;
   uint8_t flags = 0;  // the owner's
-  std::array<uint32_t, 3> spare{};
+  std::array<uint32_t, 2> spare{};
 
   [[nodiscard]] CaKey key() const { return {ca, ca_family}; }
   void set_ca(const IpAddress<Space::customer>& a) {

@@ -57,8 +57,8 @@ void classify_arp_for_connection(Packet<Side::outside> packet, const L3Table::Ad
 // ARP on an outside network (RFC 826). Requests for our addresses are answered by `respond`;
 // answers go to the control thread, which takes only those it asked for. On the fabric a gratuitous
 // request goes there too: a host's takeover of a PA must be seen.
-void classify_arp(Packet<Side::outside> packet, const Attachment& attachment,
-                  const Dataplane& plane, Out out) {
+[[gnu::noinline]] void classify_arp(Packet<Side::outside> packet, const Attachment& attachment,
+                                    const Dataplane& plane, Out out) {
   PacketSlot& slot = packet.slot();
   if (packet.bytes() < slot.l2_bytes + sizeof(wire::Arp)) {
     return out.drop(packet, DropReason::frame_short);
@@ -107,8 +107,22 @@ void classify_own(Packet<Side::outside> packet, const wire::Ipv4& ip, Out out) {
   out.drop(packet, DropReason::outer_protocol);
 }
 
-void classify_ipv4(Packet<Side::outside> packet, const Attachment& attachment,
-                   const Dataplane& plane, Out out) {
+// The frame that nearly all are on a fabric: NVGRE from a host to a PA of ours, whole and sound,
+// without IP options.
+bool is_plain_nvgre(const PacketSlot& slot, const Attachment& attachment,
+                    const wire::Ethernet& ethernet, const wire::Ipv4& ip) {
+  const uint32_t total = ip.total_length.value();
+  return attachment.kind == AttachmentKind::provider &&
+         slot.bytes >= slot.l2_bytes + sizeof(wire::Ipv4) && ip.version_ihl == 0x45 &&
+         ip.protocol == wire::ip_protocol::kGre && !ip.is_fragment() &&
+         total >= sizeof(wire::Ipv4) && total <= slot.bytes - slot.l2_bytes &&
+         ethernet.destination.key() == attachment.mac.key() &&
+         checksum_fold(checksum_sum(ip)) == 0xffff && is_own(attachment, ip.destination.value()) &&
+         !is_martian_source(ip.source.value()) && !is_own(attachment, ip.source.value());
+}
+
+[[gnu::noinline]] void classify_ipv4(Packet<Side::outside> packet, const Attachment& attachment,
+                                     const Dataplane& plane, Out out) {
   PacketSlot& slot = packet.slot();
   const auto& ethernet = packet.at<wire::Ethernet>(0);
   if (!is_attachments_mac(attachment, ethernet.destination)) {
@@ -147,7 +161,7 @@ void classify_ipv4(Packet<Side::outside> packet, const Attachment& attachment,
   classify_own(packet, ip, out);
 }
 
-// Reads MACs, tag and type; sets l2_bytes. False when the packet has been dropped.
+// Reads tag and type; sets l2_bytes. False when the packet has been dropped.
 bool read_ethernet(Packet<Side::outside> packet, uint16_t& vlan, be16& type, Out out) {
   PacketSlot& slot = packet.slot();
   // Every length below is the first buffer's; a port that scatters frames is not one of ours.
@@ -155,7 +169,7 @@ bool read_ethernet(Packet<Side::outside> packet, uint16_t& vlan, be16& type, Out
     out.drop(packet, DropReason::frame_segmented);
     return false;
   }
-  if (packet.bytes() < sizeof(wire::Ethernet) + sizeof(wire::VlanTag)) {
+  if (packet.bytes() < sizeof(wire::Ethernet) + sizeof(wire::VlanTag)) [[unlikely]] {
     out.drop(packet, DropReason::frame_short);
     return false;
   }
@@ -168,27 +182,56 @@ bool read_ethernet(Packet<Side::outside> packet, uint16_t& vlan, be16& type, Out
     type = packet.at<be16>(16);
     slot.l2_bytes = sizeof(wire::Ethernet) + sizeof(wire::VlanTag);
   }
-  if (type == wire::ether_type::kVlan || type == wire::ether_type::kServiceVlan) {
+  if (type == wire::ether_type::kVlan || type == wire::ether_type::kServiceVlan) [[unlikely]] {
     out.drop(packet, DropReason::vlan_stacked);
     return false;
   }
   return true;
 }
 
+// The attachment of the packet before is nearly always that of the next one, too.
+class AttachmentFinder {
+ public:
+  explicit AttachmentFinder(const AttachmentTable& table) : table_(table) {}
+  // Null: nothing is attached there.
+  [[nodiscard]] const Attachment* find(uint16_t port, uint16_t vlan, AttachmentId& id) {
+    const uint32_t place = uint32_t{port} << 16 | vlan;
+    if (place != place_) {
+      place_ = place;
+      found_ = table_.find(PortId(port), vlan, id_);
+    }
+    id = id_;
+    return found_;
+  }
+
+ private:
+  const AttachmentTable& table_;
+  uint32_t place_ = UINT32_MAX;  // no VLAN is 65535
+  const Attachment* found_ = nullptr;
+  AttachmentId id_;
+};
+
 }  // namespace
 
 void classify(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::classify> out) {
+  AttachmentFinder attachments(*plane.attachments);
   for (const auto packet : in) {
     PacketSlot& slot = packet.slot();
     uint16_t vlan = 0;
     be16 type;
-    if (!read_ethernet(packet, vlan, type, out)) continue;
-    const Attachment* attachment =
-        plane.attachments->find(PortId(packet.mbuf()->port), vlan, slot.attachment);
+    if (!read_ethernet(packet, vlan, type, out)) [[unlikely]]
+      continue;
+    const Attachment* attachment = attachments.find(packet.mbuf()->port, vlan, slot.attachment);
     if (attachment == nullptr) {
       out.drop(packet, DropReason::vlan_unknown);
     } else if (type == wire::ether_type::kIpv4) {
-      classify_ipv4(packet, *attachment, plane, out);
+      const auto& ip = packet.at<wire::Ipv4>(slot.l2_bytes);
+      if (is_plain_nvgre(slot, *attachment, packet.at<wire::Ethernet>(0), ip)) {
+        slot.outer_source = ip.source.value();
+        out.to<Stage::enter_nvgre>(packet);
+      } else {
+        classify_ipv4(packet, *attachment, plane, out);
+      }
     } else if (type == wire::ether_type::kArp) {
       classify_arp(packet, *attachment, plane, out);
     } else if (type == wire::ether_type::kIpv6) {

@@ -93,6 +93,7 @@ void Compiler::compile_attachments() {
     Attachment attachment{.port = port.id, .vlan = place.vlan_id, .mac = port.mac};
     if (const auto* provider = std::get_if<ProviderNetworkKey>(&user)) {
       attachment.kind = AttachmentKind::provider;
+      attachment.link = link_of(provider_link_name(provider->name));
       for (const auto& own : new_.provider_network(provider->name)->spec.provider_addresses) {
         attachment.own_addresses.push_back(own.address.v4().value());
       }
@@ -181,7 +182,7 @@ void Compiler::compile_l3_table() {
 }
 
 void Compiler::compile_vsids() {
-  std::vector<VsidEntry> entries;
+  std::vector<VsidSpec> entries;
   entries.reserve(new_.subnets_by_vsid.size());
   for (const auto& [name, domain] : next_.domains) {
     entries.insert(entries.end(), domain->vsids.begin(), domain->vsids.end());
@@ -304,7 +305,7 @@ Compilation compile(const std::shared_ptr<const Compiled>& before, const Desired
 
 std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context) {
   auto compiled = std::make_shared<Compiled>();
-  compiled->vsids = std::make_shared<const VsidTable>(std::vector<VsidEntry>{});
+  compiled->vsids = std::make_shared<const VsidTable>(std::vector<VsidSpec>{});
   compiled->l3 = std::make_shared<const L3Table>(std::vector<L3Table::Entry>{},
                                                  std::vector<L3Table::Address>{});
   auto attachments = std::make_shared<AttachmentTable>();

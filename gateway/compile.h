@@ -44,7 +44,7 @@ struct CompiledDomain {
   std::shared_ptr<const RouteTable> routes;
   std::vector<CandidateKey> candidates;  // what `routes` holds, sorted
   std::vector<NextHopId> peers;          // next hops that the hops name
-  std::vector<VsidEntry> vsids;
+  std::vector<VsidSpec> vsids;
 };
 
 // A record that moved to another PA: until when the old one is accepted.

@@ -141,12 +141,14 @@ void DomainCompiler::subnets() {
   for (const auto& [name, subnet] : model_.subnets) {
     const SubnetId id = next_.subnets.at(name);
     (*table)[id.value()] = subnet_view(*subnet);
-    next_.vsids.push_back({subnet->vsid().value(), view_->id, id});
+    const SubnetView& view = (*table)[id.value()];
+    next_.vsids.push_back(
+        {view.vsid, view_->id, id, view.network, view.provider_address, view.header.inner.source});
     for (const auto& prefix : subnet->spec.address_prefixes) {
       const uint32_t mask = prefix.length() == 0 ? 0 : 0xffffffffU << (32 - prefix.length());
       view_->prefixes.push_back({prefix.address().v4().value(), mask});
     }
-    const uint32_t own = (*table)[id.value()].icmp_source;
+    const uint32_t own = view.icmp_source;
     if (own != 0 && (view_->icmp_source == 0 || subnet->spec.kind == SubnetKind::gateway)) {
       view_->icmp_source = own;
     }
@@ -262,9 +264,8 @@ CustomerRecord DomainCompiler::filled(const SubnetModel& subnet, const LookupRec
   out.set_pa(record.provider_address);
   out.mac = record.mac_address;
   out.header_sum = checksum_fold(checksum_sum(out.pa.data(), 4));
-  out.next_hop =
-      compiler_.acquire(compiler_.link_of(provider_link_name(subnet.spec.provider_network)),
-                        link_address(record.provider_address));
+  out.link = compiler_.link_of(provider_link_name(subnet.spec.provider_network));
+  out.next_hop = compiler_.acquire(out.link, link_address(record.provider_address));
   out.subnet = next_.subnets.at(subnet.name);
   out.type = type_of(record.type);
   return out;

@@ -8,6 +8,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -27,6 +28,7 @@ struct Attachment {
   AttachmentKind kind = AttachmentKind::none;
   PortId port{};
   VlanId vlan;
+  LinkId link{};                          // a provider network's: by it records know their network
   wire::Mac mac{};                        // ours there (an L3 connection's own MAC is in L3Table)
   std::vector<uint32_t> own_addresses{};  // host order, sorted: PAs, or external addresses
 };
@@ -77,12 +79,87 @@ class KeyedTable {
 };
 
 // What a VSID names.
-struct VsidEntry {
-  uint32_t key = 0;  // the VSID
-  CompartmentId compartment;
-  SubnetId subnet;
+struct VsidSpec {
+  uint32_t vsid = 0;
+  CompartmentId compartment{};
+  SubnetId subnet{};
+  AttachmentId network{};         // where its packets must come in
+  uint32_t provider_address = 0;  // the address of ours they must come to, host order
+  wire::Mac mac{};                // the gateway's in this virtual subnet
 };
-using VsidTable = KeyedTable<VsidEntry>;
+
+// The same as it lies in the table: what enter_nvgre must know before it looks into the
+// compartment.
+struct VsidEntry {
+  uint32_t vsid = 0;  // 0: none
+  CompartmentId compartment{};
+  SubnetId subnet{};
+  uint32_t provider_address = 0;
+  uint16_t network = 0;  // an AttachmentId; see AttachmentTable for its bound
+  uint16_t mac = 0;      // VsidTable::mac_of
+};
+
+// All VSIDs, in buckets of one line. Built anew when one comes or goes.
+class VsidTable {
+ public:
+  explicit VsidTable(const std::vector<VsidSpec>& entries)
+      : mask_(std::bit_ceil(entries.size() / 2 + 1) - 1), buckets_(mask_ + 1) {
+    std::map<uint64_t, uint16_t> known;
+    for (const VsidSpec& entry : entries) {
+      const uint64_t mac = entry.mac.key();
+      // Seldom more than one. Behind the last number they share it and are compared in the subnet.
+      const auto [at, fresh] = known.try_emplace(mac, static_cast<uint16_t>(macs_.size()));
+      if (fresh && macs_.size() < kManyMacs) macs_.push_back(mac);
+      add({entry.vsid, entry.compartment, entry.subnet, entry.provider_address,
+           static_cast<uint16_t>(entry.network.value()), at->second});
+    }
+    macs_.resize(kManyMacs + 1, kNoMac);
+  }
+  void prefetch(uint32_t vsid) const { __builtin_prefetch(&buckets_[bucket_of(vsid)]); }
+  [[nodiscard]] const VsidEntry* find(uint32_t vsid) const {
+    for (size_t at = bucket_of(vsid);; at = (at + 1) & mask_) {
+      const Bucket& bucket = buckets_[at];
+      // Which of the three cannot be foreseen: counted, not branched on.
+      const unsigned index =
+          (bucket.entries[1].vsid == vsid ? 1U : 0U) + (bucket.entries[2].vsid == vsid ? 2U : 0U);
+      if (bucket.entries[index].vsid == vsid) [[likely]] {
+        return &bucket.entries[index];
+      }
+      if (bucket.overflowed == 0) return nullptr;
+    }
+  }
+  // The gateway's MAC (wire::Mac::key()) in the entry's virtual subnet; no MAC at all when there
+  // are too many to say it here.
+  [[nodiscard]] uint64_t mac_of(const VsidEntry& entry) const { return macs_[entry.mac]; }
+
+ private:
+  struct alignas(64) Bucket {
+    std::array<VsidEntry, 3> entries{};
+    uint32_t overflowed = 0;  // some that belong here are in a later bucket
+  };
+  static_assert(sizeof(Bucket) == 64);
+
+  static constexpr size_t kManyMacs = 255;
+  static constexpr uint64_t kNoMac = ~uint64_t{0};
+
+  void add(const VsidEntry& entry) {
+    for (size_t at = bucket_of(entry.vsid);; at = (at + 1) & mask_) {
+      for (VsidEntry& place : buckets_[at].entries) {
+        if (place.vsid != 0) continue;
+        place = entry;
+        return;
+      }
+      buckets_[at].overflowed = 1;
+    }
+  }
+  [[nodiscard]] size_t bucket_of(uint32_t vsid) const {
+    return (vsid * 0x9e3779b97f4a7c15 >> 32) & mask_;
+  }
+
+  size_t mask_;
+  std::vector<Bucket> buckets_;
+  std::vector<uint64_t> macs_;
+};
 
 // Which L3 connection a destination MAC on an attachment names.
 class L3Table {

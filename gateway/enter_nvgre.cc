@@ -11,6 +11,7 @@
 // not routed on the way (wire VSID = the record's), the inner source MAC.
 #include <algorithm>
 
+#include "compartments/checksum.h"
 #include "compartments/ip_checks.h"
 #include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
@@ -30,7 +31,7 @@ constexpr be16 kDhcpServer{67};
 // One packet between the passes.
 struct Candidate {
   PacketSlot* slot;
-  const SubnetView* subnet;
+  const VsidEntry* subnet;
   uint32_t inner;        // offset of the inner Ethernet header
   uint32_t inner_bytes;  // from there
 };
@@ -41,27 +42,27 @@ uint32_t read_gre(Packet<Side::outside> packet, Candidate& candidate, Out out) {
   const auto& ip = packet.at<wire::Ipv4>(l2);
   const uint32_t header = ip.header_bytes();
   const uint32_t total = ip.total_length.value();
-  if (total < header + sizeof(wire::Gre)) {
+  if (total < header + sizeof(wire::Gre)) [[unlikely]] {
     out.drop(packet, DropReason::nvgre_short);
     return 0;
   }
   const auto& gre = packet.at<wire::Gre>(l2 + header);
-  if ((gre.flags.value() & kFlagsThatCount) != kNvgreFlags) {
+  if ((gre.flags.value() & kFlagsThatCount) != kNvgreFlags) [[unlikely]] {
     out.drop(packet, DropReason::nvgre_bad_flags);
     return 0;
   }
-  if (gre.protocol != wire::kTransparentEthernet) {
+  if (gre.protocol != wire::kTransparentEthernet) [[unlikely]] {
     out.drop(packet, DropReason::nvgre_bad_protocol);
     return 0;
   }
   candidate.inner = l2 + header + static_cast<uint32_t>(sizeof(wire::Gre));
   candidate.inner_bytes = total - header - static_cast<uint32_t>(sizeof(wire::Gre));
-  if (candidate.inner_bytes < sizeof(wire::Ethernet)) {
+  if (candidate.inner_bytes < sizeof(wire::Ethernet)) [[unlikely]] {
     out.drop(packet, DropReason::nvgre_short);
     return 0;
   }
   const uint32_t vsid = gre.key.value() >> 8;
-  if (vsid < Vsid::kMin || vsid > Vsid::kMax) {
+  if (vsid - Vsid::kMin > Vsid::kMax - Vsid::kMin) [[unlikely]] {
     out.drop(packet, DropReason::nvgre_reserved_vsid);
     return 0;
   }
@@ -69,23 +70,22 @@ uint32_t read_gre(Packet<Side::outside> packet, Candidate& candidate, Out out) {
 }
 
 // The compartment is known now (for counters and traces); the packet has not entered it yet.
-bool bind(Packet<Side::outside> packet, const VsidEntry* entry, const Dataplane& plane,
-          Candidate& candidate, Out out) {
+bool bind(Packet<Side::outside> packet, const Candidate& candidate, const CompartmentView* tenant,
+          Out out) {
   PacketSlot& slot = packet.slot();
-  if (entry == nullptr) {
+  const VsidEntry* subnet = candidate.subnet;
+  if (subnet == nullptr) [[unlikely]] {
     out.drop(packet, DropReason::nvgre_unknown_vsid);
     return false;
   }
-  const CompartmentView& tenant = *plane.compartment(entry->compartment);
-  const SubnetView& subnet = tenant.subnet(entry->subnet);
-  slot.compartment = &tenant;
-  slot.in_subnet = entry->subnet;
-  candidate.subnet = &subnet;
-  if (subnet.network != slot.attachment) {
+  slot.compartment = tenant;
+  slot.in_subnet = subnet->subnet;
+  if (subnet->network != slot.attachment.value()) [[unlikely]] {
     out.drop(packet, DropReason::nvgre_wrong_network);
     return false;
   }
-  if (packet.at<wire::Ipv4>(slot.l2_bytes).destination.value() != subnet.provider_address) {
+  if (packet.at<wire::Ipv4>(slot.l2_bytes).destination.value() != subnet->provider_address)
+      [[unlikely]] {
     out.drop(packet, DropReason::nvgre_wrong_pa);
     return false;
   }
@@ -137,14 +137,26 @@ void enter_arp(Packet<Side::outside> packet, const Candidate& candidate, Out out
   out.respond(out.enter(packet, tenant), Answer::arp_reply_nvgre);
 }
 
-// The inner Ethernet and IP headers. True when an IPv4 packet is left for the source check.
-bool read_inner(Packet<Side::outside> packet, const Candidate& candidate, Out out) {
+// The frame that nearly all are: to the gateway's MAC, IPv4 without options, sound, from a host.
+bool is_plain_inner(const wire::Ethernet& ethernet, const wire::Ipv4& ip, uint64_t gateway_mac,
+                    uint32_t bytes) {
+  const uint32_t total = ip.total_length.value();
+  return ethernet.destination.key() == gateway_mac && ethernet.type == wire::ether_type::kIpv4 &&
+         bytes >= sizeof(wire::Ethernet) + sizeof(wire::Ipv4) && ip.version_ihl == 0x45 &&
+         total >= sizeof(wire::Ipv4) && total <= bytes - sizeof(wire::Ethernet) &&
+         checksum_fold(checksum_sum(ip)) == 0xffff && !is_martian_source(ip.source.value());
+}
+
+// Every other one. True when an IPv4 packet is left for the source check.
+[[gnu::noinline]] bool read_inner(Packet<Side::outside> packet, const Candidate& candidate,
+                                  Out out) {
   const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
   if (ethernet.type == wire::ether_type::kVlan || ethernet.type == wire::ether_type::kServiceVlan) {
     out.drop(packet, DropReason::nvgre_inner_vlan);
     return false;
   }
-  if (ethernet.destination.key() != candidate.subnet->header.inner.source.key() &&
+  const SubnetView& subnet = packet.slot().compartment->subnet(packet.slot().in_subnet);
+  if (ethernet.destination.key() != subnet.header.inner.source.key() &&
       !ethernet.destination.multicast()) {
     out.drop(packet, DropReason::nvgre_inner_mac);
     return false;
@@ -210,9 +222,9 @@ DropReason check_wildcards(const CompartmentView& tenant, const PacketSlot& slot
   return DropReason::nvgre_unknown_source;
 }
 
-// Does the record vouch for this packet? Drops it when not.
+// Does the record vouch for this packet, that came in on `link`? Drops it when not.
 bool check_source(Packet<Side::outside> packet, const Candidate& candidate,
-                  const CustomerRecord* record, Out out) {
+                  const CustomerRecord* record, LinkId link, Out out) {
   const PacketSlot& slot = packet.slot();
   const CompartmentView& tenant = *slot.compartment;
   const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
@@ -224,12 +236,11 @@ bool check_source(Packet<Side::outside> packet, const Candidate& candidate,
     if (!vouched) out.drop(packet, reason);
     return vouched;
   }
-  if (record->type == RecordType::own) {
+  if (record->type == RecordType::own) [[unlikely]] {
     out.drop(packet, DropReason::inner_bad_source);
     return false;
   }
-  if (record->pa4().value() != slot.outer_source ||
-      tenant.subnet(record->subnet).network != slot.attachment) [[unlikely]] {
+  if (record->pa4().value() != slot.outer_source || record->link != link) [[unlikely]] {
     const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
     if (!recently_moved(tenant, ip.source.value(), slot.outer_source)) {
       out.drop(packet, DropReason::nvgre_wrong_source_pa);
@@ -237,7 +248,8 @@ bool check_source(Packet<Side::outside> packet, const Candidate& candidate,
     }
     out.counters(tenant).moved_record_packets.add();
   }
-  if (record->subnet == slot.in_subnet && wire::mac_key(record->mac) != ethernet.source.key()) {
+  if (record->subnet == slot.in_subnet && wire::mac_key(record->mac) != ethernet.source.key())
+      [[unlikely]] {
     out.drop(packet, DropReason::nvgre_wrong_source_mac);
     return false;
   }
@@ -275,7 +287,7 @@ const CustomerRecord* record_of_arp_sender(const CompartmentView& tenant, Subnet
 void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_nvgre> out) {
   Scratch<Candidate, kVector> candidates;
   Scratch<uint32_t, kVector> vsids;
-  Scratch<const VsidEntry*, kVector> entries;
+  Scratch<const CompartmentView*, kVector> tenants;
   Scratch<const CustomerMap*, kVector> maps;
   Scratch<CaKey, kVector> sources;
   Scratch<const CustomerRecord*, kVector> records;
@@ -285,32 +297,37 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
   for (const auto packet : in) {
     candidates[count].slot = &packet.slot();
     vsids[count] = read_gre(packet, candidates[count], out);
-    if (vsids[count] == 0) continue;
+    if (vsids[count] == 0) [[unlikely]]
+      continue;
     plane.vsids->prefetch(vsids[count]);
     ++count;
   }
-  // VSID → compartment and subnet, a line a step, each fetched while the others are looked at.
+  // VSID → compartment; fetch what the next passes read of it.
   for (unsigned i = 0; i < count; ++i) {
-    entries[i] = plane.vsids->find(vsids[i]);
-    if (entries[i] != nullptr) __builtin_prefetch(plane.compartment(entries[i]->compartment));
-  }
-  for (unsigned i = 0; i < count; ++i) {
-    if (entries[i] == nullptr) continue;
-    const CompartmentView& tenant = *plane.compartment(entries[i]->compartment);
-    __builtin_prefetch(&tenant.subnet(entries[i]->subnet));
-    __builtin_prefetch(&out.counters(tenant), 1);
-    __builtin_prefetch(tenant.records);
-    __builtin_prefetch(tenant.fib);
+    const VsidEntry* entry = plane.vsids->find(vsids[i]);
+    candidates[i].subnet = entry;
+    tenants[i] = entry == nullptr ? nullptr : plane.compartment(entry->compartment);
+    __builtin_prefetch(tenants[i]);
   }
   // The inner headers; fetch the source's record.
   unsigned left = 0;
   for (unsigned i = 0; i < count; ++i) {
-    Candidate candidate = candidates[i];
+    const Candidate candidate = candidates[i];
     const Packet<Side::outside> packet(*candidate.slot);
-    if (!bind(packet, entries[i], plane, candidate, out)) continue;
-    if (!read_inner(packet, candidate, out)) continue;
+    if (!bind(packet, candidate, tenants[i], out)) [[unlikely]]
+      continue;
+    const CompartmentView& tenant = *tenants[i];
+    __builtin_prefetch(&out.counters(tenant), 1);
+    __builtin_prefetch(tenant.records);
+    __builtin_prefetch(tenant.fib);
+    const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
     const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
-    maps[left] = candidate.slot->compartment->records;
+    if (!is_plain_inner(ethernet, ip, plane.vsids->mac_of(*candidate.subnet),
+                        candidate.inner_bytes) &&
+        !read_inner(packet, candidate, out)) [[unlikely]] {
+      continue;
+    }
+    maps[left] = tenant.records;
     sources[left] = CaKey(CaAddress(ip.source.value()));
     candidates[left++] = candidate;
   }
@@ -318,7 +335,10 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
   // Who vouches for it; then it is inside.
   for (unsigned i = 0; i < left; ++i) {
     const Packet<Side::outside> packet(*candidates[i].slot);
-    if (check_source(packet, candidates[i], records[i], out)) enter(packet, candidates[i], out);
+    const LinkId link = plane.attachments->attachments[packet.slot().attachment.value()].link;
+    if (check_source(packet, candidates[i], records[i], link, out)) {
+      enter(packet, candidates[i], out);
+    }
   }
 }
 

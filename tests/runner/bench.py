@@ -112,17 +112,10 @@ def _table(report, rows):
     if not rows:
         return
     width = max(len(row["name"]) for row in rows)
-    report.say(f"{'benchmark':{width}} {'TSC cycles':>12} {'a':8} {'time of a run':>14} {'ratio':>7}")
+    report.say(f"{'benchmark':{width}} {'TSC cycles':>12} {'a':8} {'p10':>7} {'p90':>7} {'ratio':>7}")
     for row in rows:
         cycles = next((k for k in ("tsc_per_packet", *sorted(row)) if k.startswith("tsc_per_") and k in row), None)
         figure, unit = (f"{row[cycles]:.1f}", cycles[8:]) if cycles else ("-", "")
         ratio = f"{row['ratio_to_bare_loop']:.2f}" if "ratio_to_bare_loop" in row else "-"
-        report.say(f"{row['name']:{width}} {figure:>12} {unit:8} {_time(row):>14} {ratio:>7}")
-
-
-def _time(row):
-    seconds = row.get("real_time", 0.0) * {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}[row.get("time_unit", "ns")]
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.1f} {unit}"
-    return f"{seconds * 1e9:.1f} ns"
+        spread = " ".join(f"{row[p]:7.1f}" if p in row else f"{'-':>7}" for p in ("p10", "p90"))
+        report.say(f"{row['name']:{width}} {figure:>12} {unit:8} {spread} {ratio:>7}")
