@@ -177,7 +177,7 @@ void World::build() {
   // Everybody answers.
   Neighbors::Actions answers;
   for (const auto& request : actions.requests) {
-    const unsigned host = request.key.address - kFirstHost;
+    const unsigned host = request.key.address.v4().value() - kFirstHost;
     next_hops_.learn(request.key.link, request.key.address, host < kHosts ? mac_of(host) : kPeerMac,
                      kNow, answers);
   }
