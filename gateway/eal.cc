@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <fstream>
 #include <stdexcept>
-#include <unistd.h>
 #include <vector>
 
 #include <fmt/format.h>
@@ -59,8 +58,10 @@ std::vector<std::string> arguments(const Bootstrap& bootstrap, bool hugepages) {
   if (hugepages) {
     args.emplace_back("--in-memory");
   } else {
+    // Nothing of this process lies in /run/dpdk for another one, so that kill -9 leaves nothing
+    // there and several gateways do not meet. (--in-memory, which means the same, wants hugepages.)
     args.emplace_back("--no-huge");
-    args.push_back(fmt::format("--file-prefix=hnv-gateway-{}", getpid()));
+    args.emplace_back("--no-shconf");
   }
   if (!wants_pci(bootstrap)) args.emplace_back("--no-pci");
   return args;

@@ -8,6 +8,7 @@ the gateway is killed, in the middle of whatever it does, and started again.
 """
 
 import http.client
+import os
 import sys
 import threading
 import time
@@ -86,6 +87,20 @@ def everything_else(api):
     return state
 
 
+def files_of_dpdk(pid):
+    """What a process of DPDK would leave behind under /run/dpdk: what it maps or holds open there, or calls its own."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
+        found = {line.split(maxsplit=5)[-1].strip() for line in maps}
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.add(os.readlink(f"/proc/{pid}/fd/{number}"))
+        except FileNotFoundError:
+            continue
+    if os.path.isdir("/run/dpdk"):
+        found.update(f"/run/dpdk/{name}" for name in os.listdir("/run/dpdk") if str(pid) in name)
+    return sorted(name for name in found if name.startswith("/run/dpdk/"))
+
+
 def round_of_death(lab, number, steps, receiver, sender):
     """One kill and restart; answers the steps that are now in the store, and a report."""
     gateway = lab.gateway
@@ -93,6 +108,7 @@ def round_of_death(lab, number, steps, receiver, sender):
     changes = Changes(gateway.config["api"]["socket"], steps)
     wait_for(lambda: changes.acknowledged >= steps + 20 + 13 * number, 20, "acknowledged changes under load")
     generation = gateway.api.get("/v1/system")["generation"]
+    expect_equal(files_of_dpdk(gateway.process.pid), [], "what nobody would remove after kill -9")
     gateway.kill()
     expect(changes.ended() and changes.unexpected is None, f"the client saw {changes.unexpected}")
     killed = time.monotonic()

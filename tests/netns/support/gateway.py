@@ -64,12 +64,9 @@ class Gateway:
     def launch(self, config_path=None, name=None, env=None):
         """Starts a process and returns it at once; for those that are expected to be refused."""
         self.starts += 1
-        process = Process(self.run, name or f"{self.name}-{self.starts}",
-                          [self.binary, "--config", config_path or self.config_path],
-                          namespace=self.space, env=env)
-        # DPDK's run-time folder of a process that runs without hugepages; kill -9 leaves it behind.
-        self.run.record("folder", path=f"/run/dpdk/hnv-gateway-{process.pid}")
-        return process
+        return Process(self.run, name or f"{self.name}-{self.starts}",
+                       [self.binary, "--config", config_path or self.config_path],
+                       namespace=self.space, env=env)
 
     def start(self, timeout=30):
         """Starts the gateway and waits until it says READY=1."""

@@ -240,9 +240,6 @@ class Run:
                 if int(pid) != os.getpid():
                     kill_process(int(pid), start_time(int(pid)))
             call("ip", "netns", "del", entry["name"], check=False)
-        for entry in entries:
-            if entry["kind"] == "folder":
-                shutil.rmtree(entry["path"], ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):
