@@ -19,6 +19,7 @@
 #include "compartments/fib6.h"
 #include "compartments/ids.h"
 #include "compartments/line/drop_reason.h"
+#include "compartments/moved_records.h"
 #include "compartments/spec.h"
 #include "compartments/wire.h"
 
@@ -118,12 +119,6 @@ struct L2Record {
   return a.subnet != b.subnet ? a.subnet < b.subnet : a.mac < b.mac;
 }
 
-// A record's previous provider address, accepted for a second after a migration.
-struct MovedRecord {
-  uint32_t customer_address = 0;  // host order
-  uint32_t provider_address = 0;  // host order
-};
-
 // One worker's counts for one compartment. Written by that worker, read by anybody.
 struct alignas(64) CompartmentCounters {
   // What a packet touches, in one line.
@@ -159,8 +154,8 @@ struct alignas(64) CompartmentView {
 
   // Slow path and owners of what the pointers above name.
   std::string name;
-  std::vector<L2Record> l2_records;  // sorted by (subnet, mac)
-  std::vector<MovedRecord> moved;    // seldom more than a few
+  std::vector<L2Record> l2_records;           // sorted by (subnet, mac)
+  std::shared_ptr<const MovedRecords> moved;  // null: nothing moved within the last second
   std::shared_ptr<const Fib4> fib_owner;
   std::shared_ptr<const Fib6> fib6_owner;
   std::shared_ptr<const CustomerMap> records_owner;

@@ -50,6 +50,9 @@ class CaKey {
   Family family_ = Family::ipv4;
 };
 
+// Keyed by the secret of this process: who chooses keys cannot choose their hashes.
+[[nodiscard]] uint64_t secret_hash(const CaKey& key);
+
 enum class RecordType : uint8_t {
   none,  // no record at all
   static_record,

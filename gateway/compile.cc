@@ -316,22 +316,25 @@ std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context) {
   return compiled;
 }
 
-std::shared_ptr<const Compiled> without_moved(const std::shared_ptr<const Compiled>& before,
-                                              const std::string& domain, const MovedRecord& over) {
-  const auto* found = before->domains.find(domain);
-  if (found == nullptr) return nullptr;
-  auto view = std::make_shared<CompartmentView>(*(*found)->view);
-  const auto gone = std::find_if(view->moved.begin(), view->moved.end(), [&](const auto& moved) {
-    return moved.customer_address == over.customer_address &&
-           moved.provider_address == over.provider_address;
-  });
-  if (gone == view->moved.end()) return nullptr;
-  view->moved.erase(gone);
-  auto after = std::make_shared<CompiledDomain>(**found);
-  after->view = view;
+std::shared_ptr<const Compiled> with_moved(const std::shared_ptr<const Compiled>& before,
+                                           const std::set<std::string>& domains,
+                                           const std::deque<MovedUntil>& moved) {
+  std::map<uint64_t, std::vector<MovedRecord>> records;  // by the compartment's uid
+  for (const MovedUntil& one : moved) {
+    if (domains.contains(one.domain)) records[one.compartment_uid].push_back(one.record);
+  }
   auto next = std::make_shared<Compiled>(*before);
-  next->compartments = next->compartments.with(view->id.value(), view);
-  next->domains.insert_or_assign(domain, std::move(after));
+  for (const std::string& name : domains) {
+    const auto* found = before->domains.find(name);
+    if (found == nullptr) continue;
+    auto view = std::make_shared<CompartmentView>(*(*found)->view);
+    const auto at = records.find(view->uid);
+    view->moved = at == records.end() ? nullptr : std::make_shared<const MovedRecords>(at->second);
+    auto after = std::make_shared<CompiledDomain>(**found);
+    after->view = view;
+    next->compartments = next->compartments.with(view->id.value(), view);
+    next->domains.insert_or_assign(name, std::move(after));
+  }
   return next;
 }
 

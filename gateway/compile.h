@@ -13,8 +13,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -51,6 +53,7 @@ struct CompiledDomain {
 struct MovedUntil {
   Instant until;  // set when the change goes live
   std::string domain;
+  uint64_t compartment_uid = 0;
   MovedRecord record;
 };
 
@@ -101,9 +104,10 @@ struct CompileContext {
 // The first one: nothing is configured.
 [[nodiscard]] std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context);
 
-// `view` without the moved records that are over; null when nothing changes.
-[[nodiscard]] std::shared_ptr<const Compiled> without_moved(
-    const std::shared_ptr<const Compiled>& before, const std::string& domain,
-    const MovedRecord& over);
+// `before`, where these domains have exactly those of `moved` that are theirs. What belongs to a
+// domain that was removed since is left out.
+[[nodiscard]] std::shared_ptr<const Compiled> with_moved(
+    const std::shared_ptr<const Compiled>& before, const std::set<std::string>& domains,
+    const std::deque<MovedUntil>& moved);
 
 }  // namespace hnv

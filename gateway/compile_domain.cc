@@ -279,9 +279,7 @@ void DomainCompiler::put_record(const SubnetModel& subnet, const IpAddress<Space
     compiler_.release(old->next_hop);
     if (old->pa != fresh.pa && old->subnet == fresh.subnet) {
       // Live migration: frames that are still under way from the old host are good for a second.
-      const MovedRecord moved{ca.v4().value(), old->pa4().value()};
-      view_->moved.push_back(moved);
-      compiler_.out().moved.push_back({Instant{}, name_, moved});
+      moved_.push_back({ca, old->pa4()});
     }
   }
   records_.put(fresh);
@@ -355,6 +353,15 @@ std::shared_ptr<const CompiledDomain> DomainCompiler::finish() {
   if (records_touched_) {
     view_->records_owner = std::move(records_).finish();
     view_->records = view_->records_owner.get();
+  }
+  if (!moved_.empty()) {
+    for (const MovedRecord& moved : moved_) {
+      compiler_.out().moved.push_back({Instant{}, name_, view_->uid, moved});
+    }
+    if (view_->moved != nullptr) {
+      moved_.insert(moved_.end(), view_->moved->all().begin(), view_->moved->all().end());
+    }
+    view_->moved = std::make_shared<const MovedRecords>(moved_);
   }
   next_.view = view_;
   return std::make_shared<const CompiledDomain>(std::move(next_));

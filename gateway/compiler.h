@@ -114,6 +114,7 @@ class DomainCompiler {
   std::shared_ptr<CompartmentView> view_;
   CompiledDomain next_;
   CustomerMap::Editor records_;
+  std::vector<MovedRecord> moved_;  // in this compilation
   bool records_touched_ = false;
   bool children_touched_ = false;  // a wildcard or L2Only record
 };

@@ -138,18 +138,16 @@ void ControlLoop::on_timer(Instant at) {
   if (trace_) drain_trace();
   // A migration's second is over. Not while a compilation is under way: it builds on what there is.
   if (under_way_) return;
-  for (auto moved = moved_.begin(); moved != moved_.end();) {
-    if (at < moved->until) {
-      ++moved;
-      continue;
-    }
-    if (auto next = without_moved(compiled_, moved->domain, moved->record)) {
-      const std::scoped_lock lock(compiled_mutex_);
-      compiled_ = std::move(next);
-      root_dirty_ = true;
-    }
-    moved = moved_.erase(moved);
+  std::set<std::string> over;
+  while (!moved_.empty() && moved_.front().until <= at) {
+    over.insert(moved_.front().domain);
+    moved_.pop_front();
   }
+  if (over.empty()) return;
+  auto next = with_moved(compiled_, over, moved_);
+  const std::scoped_lock lock(compiled_mutex_);
+  compiled_ = std::move(next);
+  root_dirty_ = true;
 }
 
 class ControlLoop::UnderWay {

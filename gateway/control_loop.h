@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <future>
 #include <memory>
@@ -127,7 +128,7 @@ class ControlLoop final : public Control {
   // Control thread only.
   NextHops next_hops_;
   bool under_way_ = false;
-  std::vector<MovedUntil> moved_;
+  std::deque<MovedUntil> moved_;  // in the order of their ends
   bool root_dirty_ = true;
   Dataplane root_;  // what the next publish will make of it
   Instant next_tick_;

@@ -103,9 +103,8 @@ const CustomerRecord* find_l2(const CompartmentView& tenant, SubnetId subnet,
 }
 
 bool recently_moved(const CompartmentView& tenant, uint32_t source, uint32_t provider_address) {
-  return std::any_of(tenant.moved.begin(), tenant.moved.end(), [&](const MovedRecord& moved) {
-    return moved.customer_address == source && moved.provider_address == provider_address;
-  });
+  return tenant.moved != nullptr &&
+         tenant.moved->contains({CaAddress(source), PaAddress(provider_address)});
 }
 
 // ARP in a virtual subnet: answered for our own addresses, to whom a record vouches for.

@@ -357,6 +357,35 @@ TEST(EnterNvgre, TakesFramesFromTheOldHostWhileARecordMoves) {
   EXPECT_EQ(line.fault(), "");
 }
 
+// There and back within the second: both hosts are good, each until its own move's second is over.
+TEST(EnterNvgre, TakesFramesFromBothHostsOfARecordThatMovesToAndFro) {
+  TestLine line;
+  TestDataplane& network = line.network();
+  const auto move_to = [&](const std::string& pa) {
+    network.change({{"routingDomains/contoso/virtualSubnets/web/lookupRecords/10.0.1.11",
+                     R"({"customerAddress":"10.0.1.11","providerAddress":")" + pa +
+                         R"(","macAddress":"00:15:5d:01:00:11"})"}});
+  };
+  const auto arrives_from = [&](const std::string& pa) {
+    return line.run(kFabricPort, fabric(pa) / nvgre(kContoso.gateway) / vm_udp()).size() == 1;
+  };
+  move_to("10.250.0.12");
+  move_to("10.250.0.11");
+  EXPECT_TRUE(arrives_from("10.250.0.11"));
+  EXPECT_TRUE(arrives_from("10.250.0.12"));
+  network.end_moved("contoso", "10.0.1.11", "10.250.0.11");
+  EXPECT_TRUE(arrives_from("10.250.0.11")) << "it is there now";
+  EXPECT_TRUE(arrives_from("10.250.0.12"));
+  move_to("10.250.0.12");
+  network.end_moved("contoso", "10.0.1.11", "10.250.0.12");
+  EXPECT_TRUE(arrives_from("10.250.0.11")) << "the second move from there is younger";
+  EXPECT_TRUE(arrives_from("10.250.0.12"));
+  network.end_moved("contoso", "10.0.1.11", "10.250.0.11");
+  EXPECT_FALSE(arrives_from("10.250.0.11"));
+  EXPECT_EQ(network.compartment("contoso").moved, nullptr);
+  EXPECT_EQ(line.fault(), "");
+}
+
 // A VSID that nobody has is nobody's drop; a wrong source is the tenant's whose VSID it carries.
 TEST(EnterNvgre, CountsDropsForTheTenantWhoseVsidItWas) {
   TestLine line;

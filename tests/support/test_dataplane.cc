@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/test_dataplane.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -80,6 +83,7 @@ void TestDataplane::commit(Compilation done) {
   for (const NextHopId id : done.released) next_hops_.release(id, actions);
   for (const LinkId id : done.gone_links) next_hops_.remove_link(id, actions);
   next_hops_.apply(actions.changes);
+  std::move(done.moved.begin(), done.moved.end(), std::back_inserter(moved_));
   compiled_ = std::move(done.next);
   publish();
 }
@@ -152,9 +156,13 @@ void TestDataplane::set_trace(std::shared_ptr<PacketTrace> trace) {
 
 void TestDataplane::end_moved(const std::string& domain, const std::string& ca,
                               const std::string& pa) {
-  auto next = without_moved(compiled_, domain, MovedRecord{ip4(ca), ip4(pa)});
-  if (next == nullptr) die("no such moved record: " + ca);
-  compiled_ = std::move(next);
+  const MovedRecord over{CaAddress(ip4(ca)), PaAddress(ip4(pa))};
+  const auto at = std::find_if(moved_.begin(), moved_.end(), [&](const MovedUntil& one) {
+    return one.domain == domain && one.record == over;
+  });
+  if (at == moved_.end()) die("no such moved record: " + ca);
+  moved_.erase(at);
+  compiled_ = with_moved(compiled_, {domain}, moved_);
   publish();
 }
 

@@ -5,6 +5,7 @@
 // they see in the gateway.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -67,6 +68,7 @@ class TestDataplane {
   NextHops next_hops_;
   ModelPtr model_;
   std::shared_ptr<const Compiled> compiled_;
+  std::deque<MovedUntil> moved_;
   Dataplane root_;
   std::shared_ptr<const Dataplane> plane_;
 };
