@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
+#include <spdlog/spdlog.h>
 
 namespace hnv {
 namespace {
@@ -64,17 +65,38 @@ std::string_view host_without_port(std::string_view host) {
   return host.substr(0, colon);
 }
 
-std::optional<HttpAnswer> TcpAdmission::refusal(const RequestHead& head) const {
+std::optional<HttpAnswer> TcpAdmission::token_refusal(const RequestHead& head,
+                                                      FailedAttempts::Clock::time_point now) {
+  HttpAnswer unauthorized =
+      error_answer(401, "a bearer token is required (Authorization: Bearer …)");
+  unauthorized.headers["WWW-Authenticate"] = "Bearer";
+  if (head.authorization.empty()) return unauthorized;  // no guess
+  if (const auto wait = failed_attempts_.wait_of(head.caller, now); wait.count() > 0) {
+    HttpAnswer answer = error_answer(
+        429, fmt::format("too many wrong bearer tokens came from {}; try again in {} seconds",
+                         head.caller, wait.count()));
+    answer.headers["Retry-After"] = std::to_string(wait.count());
+    return answer;
+  }
+  if (token_.admits(head.authorization)) return std::nullopt;
+  failed_attempts_.failed(head.caller, now);
+  if (failed_attempts_.wait_of(head.caller, now).count() > 0) {
+    spdlog::warn("api: {} has sent too many wrong bearer tokens and is refused for a while",
+                 head.caller);
+  }
+  return unauthorized;
+}
+
+std::optional<HttpAnswer> TcpAdmission::refusal(const RequestHead& head,
+                                                FailedAttempts::Clock::time_point now) {
   const auto host = host_without_port(head.host);
   const bool known =
       std::any_of(allowed_hosts.begin(), allowed_hosts.end(),
                   [&](const auto& allowed) { return same_without_case(allowed, host); });
   if (!known) return error_answer(403, "this Host is not in the list of allowed hosts");
   const bool open = head.method == "GET" && open_path && head.path == *open_path;
-  if (!open && !token.admits(head.authorization)) {
-    HttpAnswer answer = error_answer(401, "a bearer token is required (Authorization: Bearer …)");
-    answer.headers["WWW-Authenticate"] = "Bearer";
-    return answer;
+  if (!open) {
+    if (auto refusal = token_refusal(head, now)) return refusal;
   }
   const bool has_body = head.method == "PUT" || head.method == "POST" || head.method == "PATCH";
   const auto type = head.content_type.substr(0, head.content_type.find(';'));

@@ -2,8 +2,8 @@
 //
 // Who may call over TCP, decided before the body is read: a `Host` from the allowed list (against
 // DNS rebinding), a bearer token, and for bodies `Content-Type: application/json` (against forms of
-// a foreign web page). A Unix socket needs none of these: its file mode decides, and the peer's
-// credentials are logged.
+// a foreign web page). Who sends wrong tokens again and again gets 429. A Unix socket needs none of
+// these: its file mode decides, and the peer's credentials are logged.
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/failed_attempts.h"
 #include "api/http.h"
 
 namespace hnv {
@@ -36,15 +37,26 @@ class BearerToken {
 struct RequestHead {
   std::string_view method, path;
   std::string_view host, authorization, content_type;
+  std::string_view caller;  // its address
 };
 
-struct TcpAdmission {
-  BearerToken token;
+class TcpAdmission {
+ public:
+  explicit TcpAdmission(BearerToken token) : token_(token) {}
+
   std::vector<std::string> allowed_hosts;  // without port, compared without case
   std::optional<std::string> open_path;    // needs no token: "/metrics"
 
-  // The answer that refuses the request; nullopt admits it.
-  [[nodiscard]] std::optional<HttpAnswer> refusal(const RequestHead& head) const;
+  // The answer that refuses the request; nullopt admits it. Any thread.
+  [[nodiscard]] std::optional<HttpAnswer> refusal(const RequestHead& head,
+                                                  FailedAttempts::Clock::time_point now);
+
+ private:
+  [[nodiscard]] std::optional<HttpAnswer> token_refusal(const RequestHead& head,
+                                                        FailedAttempts::Clock::time_point now);
+
+  BearerToken token_;
+  FailedAttempts failed_attempts_;
 };
 
 // "gw.example:8443" and "[::1]:8443" without their port.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/http_listener.h"
 
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <exception>
@@ -13,9 +14,11 @@
 
 #include <fmt/format.h>
 #include <httplib.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <spdlog/spdlog.h>
 
+#include "api/connection_pool.h"
 #include "api/connection_stream.h"
 #include "api/listening_socket.h"
 
@@ -26,49 +29,114 @@ using std::chrono::milliseconds;
 
 constexpr size_t kRequestsPerConnection = 1000;
 constexpr milliseconds kIdle{5000};
+// How long a new connection may be silent while others wait for a thread.
+constexpr milliseconds kFirstRequest{1000};
+
+using Clock = ConnectionStream::Clock;
 
 // Set by the handlers of the request at hand, read by the connection's loop on the same thread:
 // what follows on the connection may be the rest of a body that nobody read.
 thread_local bool t_close_connection = false;
 
-// A plain server that adopts a listening socket and serves each connection by ConnectionStream.
-class PlainServer : public httplib::Server {
+// What a caller is told that finds no place, as far as the socket's buffer takes it at once: the
+// accepting thread waits for nobody.
+void refuse(int fd) {
+  std::array<char, 65536> unread{};
+  // Unread bytes would make the kernel reset the connection, and the answer might be lost.
+  const auto drain = [&] {
+    while (recv(fd, unread.data(), unread.size(), MSG_DONTWAIT) > 0) continue;
+  };
+  const HttpAnswer answer =
+      error_answer(503, "too many connections wait for the API; try again in a second");
+  const std::string text = fmt::format(
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: "
+      "{}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{}",
+      answer.body.size(), answer.body);
+  drain();
+  (void)send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  shutdown(fd, SHUT_WR);
+  drain();
+}
+
+struct FreeTlsContext {
+  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+};
+using TlsContext = std::unique_ptr<SSL_CTX, FreeTlsContext>;
+
+TlsContext tls_context(const std::string& certificate_file, const std::string& key_file) {
+  TlsContext context(SSL_CTX_new(TLS_server_method()));
+  const bool usable =
+      context && SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) == 1 &&
+      SSL_CTX_use_certificate_chain_file(context.get(), certificate_file.c_str()) == 1 &&
+      SSL_CTX_use_PrivateKey_file(context.get(), key_file.c_str(), SSL_FILETYPE_PEM) == 1 &&
+      SSL_CTX_check_private_key(context.get()) == 1;
+  ERR_clear_error();
+  if (!usable) {
+    throw std::runtime_error(
+        fmt::format("api: tls: {} and {} are no certificate (PEM) with its private key",
+                    certificate_file, key_file));
+  }
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+  return context;
+}
+
+// A server that adopts a listening socket and serves each connection by ConnectionStream. Without
+// a context it speaks in the clear.
+class Server : public httplib::Server {
  public:
-  explicit PlainServer(int stop_fd) : stop_fd_(stop_fd) {}
+  Server(const HttpListenerOptions& options, int stop_fd, TlsContext tls)
+      : stop_fd_(stop_fd), tls_(std::move(tls)) {
+    new_task_queue = [this, threads = options.threads, waiting = options.most_waiting] {
+      pool_ = new ConnectionPool(threads, waiting);  // the library's, until its loop ends
+      return pool_;
+    };
+  }
   void adopt(int fd) { svr_sock_ = fd; }
 
  private:
   bool process_and_close_socket(socket_t fd) override {
     const FileDescriptor owner(fd);
-    ConnectionStream stream(fd);
-    for (size_t i = 1; i <= kRequestsPerConnection && stream.wait_for_request(stop_fd_, kIdle);
-         ++i) {
-      bool closed = false;
-      t_close_connection = false;
-      const bool served = process_request(stream, i == kRequestsPerConnection, closed, nullptr);
-      if (!served || closed || t_close_connection) break;
+    if (ConnectionPool::refusing()) {
+      complain();
+      if (!tls_) refuse(fd);  // over TLS there is no answer without a handshake
+      return false;
     }
+    ConnectionStream stream(fd);
+    if (!tls_ || stream.start_tls(*tls_)) serve(stream);
     shutdown(fd, SHUT_WR);
     return true;
   }
 
-  int stop_fd_;
-};
-
-class TlsServer : public httplib::SSLServer {
- public:
-  TlsServer(const std::string& certificate_file, const std::string& key_file)
-      : SSLServer(certificate_file.c_str(), key_file.c_str()) {
-    if (!is_valid()) {
-      throw std::runtime_error(
-          fmt::format("api: tls: {} and {} are no certificate (PEM) with its private key",
-                      certificate_file, key_file));
+  // When others wait for a thread, an idle connection is closed.
+  void serve(ConnectionStream& stream) {
+    const auto patience = Clock::now() + kFirstRequest;
+    bool first = true;
+    const auto give_up = [&] { return pool_->crowded() && (!first || Clock::now() >= patience); };
+    for (size_t i = 1; stream.wait_for_request(stop_fd_, kIdle, give_up); ++i) {
+      bool closed = false;
+      t_close_connection = false;
+      const bool last = i == kRequestsPerConnection || pool_->crowded();
+      const bool served = process_request(stream, last, closed, nullptr);
+      if (!served || last || closed || t_close_connection) return;
+      first = false;
     }
-    SSL_CTX_set_min_proto_version(ssl_context(), TLS1_2_VERSION);
-    set_keep_alive_timeout(2);
-    set_keep_alive_max_count(kRequestsPerConnection);
   }
-  void adopt(int fd) { svr_sock_ = fd; }
+
+  // On the accepting thread only.
+  void complain() {
+    ++refused_;
+    if (Clock::now() < next_complaint_) return;
+    spdlog::warn("api: every thread is busy and as many connections wait as may: {} refused",
+                 refused_);
+    refused_ = 0;
+    next_complaint_ = Clock::now() + std::chrono::seconds(1);
+  }
+
+  const int stop_fd_;
+  const TlsContext tls_;
+  ConnectionPool* pool_ = nullptr;
+  size_t refused_ = 0;
+  Clock::time_point next_complaint_;
 };
 
 void send(const HttpAnswer& answer, httplib::Response& response) {
@@ -150,7 +218,8 @@ void install(httplib::Server& server, const HttpListenerOptions& options) {
     const std::string type = request.get_header_value("Content-Type");
     auto refusal = malformed(request);
     if (!refusal && options.admit) {
-      refusal = options.admit({request.method, request.path, host, authorization, type});
+      refusal = options.admit(
+          {request.method, request.path, host, authorization, type, request.remote_addr});
     }
     if (!refusal) return httplib::Server::HandlerResponse::Unhandled;
     t_close_connection = true;  // its body is not read
@@ -180,19 +249,16 @@ void install(httplib::Server& server, const HttpListenerOptions& options) {
     send(error_answer(500, "the request failed inside the gateway"), response);
   });
   server.set_payload_max_length(options.max_body);
-  server.new_task_queue = [threads = options.threads] { return new httplib::ThreadPool(threads); };
 }
 
-// The accepting thread around either server.
-template <class Server>
+// The accepting thread around the server.
 class Listener final : public HttpListener {
  public:
-  template <class... Args>
-  Listener(int fd, HttpListenerOptions options, FileDescriptor stop_event, Args&&... args)
+  Listener(int fd, HttpListenerOptions options, TlsContext tls)
       : options_(std::move(options)),
-        stop_event_(std::move(stop_event)),
+        stop_event_(eventfd(0, EFD_CLOEXEC)),
         socket_(dup(fd)),
-        server_(std::forward<Args>(args)...) {
+        server_(options_, stop_event_.get(), std::move(tls)) {
     if (socket_.get() < 0 || stop_event_.get() < 0) {
       throw std::runtime_error("api: no file descriptor left for the listener");
     }
@@ -242,17 +308,14 @@ class Listener final : public HttpListener {
 }  // namespace
 
 std::unique_ptr<HttpListener> serve_http(int fd, HttpListenerOptions options) {
-  FileDescriptor stop_event(eventfd(0, EFD_CLOEXEC));
-  const int stop_fd = stop_event.get();
-  return std::make_unique<Listener<PlainServer>>(fd, std::move(options), std::move(stop_event),
-                                                 stop_fd);
+  return std::make_unique<Listener>(fd, std::move(options), nullptr);
 }
 
 std::unique_ptr<HttpListener> serve_https(int fd, HttpListenerOptions options,
                                           const std::string& certificate_file,
                                           const std::string& key_file) {
-  return std::make_unique<Listener<TlsServer>>(
-      fd, std::move(options), FileDescriptor(eventfd(0, EFD_CLOEXEC)), certificate_file, key_file);
+  return std::make_unique<Listener>(fd, std::move(options),
+                                    tls_context(certificate_file, key_file));
 }
 
 }  // namespace hnv

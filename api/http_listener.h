@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// HTTP/1.1 on a listening socket, by cpp-httplib, whose header only http_listener.cc sees. A
-// bounded pool of threads serves the connections; an idle connection gives its thread back after
-// some seconds. Every answer is JSON, also those that the library makes itself (404, 413, …).
+// HTTP/1.1 on a listening socket, by cpp-httplib, whose header only http_listener.cc and what it is
+// made of see. A bounded pool of threads serves the connections, a bounded number waits for them;
+// who finds no place is answered 503 at once (over TLS: closed before the handshake). An idle
+// connection gives its thread back after five seconds, or as soon as others wait. Every answer is
+// JSON, also those that the library makes itself (404, 413, …).
 #pragma once
 
 #include <cstddef>
@@ -19,13 +21,14 @@ namespace hnv {
 struct HttpListenerOptions {
   size_t max_body = 64 << 20;
   size_t threads = 8;
+  size_t most_waiting = 256;  // connections
   // Runs before a body is read; an answer refuses the request.
   std::function<std::optional<HttpAnswer>(const RequestHead&)> admit;
   std::function<HttpAnswer(const HttpRequest&)> answer;
 };
 
 // Serves from construction to stop() or destruction. stop() waits for requests that are being
-// answered and closes idle connections at once (over TLS: after two seconds).
+// answered and closes idle connections at once.
 class HttpListener {
  public:
   HttpListener() = default;

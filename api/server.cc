@@ -55,19 +55,21 @@ HttpListenerOptions ApiServer::options(const ApiConfig& config) {
   HttpListenerOptions options;
   options.max_body = config.max_body;
   options.threads = config.threads;
+  options.most_waiting = config.most_waiting;
   options.answer = [this](const HttpRequest& request) { return service_.answer(request); };
   return options;
 }
 
 void ApiServer::listen_tcp(const ApiTcpConfig& tcp, HttpListenerOptions options) {
-  TcpAdmission admission{BearerToken::from_file(tcp.token_file), tcp.allowed_hosts, std::nullopt};
-  if (admission.allowed_hosts.empty()) {
+  auto admission = std::make_shared<TcpAdmission>(BearerToken::from_file(tcp.token_file));
+  admission->allowed_hosts = tcp.allowed_hosts;
+  if (admission->allowed_hosts.empty()) {
     const bool v6 = tcp.address.find(':') != std::string::npos;
-    admission.allowed_hosts = {"localhost", v6 ? "[" + tcp.address + "]" : tcp.address};
+    admission->allowed_hosts = {"localhost", v6 ? "[" + tcp.address + "]" : tcp.address};
   }
-  if (tcp.open_metrics) admission.open_path = "/metrics";
-  options.admit = [admission = std::move(admission)](const RequestHead& head) {
-    return admission.refusal(head);
+  if (tcp.open_metrics) admission->open_path = "/metrics";
+  options.admit = [admission](const RequestHead& head) {
+    return admission->refusal(head, FailedAttempts::Clock::now());
   };
   tcp_.emplace(tcp.address, tcp.port);
   tcp_listener_ =

@@ -33,7 +33,8 @@ struct ApiConfig {
   std::string socket_path = "/run/hnv-gateway/api.sock";
   std::optional<ApiTcpConfig> tcp;
   size_t max_body = 64 << 20;
-  size_t threads = 8;  // of each listener
+  size_t threads = 8;         // of each listener
+  size_t most_waiting = 256;  // connections of each listener that wait for a thread
 };
 
 // `control` must outlive the server and must answer until stop() has returned.

@@ -123,6 +123,7 @@ struct Step {
 }  // namespace
 
 tl::expected<Applied, ChangeError> FakeControl::apply(Change change) {
+  if (before_apply_) before_apply_();
   const std::scoped_lock lock(mutex_);
   ++changes_;
   if (next_error_) {

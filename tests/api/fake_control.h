@@ -5,11 +5,13 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/control.h"
@@ -43,6 +45,8 @@ class FakeControl : public Control {
   Result<void> set_trace(std::optional<TraceFilter> filter) override;
   [[nodiscard]] TraceState trace() const override;
 
+  // Runs at the beginning of every apply(). REQUIRES that nobody calls yet.
+  void before_apply(std::function<void()> hook) { before_apply_ = std::move(hook); }
   // The next apply() fails with this and changes nothing.
   void fail_next(ChangeError error);
   [[nodiscard]] size_t changes() const { return changes_; }
@@ -50,6 +54,7 @@ class FakeControl : public Control {
  private:
   [[nodiscard]] bool has_domain(std::string_view domain) const;
 
+  std::function<void()> before_apply_;
   mutable std::mutex mutex_;
   Resources resources_;
   uint64_t generation_ = 0;

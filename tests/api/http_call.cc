@@ -9,21 +9,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "api/listening_socket.h"
-
 namespace hnv {
 namespace {
-
-FileDescriptor connect_unix(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-  FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM, 0));
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    throw std::runtime_error("cannot connect to " + path);
-  }
-  return fd;
-}
 
 FileDescriptor connect_tcp(uint16_t port) {
   sockaddr_in address{};
@@ -97,6 +84,17 @@ std::string error_field(const Reply& reply, const char* field) {
 }
 
 }  // namespace
+
+FileDescriptor connect_unix(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM, 0));
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    throw std::runtime_error("cannot connect to " + path);
+  }
+  return fd;
+}
 
 std::string Reply::code() const { return error_field(*this, "code"); }
 std::string Reply::target() const { return error_field(*this, "target"); }

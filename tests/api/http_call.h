@@ -9,8 +9,11 @@
 #include <string_view>
 
 #include "api/json_decode.h"
+#include "api/listening_socket.h"
 
 namespace hnv {
+
+[[nodiscard]] FileDescriptor connect_unix(const std::string& path);
 
 struct Reply {
   int status = 0;

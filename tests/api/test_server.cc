@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
 #include <fstream>
+#include <future>
+#include <memory>
+#include <optional>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <thread>
+#include <utility>
 
 #include <httplib.h>
 
@@ -26,6 +30,23 @@ class Server : public ApiFixture {
     write_file(folder_ / "token", std::string(kToken) + "\n", 0640);
     config_.tcp.emplace();
     config_.tcp->token_file = folder_ / "token";
+  }
+  void configure_tls() {
+    configure_tcp();
+    config_.tcp->tls_certificate_file = folder_ / "cert.pem";
+    config_.tcp->tls_key_file = folder_ / "key.pem";
+    const std::string make =
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout " +
+        config_.tcp->tls_key_file + " -out " + config_.tcp->tls_certificate_file + " 2>/dev/null";
+    ASSERT_EQ(std::system(make.c_str()), 0);  // NOLINT(cert-env33-c): a fixed command
+  }
+  // A caller over TLS that keeps its connection.
+  std::unique_ptr<httplib::SSLClient> tls_client() {
+    auto client = std::make_unique<httplib::SSLClient>("127.0.0.1", server_->tcp_port());
+    client->enable_server_certificate_verification(false);
+    client->set_default_headers({{"Authorization", std::string("Bearer ") + kToken}});
+    client->set_keep_alive(true);
+    return client;
   }
   std::string start_error() {
     try {
@@ -125,24 +146,109 @@ TEST_F(Server, MetricsMayBeOpenedApart) {
             403);
 }
 
+TEST_F(Server, SlowsDownWhoGuessesTokens) {
+  configure_tcp();
+  config_.tcp->open_metrics = true;
+  start();
+  const auto get = [&](std::string_view path, const std::string& token) {
+    const Headers headers =
+        token.empty() ? Headers{} : Headers{{"Authorization", "Bearer " + token}};
+    return call_tcp(server_->tcp_port(), "GET", path, "", headers);
+  };
+  for (int i = 0; i < FailedAttempts::kAttempts; ++i) {
+    EXPECT_EQ(get("/v1/system", "guess-number-" + std::to_string(i)).status, 401);
+  }
+  for (const std::string token : {"one-guess-too-many", kToken}) {
+    const Reply refused = get("/v1/system", token);
+    EXPECT_EQ(refused.status, 429) << token;
+    EXPECT_EQ(refused.code(), "tooManyRequests");
+    const int wait = std::stoi(refused.headers.at("retry-after"));
+    EXPECT_TRUE(wait >= 1 && wait <= 6) << wait;
+  }
+  EXPECT_EQ(get("/v1/system", "").status, 401) << "no token is no guess";
+  EXPECT_EQ(get("/metrics", "").status, 200);
+  EXPECT_EQ(call("GET", "/v1/system").status, 200) << "the Unix socket has no tokens";
+}
+
 TEST_F(Server, SpeaksTls) {
   configure_tcp();
   config_.tcp->tls_certificate_file = folder_ / "cert.pem";
   config_.tcp->tls_key_file = folder_ / "key.pem";
   EXPECT_NE(start_error().find("certificate"), std::string::npos);
-  const std::string make =
-      "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout " +
-      config_.tcp->tls_key_file + " -out " + config_.tcp->tls_certificate_file + " 2>/dev/null";
-  ASSERT_EQ(std::system(make.c_str()), 0);  // NOLINT(cert-env33-c): a fixed command
+  configure_tls();
   start();
-  httplib::SSLClient client("127.0.0.1", server_->tcp_port());
-  client.enable_server_certificate_verification(false);
-  const auto reply = client.Get("/v1/system", {{"Authorization", std::string("Bearer ") + kToken}});
-  ASSERT_TRUE(reply) << httplib::to_string(reply.error());
-  EXPECT_EQ(reply->status, 200);
-  const auto refused = client.Get("/v1/system");
+  const auto client = tls_client();
+  for (int i = 0; i < 20; ++i) {
+    const auto reply = client->Get("/v1/system");
+    ASSERT_TRUE(reply) << httplib::to_string(reply.error());
+    EXPECT_EQ(reply->status, 200);
+  }
+  const std::string large = "{}" + std::string(3'000'000, ' ');
+  const auto put = client->Put("/v1/routingDomains/a", large, "application/json");
+  ASSERT_TRUE(put) << httplib::to_string(put.error());
+  EXPECT_EQ(put->status, 201);
+  client->set_default_headers({});
+  const auto refused = client->Get("/v1/system");
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->status, 401);
+}
+
+TEST_F(Server, RefusesOldTlsAndNoTls) {
+  configure_tls();
+  start();
+  EXPECT_EQ(call_tcp(server_->tcp_port(), "GET", "/v1/system").status, 0) << "in the clear";
+  const auto old = tls_client();
+  SSL_CTX_set_security_level(old->ssl_context(), 0);  // or it would not even ask
+  SSL_CTX_set_min_proto_version(old->ssl_context(), TLS1_VERSION);
+  SSL_CTX_set_max_proto_version(old->ssl_context(), TLS1_1_VERSION);
+  EXPECT_FALSE(old->Get("/v1/system"));
+  const auto client = tls_client();
+  SSL_CTX_set_max_proto_version(client->ssl_context(), TLS1_2_VERSION);
+  EXPECT_TRUE(client->Get("/v1/system"));
+}
+
+// One thread and two places to wait: the fourth connection is refused while the first is served.
+TEST_F(Server, BoundsTheConnectionsThatWait) {
+  config_.threads = 1;
+  config_.most_waiting = 2;
+  std::promise<void> entered;
+  std::promise<void> leave;
+  control_.before_apply([&, first = true, go = leave.get_future().share()]() mutable {
+    if (std::exchange(first, false)) entered.set_value();
+    go.wait();
+  });
+  start();
+  auto served = std::async(std::launch::async, [this] {
+    return call_unix(config_.socket_path, "PUT", "/v1/routingDomains/served", "{}");
+  });
+  entered.get_future().wait();
+  // Connections are accepted in their order, so the last one's answer says where the others are.
+  std::optional<FileDescriptor> second = connect_unix(config_.socket_path);
+  std::optional<FileDescriptor> third = connect_unix(config_.socket_path);
+  const Reply refused = call_unix(config_.socket_path, "PUT", "/v1/routingDomains/late",
+                                  "{}" + std::string(100'000, ' '));
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.code(), "unavailable");
+  EXPECT_EQ(refused.headers.at("retry-after"), "1");
+  second.reset();
+  third.reset();
+  leave.set_value();
+  EXPECT_EQ(served.get().status, 201);
+  EXPECT_EQ(control_.changes(), 1U);
+}
+
+// A connection that keeps its thread for nothing gives it back when another caller wants it.
+TEST_F(Server, IdleConnectionsMakeRoom) {
+  config_.threads = 1;
+  start();
+  httplib::Client idle(config_.socket_path);
+  idle.set_address_family(AF_UNIX);
+  idle.set_keep_alive(true);
+  ASSERT_TRUE(idle.Get("/v1/system"));
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(call("GET", "/v1/system").status, 200);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  EXPECT_TRUE(idle.Get("/v1/system")) << "it comes back by a new connection";
 }
 
 TEST_F(Server, BoundsTheBody) {
@@ -206,6 +312,16 @@ TEST_F(Server, StopsAtOnceWithIdleConnectionsOpen) {
   client.set_address_family(AF_UNIX);
   client.set_keep_alive(true);
   ASSERT_TRUE(client.Get("/v1/system"));
+  const auto begin = std::chrono::steady_clock::now();
+  server_->stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+}
+
+TEST_F(Server, StopsAtOnceWithIdleTlsConnectionsOpen) {
+  configure_tls();
+  start();
+  const auto client = tls_client();
+  ASSERT_TRUE(client->Get("/v1/system"));
   const auto begin = std::chrono::steady_clock::now();
   server_->stop();
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
