@@ -29,6 +29,12 @@ class Failure : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Nobody answered: may be different in a moment.
+class Unreachable : public Failure {
+ public:
+  using Failure::Failure;
+};
+
 struct Response {
   std::string body;
   std::string content_type;

@@ -39,9 +39,15 @@ std::string json_text(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-void print(Output output, const Json& json, View view) {
-  if (json.is_null()) return;
-  print(output == Output::json ? json_text(json) : view(json));
+std::string text_of(Output output, const Json& json, View view) {
+  if (json.is_null()) return {};
+  return output == Output::json ? json_text(json) : view(json);
+}
+
+std::string shown(Client& client, Output output, const std::string& path, View view) {
+  const Response response = client.call("GET", path);
+  if (response.content_type.starts_with("text/")) return response.body;
+  return text_of(output, response.json(), view);
 }
 
 std::string contents(const std::string& file) {
@@ -87,16 +93,11 @@ Json filter_of(const TraceRequest& request) {
 }  // namespace
 
 void show(Client& client, Output output, const std::string& path, View view) {
-  const Response response = client.call("GET", path);
-  if (response.content_type.starts_with("text/")) {
-    print(response.body);
-  } else {
-    print(output, response.json(), view);
-  }
+  print(shown(client, output, path, view));
 }
 
 void put(Client& client, Output output, const std::string& path, const std::string& file) {
-  print(output, client.call("PUT", path, json_of(file).dump()).json(), by_shape);
+  print(text_of(output, client.call("PUT", path, json_of(file).dump()).json(), by_shape));
 }
 
 void erase(Client& client, const std::string& path) { (void)client.call("DELETE", path); }
@@ -117,15 +118,21 @@ void apply(Client& client, Output output, const std::string& file) {
     operation["path"] = full_path(resource["path"].get<std::string>());
     batch.push_back(std::move(operation));
   }
-  print(output, client.call("POST", "/v1/batch", batch.dump()).json(), view_batch);
+  print(text_of(output, client.call("POST", "/v1/batch", batch.dump()).json(), view_batch));
 }
 
 void watch(Client& client, Output output, const std::string& path, double interval_seconds) {
   catch_interrupts();
-  while (g_interrupted == 0) {
-    if (isatty(STDOUT_FILENO) != 0) print("\033[H\033[2J");
-    show(client, output, path, by_shape);
-    sleep_a_while(interval_seconds);
+  const std::string_view clear = isatty(STDOUT_FILENO) != 0 ? "\033[H\033[2J" : "";
+  for (bool reached = false; g_interrupted == 0; sleep_a_while(interval_seconds)) {
+    try {
+      const std::string text = shown(client, output, path, view_of(path));
+      print(fmt::format("{}{}", clear, text));
+      reached = true;
+    } catch (const Unreachable& e) {
+      if (!reached) throw;
+      std::cerr << "hnvctl: " << e.what() << "\n";
+    }
   }
 }
 

@@ -8,12 +8,11 @@
 #include <string>
 
 #include "api/hnvctl/client.h"
+#include "api/hnvctl/views.h"
 
 namespace hnv::ctl {
 
 enum class Output : uint8_t { table, json };
-
-using View = std::string (*)(const Json&);
 
 // GET and show, as the view says or as JSON.
 void show(Client& client, Output output, const std::string& path, View view);
@@ -21,7 +20,8 @@ void put(Client& client, Output output, const std::string& path, const std::stri
 void erase(Client& client, const std::string& path);
 // {"resources":[{"path","body"}]} as one batch: all or nothing.
 void apply(Client& client, Output output, const std::string& file);
-// GET again and again until interrupted.
+// GET again and again until interrupted. Once there was an answer, it also waits for a gateway that
+// restarts.
 void watch(Client& client, Output output, const std::string& path, double interval_seconds);
 
 struct TraceRequest {

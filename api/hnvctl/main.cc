@@ -48,8 +48,12 @@ void add_connection(CLI::App& app, Arguments& args) {
 void add_resource_verbs(CLI::App& app, Arguments& args, Action& action) {
   auto* get = app.add_subcommand("get", "Read a resource or a collection");
   get->add_option("path", args.path, "e.g. routingDomains/contoso")->required();
-  get->callback(
-      [&] { action = [&](Client& c) { show(c, args.output, full_path(args.path), by_shape); }; });
+  get->callback([&] {
+    action = [&](Client& c) {
+      const std::string path = full_path(args.path);
+      show(c, args.output, path, view_of(path));
+    };
+  });
   auto* put_verb = app.add_subcommand("put", "Create or replace a resource");
   put_verb->add_option("path", args.path)->required();
   put_verb->add_option("-f,--file", args.file, "JSON; - is stdin")->capture_default_str();

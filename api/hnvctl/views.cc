@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/hnvctl/views.h"
 
+#include <algorithm>
 #include <map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -26,6 +28,34 @@ std::string count_table(const char* heading, const Json& counts) {
 }
 
 }  // namespace
+
+View view_of(std::string_view path) {
+  // "*" stands for one name.
+  static constexpr std::pair<std::string_view, View> kViews[] = {
+      {"/v1/system", properties},
+      {"/v1/ports", view_ports},
+      {"/v1/drops", view_drops},
+      {"/v1/neighbors", view_neighbors},
+      {"/v1/statistics", view_statistics},
+      {"/v1/routingDomains/*/routes", view_routes},
+      {"/v1/routingDomains/*/lookup", view_lookup},
+      {"/v1/routingDomains/*/neighbors", view_neighbors},
+      {"/v1/routingDomains/*/statistics", view_domain_statistics},
+      {"/v1/routingDomains/*/virtualSubnets/*/lookupRecords", view_records},
+  };
+  std::string pattern;
+  for (size_t part = 0; part <= 6 && !path.empty(); ++part) {  // names are parts 3 and 5
+    const size_t end = std::min(path.find('/', 1), path.find('?'));
+    const bool name = part == 2 || part == 4;
+    pattern += name ? "/*" : path.substr(0, end);
+    path.remove_prefix(std::min(end, path.size()));
+    if (path.starts_with('?')) break;
+  }
+  for (const auto& [known, view] : kViews) {
+    if (known == pattern) return view;
+  }
+  return by_shape;
+}
 
 std::string view_ports(const Json& json) {
   std::string text = table({{"PORT", "name"},

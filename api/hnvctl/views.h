@@ -4,12 +4,17 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
 namespace hnv::ctl {
 
 using Json = nlohmann::json;
+
+// What shows the answer to GET path best; its shape decides where no view here is made for it.
+using View = std::string (*)(const Json&);
+[[nodiscard]] View view_of(std::string_view path);
 
 [[nodiscard]] std::string view_ports(const Json& json);
 [[nodiscard]] std::string view_drops(const Json& json);  // reasons at zero are left out

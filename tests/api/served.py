@@ -21,15 +21,19 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Served:
-    def __init__(self, binary):
+    """`tcp` are the further arguments of fake_gateway: a token file, a certificate and its key."""
+
+    def __init__(self, binary, tcp=()):
         self.folder = tempfile.mkdtemp(prefix="hnv-api-")
         self.socket = os.path.join(self.folder, "api.sock")
-        self.process = subprocess.Popen([binary, "serve", self.socket], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout.readline() == "ready\n" or self._skip_log(), "did not start"
+        self._argv = [binary, "serve", self.socket, *tcp]
+        self.start()
 
-    def _skip_log(self):
-        return any(line == "ready\n" for line in self.process.stdout)
+    def start(self):
+        self.process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        ready = next((line for line in self.process.stdout if line.startswith("ready ")), None)
+        assert ready, "did not start"
+        self.port = int(ready.split()[1])
 
     def call(self, method, path, body=None, headers=None):
         """(status, headers, JSON or text or None)"""
@@ -43,8 +47,11 @@ class Served:
         connection.close()
         return response.status, response.headers, content or None
 
-    def close(self):
+    def stop(self):
         self.process.stdin.close()
         self.process.wait(timeout=10)
         self.process.stdout.close()
+
+    def close(self):
+        self.stop()
         shutil.rmtree(self.folder)

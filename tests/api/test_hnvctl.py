@@ -5,8 +5,16 @@
 usage: test_hnvctl.py FAKE_GATEWAY HNVCTL"""
 import json
 import os
+import pty
+import queue
+import select
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 import unittest
 
 from served import Served
@@ -107,6 +115,202 @@ class Hnvctl(unittest.TestCase):
         for args in ([], ["frobnicate"], ["get"], ["-o", "xml", "system"],
                      ["lookup", "contoso", "10.0.0.1&x"], ["apply", "-f", "/nonexistent"]):
             self.assertNotEqual(self.run_ctl(*args).returncode, 0, args)
+
+
+class Watch(unittest.TestCase):
+    """hnvctl watch, until SIGINT; every wait has an end."""
+
+    def setUp(self):
+        self.gateway = Served(GATEWAY)
+        self.addCleanup(self.gateway.close)
+        self.said = queue.Queue()
+
+    def start(self, *args, output=subprocess.PIPE):
+        process = subprocess.Popen([HNVCTL, "--socket", self.gateway.socket, "watch", "-n", "0.1", *args],
+                                   stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.wait, 10)
+        self.addCleanup(process.kill)
+        for name in ("stdout", "stderr"):
+            if getattr(process, name) is not None:
+                threading.Thread(target=self._read, args=(name, getattr(process, name)), daemon=True).start()
+        return process
+
+    def _read(self, name, stream):
+        with stream:
+            for line in stream:
+                self.said.put((name, line.rstrip("\n")))
+
+    def wait_for(self, part, stream="stdout"):
+        """The next line of the stream that contains this."""
+        end = time.monotonic() + 10
+        while True:
+            name, line = self.said.get(timeout=max(0.01, end - time.monotonic()))
+            if name == stream and part in line:
+                return line
+
+    def interrupt(self, process, number=signal.SIGINT):
+        process.send_signal(number)
+        self.assertEqual(process.wait(timeout=10), 0)
+
+    def test_shows_what_changes_until_it_is_interrupted(self):
+        self.gateway.call("PUT", "/v1/routingDomains/contoso", {"description": "before"})
+        process = self.start("routingDomains/contoso")
+        self.wait_for("before")
+        self.wait_for("before")
+        self.gateway.call("PUT", "/v1/routingDomains/contoso", {"description": "after"})
+        self.wait_for("after")
+        self.interrupt(process)
+
+    def test_shows_tables_as_the_verbs_do(self):
+        process = self.start("drops")
+        self.wait_for("balanced")
+        self.wait_for("DROPPED BECAUSE")
+        self.interrupt(process, signal.SIGTERM)
+
+    def test_json_is_one_document_after_another(self):
+        process = self.start("routingDomains", "-o", "json")
+        for _ in range(3):
+            self.assertEqual(self.wait_for("{"), "{")
+            self.wait_for("}")
+        self.interrupt(process)
+
+    def test_waits_for_a_gateway_that_restarts(self):
+        process = self.start("system")
+        self.wait_for("version")
+        self.gateway.stop()
+        self.wait_for("not running", "stderr")
+        self.gateway.start()
+        self.wait_for("version")
+        self.interrupt(process)
+
+    def test_ends_when_there_is_nothing_to_watch(self):
+        for path, why in (("routingDomains/none", "notFound"), ("frobnicate", "notFound")):
+            process = self.start(path)
+            self.wait_for(why, "stderr")
+            self.assertEqual(process.wait(timeout=10), 1)
+        self.gateway.stop()
+        process = self.start("system")
+        self.wait_for("not running", "stderr")
+        self.assertEqual(process.wait(timeout=10), 1)
+        self.gateway.start()
+
+    def test_a_terminal_is_cleared_before_each_answer(self):
+        ours, theirs = pty.openpty()
+        process = self.start("system", output=theirs)
+        os.close(theirs)
+        text, end = "", time.monotonic() + 10
+        while text.count("\033[H\033[2J") < 3 and time.monotonic() < end:
+            if select.select([ours], [], [], 0.1)[0]:
+                text += os.read(ours, 4096).decode()
+        self.interrupt(process)
+        os.close(ours)
+        self.assertTrue(text.startswith("\033[H\033[2J"), text[:100])
+        self.assertGreaterEqual(text.count("version"), 2)
+
+
+def make_certificate(folder, name, names, ca=None):
+    """NAME.pem and NAME.key, signed by `ca` or by itself."""
+    key, certificate = f"{folder}/{name}.key", f"{folder}/{name}.pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", f"/CN={name}", "-keyout", key, "-out", certificate]
+    if names:
+        argv += ["-addext", "subjectAltName=" + names]
+    if ca:
+        argv += ["-CA", f"{folder}/{ca}.pem", "-CAkey", f"{folder}/{ca}.key",
+                 "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run(argv, check=True, capture_output=True, timeout=20)
+    return certificate, key
+
+
+class Url(unittest.TestCase):
+    """hnvctl --url: over TLS with a token and a certificate that is checked, and plain on loopback."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="hnv-tls-")
+        cls.token = cls.write("token", "a-token-of-some-length\n")
+        cls.other_token = cls.write("other", "another-token-of-some-length\n")
+        cls.ca = make_certificate(cls.folder, "ca", None)[0]
+        cls.other_ca = make_certificate(cls.folder, "other-ca", None)[0]
+        pair = make_certificate(cls.folder, "gateway", "DNS:localhost,IP:127.0.0.1", ca="ca")
+        stranger = make_certificate(cls.folder, "stranger", "DNS:gw.example", ca="ca")
+        cls.tls = Served(GATEWAY, (cls.token, *pair))
+        cls.misnamed = Served(GATEWAY, (cls.token, *stranger))
+        cls.plain = Served(GATEWAY, (cls.token,))
+
+    @classmethod
+    def tearDownClass(cls):
+        for gateway in (cls.tls, cls.misnamed, cls.plain):
+            gateway.close()
+        shutil.rmtree(cls.folder)
+
+    @classmethod
+    def write(cls, name, text):
+        path = os.path.join(cls.folder, name)
+        with open(path, "w", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o600)) as file:
+            file.write(text)
+        return path
+
+    def run_ctl(self, url, *args, token=None, ca=None, stdin=None):
+        argv = [HNVCTL, "--url", url, "--token-file", token or self.token]
+        if ca:
+            argv += ["--ca-file", ca]
+        return subprocess.run([*argv, *args], input=stdin, capture_output=True, text=True, timeout=20)
+
+    def https(self, *args, host="localhost", gateway=None, **options):
+        return self.run_ctl(f"https://{host}:{(gateway or self.tls).port}", *args, **options)
+
+    def refused(self, done, *words):
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def test_reads_and_changes(self):
+        for host in ("localhost", "127.0.0.1"):
+            done = self.https("system", host=host, ca=self.ca)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), host)
+            self.assertIn("0.1.0", done.stdout)
+        done = self.https("apply", "-f", "-", ca=self.ca, stdin=json.dumps(RESOURCES))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("created   /v1/routingDomains/contoso", done.stdout)
+        self.assertIn("192.0.2.11", self.https("records", "contoso", "web", ca=self.ca).stdout)
+
+    def test_checks_the_certificate(self):
+        self.refused(self.https("system"), "not trusted", "--ca-file")
+        self.refused(self.https("system", ca=self.other_ca), "not trusted", "--ca-file")
+        self.refused(self.https("system", ca=self.ca, gateway=self.misnamed), "for another name")
+        self.refused(self.https("system", ca="/nonexistent.pem"), "/nonexistent.pem")
+        self.refused(self.https("system", ca=self.token), "no certificates", self.token)
+
+    def test_wants_the_right_token(self):
+        self.refused(self.https("system", ca=self.ca, token=self.other_token), "unauthorized: a bearer token")
+        self.refused(self.https("system", ca=self.ca, token="/nonexistent"), "cannot read the token file /nonexistent")
+
+    def test_guesses_too_often(self):
+        gateway = Served(GATEWAY, (self.token,))
+        self.addCleanup(gateway.close)
+        url = f"http://127.0.0.1:{gateway.port}"
+        for _ in range(10):
+            self.refused(self.run_ctl(url, "system", token=self.other_token), "unauthorized")
+        self.refused(self.run_ctl(url, "system", token=self.other_token), "tooManyRequests", "seconds")
+
+    def test_in_the_clear_on_loopback_only(self):
+        for host in ("localhost", "127.0.0.1"):
+            self.assertIn("0.1.0", self.run_ctl(f"http://{host}:{self.plain.port}", "system").stdout)
+        # The token must not be sent over a network in the clear, not even once.
+        self.refused(self.run_ctl("http://192.0.2.1:8443", "system"), "https://")
+        self.refused(self.run_ctl("http://gw.example:8443", "system"), "https://")
+
+    def test_says_when_the_other_side_speaks_something_else(self):
+        self.refused(self.run_ctl(f"http://127.0.0.1:{self.tls.port}", "system"), f":{self.tls.port}")
+        self.refused(self.run_ctl(f"https://127.0.0.1:{self.plain.port}", "system", ca=self.ca), f":{self.plain.port}")
+        self.refused(self.run_ctl("gw.example:8443", "system"), "gw.example:8443", "https://")
+        self.refused(self.run_ctl("ftp://gw.example", "system"), "https://")
+
+    def test_token_and_ca_are_refused_without_url(self):
+        done = subprocess.run([HNVCTL, "--token-file", self.token, "system"], capture_output=True, text=True, timeout=20)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("--url", done.stderr)
 
 
 if __name__ == "__main__":
