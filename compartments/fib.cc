@@ -2,6 +2,7 @@
 #include "compartments/fib.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cassert>
 #include <immintrin.h>
@@ -17,7 +18,9 @@ namespace {
 
 constexpr unsigned kFanout = 16;
 constexpr unsigned kSeparators = kFanout - 1;
-constexpr unsigned kChildrenWord = 15;  // of a node: line of its first child << 1 | it is a leaf
+// Of a node: line of its first child << 1 | it is a leaf. 0 in the root: the table is large, and
+// words 0 and 1 are where its entries are.
+constexpr unsigned kChildrenWord = 15;
 constexpr unsigned kVector = 64;
 constexpr unsigned kSignBit = 0x80000000;
 
@@ -28,10 +31,9 @@ using Range = FibRange<uint32_t>;
 std::vector<Range> ranges_of(std::span<const Route4> routes) {
   FibFlattener<uint32_t> flattener(0, UINT32_MAX, HopId());
   for (const Route4& route : routes) {
-    const uint32_t first = route.network.value();
-    const uint32_t hosts = route.length == 0 ? UINT32_MAX : ~(UINT32_MAX << (32 - route.length));
-    assert(route.length <= 32 && (first & hosts) == 0);
-    flattener.enter(first, first | hosts, route.hop);
+    assert(route.length <= 32 && (route.first() & (route.last() - route.first())) == 0);
+    assert(!route.hop.valid() || route.hop < fib_internal::kInherit);
+    flattener.enter(route.first(), route.last(), route.hop);
   }
   return std::move(flattener).finish();
 }
@@ -67,10 +69,19 @@ unsigned rank_avx2(const uint32_t* separators, uint32_t flipped) {
 
 }  // namespace
 
+namespace {
+constexpr std::align_val_t kAlignment{alignof(Fib4)};
+}  // namespace
+
 // ---- Walking down. Only these functions and build() know the layout.
 
 struct FibWalk {
   using Line = Fib4::Line;
+
+  static void destroy(const Fib4* old) {
+    old->~Fib4();
+    ::operator delete(const_cast<Fib4*>(old), kAlignment);
+  }
 
   // The child of `node` that holds the address, and whether it is a leaf. Prefetches what the next
   // step reads: a node's line, or both lines of a leaf.
@@ -94,6 +105,48 @@ struct FibWalk {
     return HopId(leaf[1].word[kRank(leaf[0].word.data(), flipped)]);
   }
 
+  [[nodiscard]] static const FibTrie::Entry* entries_of(const Fib4* table) {
+    return std::bit_cast<const FibTrie::Entry*>(
+        std::array<uint32_t, 2>{table->root_.word[0], table->root_.word[1]});
+  }
+  [[nodiscard]] static bool is_large(const Fib4* table) {
+    return table->root_.word[kChildrenWord] == 0;
+  }
+  // The whole vector in one table, as it is when one tenant has a full one.
+  [[nodiscard]] static bool all_of(const Fib4* table, const Fib4* const* tables, unsigned n) {
+    uintptr_t differs = 0;
+    for (unsigned i = 0; i < n; ++i) {
+      differs |= reinterpret_cast<uintptr_t>(tables[i]) ^ reinterpret_cast<uintptr_t>(table);
+    }
+    return differs == 0;
+  }
+  [[nodiscard]] static uint64_t large_among(const Fib4* const* tables, uint64_t deep) {
+    uint64_t large = 0;
+    for (; deep != 0; deep &= deep - 1) {
+      const auto i = static_cast<unsigned>(std::countr_zero(deep));
+      large |= uint64_t{is_large(tables[i])} << i;
+    }
+    return large;
+  }
+  // The lookups of the vector that are in large tables.
+  [[gnu::noinline]] static void bulk_large(const Fib4* const* tables, const uint32_t* addresses,
+                                           HopId* out, uint64_t large) {
+    std::array<const FibTrie::Entry*, kVector> entries;  // NOLINT(*-pro-type-member-init)
+    std::array<uint32_t, kVector> asked;                 // NOLINT(*-pro-type-member-init)
+    std::array<HopId, kVector> hops;
+    unsigned n = 0;
+    for (uint64_t rest = large; rest != 0; rest &= rest - 1) {
+      const auto i = static_cast<unsigned>(std::countr_zero(rest));
+      entries[n] = entries_of(tables[i]);
+      asked[n++] = addresses[i];
+    }
+    FibTrie::lookup_bulk(entries.data(), asked.data(), hops.data(), n);
+    n = 0;
+    for (uint64_t rest = large; rest != 0; rest &= rest - 1) {
+      out[std::countr_zero(rest)] = hops[n++];
+    }
+  }
+
   template <Rank kRank>
   [[gnu::always_inline]] static inline void bulk(const Fib4* const* tables,
                                                  const uint32_t* addresses, HopId* out,
@@ -101,12 +154,17 @@ struct FibWalk {
     assert(n <= kVector);
     std::array<const Line*, kVector> at;  // NOLINT(cppcoreguidelines-pro-type-member-init)
     uint64_t deep = 0;  // bit i: table i has another level of nodes above its leaves
+    if (n > 0 && all_of(tables[0], tables, n) && is_large(tables[0])) {
+      return FibTrie::lookup_bulk(entries_of(tables[0]), addresses, out, n);
+    }
     for (unsigned i = 0; i < n; ++i) __builtin_prefetch(tables[i]);
     for (unsigned i = 0; i < n; ++i) {
       const Step next = step<kRank>(tables[i], tables[i]->root_, addresses[i] ^ kSignBit);
       at[i] = next.child;
       deep |= uint64_t{1 - next.is_leaf} << i;
     }
+    const uint64_t large = deep == 0 ? 0 : large_among(tables, deep);
+    deep &= ~large;
     while (deep != 0) {
       for (uint64_t rest = std::exchange(deep, 0); rest != 0; rest &= rest - 1) {
         const auto i = static_cast<unsigned>(std::countr_zero(rest));
@@ -115,7 +173,14 @@ struct FibWalk {
         deep |= uint64_t{1 - next.is_leaf} << i;
       }
     }
-    for (unsigned i = 0; i < n; ++i) out[i] = answer<kRank>(at[i], addresses[i] ^ kSignBit);
+    if (large == 0) [[likely]] {
+      for (unsigned i = 0; i < n; ++i) out[i] = answer<kRank>(at[i], addresses[i] ^ kSignBit);
+      return;
+    }
+    bulk_large(tables, addresses, out, large);
+    for (unsigned i = 0; i < n; ++i) {
+      if ((large >> i & 1) == 0) out[i] = answer<kRank>(at[i], addresses[i] ^ kSignBit);
+    }
   }
 
   static void scalar(const Fib4* const* tables, const uint32_t* addresses, HopId* out, unsigned n) {
@@ -131,6 +196,11 @@ struct FibWalk {
   }
 
   static HopId one(const Fib4* table, uint32_t address) {
+    if (is_large(table)) {
+      HopId hop;
+      FibTrie::lookup_bulk(entries_of(table), &address, &hop, 1);
+      return hop;
+    }
     const uint32_t flipped = address ^ kSignBit;
     Step at = step<rank_avx2>(table, table->root_, flipped);
     while (at.is_leaf == 0) at = step<rank_avx2>(table, *at.child, flipped);
@@ -170,6 +240,7 @@ std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
     return a.network != b.network ? a.network < b.network : a.length < b.length;
   }));
   const std::vector<Range> ranges = ranges_of(routes);
+  if (ranges.size() > fib_internal::kMaxSmallRanges) return of(FibTrie::build(routes));
   const std::vector<size_t> levels = level_sizes(ranges.size());
 
   // Root, info, nodes from the top down, leaves of two lines each from an even line on.
@@ -183,12 +254,11 @@ std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
   first_line[0] = (line_count + 1) & ~size_t{1};
   line_count = first_line[0] + 2 * levels[0];
 
-  constexpr std::align_val_t kAlignment{alignof(Fib4)};
   void* memory = ::operator new(line_count * sizeof(Line), kAlignment);
   auto* lines = static_cast<Line*>(memory);
   auto* table = new (memory) Fib4;
   std::uninitialized_value_construct(lines + 2, lines + line_count);
-  table->info_ = {.bytes = line_count * sizeof(Line), .ranges = ranges.size()};
+  table->info_ = {.bytes = line_count * sizeof(Line), .ranges = ranges.size(), .trie = nullptr};
 
   for (unsigned level = top; level > 0; --level) {
     const size_t line_of_child = level == 1 ? 2 * kFanout : kFanout;  // of a node's first child
@@ -206,7 +276,25 @@ std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
       leaf[1].word[j] = ranges[std::min(n * kFanout + j, ranges.size() - 1)].hop.value();
     }
   }
-  return {table, [](const Fib4* old) { ::operator delete(const_cast<Fib4*>(old), kAlignment); }};
+  return {table, FibWalk::destroy};
+}
+
+std::shared_ptr<const Fib4> Fib4::of(std::shared_ptr<const FibTrie> trie) {
+  auto* table = new (::operator new(sizeof(Fib4), kAlignment)) Fib4;
+  const auto words = std::bit_cast<std::array<uint32_t, 2>>(trie->entries());
+  std::copy(words.begin(), words.end(), table->root_.word.begin());
+  table->info_.bytes = sizeof(Fib4) + trie->bytes();
+  table->info_.trie = std::move(trie);
+  return {table, FibWalk::destroy};
+}
+
+std::shared_ptr<const Fib4> Fib4::with(const std::vector<FibChange>& changes,
+                                       const RoutesIn<Route4>& routes_in) const {
+  if (info_.trie != nullptr) {
+    auto trie = FibTrie::with(*info_.trie, changes, routes_in);
+    if (trie->routes() >= fib_internal::kMinLargeRoutes) return of(std::move(trie));
+  }
+  return build(routes_in({CaAddress(0), 0}));
 }
 
 // ---- Choosing a variant.

@@ -16,8 +16,10 @@
 //
 // 256 ranges (about 130 routes) need one node above the leaves, 4096 two, 65,536 three. A whole
 // table is one allocation of some 20 bytes a route, so the tables of thousands of compartments fit
-// in the caches together. A full internet table will want another encoding behind the same two
-// calls.
+// in the caches together.
+//
+// A table of more than 4,096 ranges has another encoding behind the same calls (fib_trie.h), in
+// which a change costs what it touches and not what the table holds.
 #pragma once
 
 #include <array>
@@ -25,26 +27,25 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
-#include "compartments/address.h"
+#include "compartments/fib_change.h"
+#include "compartments/fib_route.h"
+#include "compartments/fib_trie.h"
 #include "compartments/ids.h"
 
 namespace hnv {
-
-struct Route4 {
-  CaAddress network;   // host bits are zero
-  uint8_t length = 0;  // 0..32
-  HopId hop;           // invalid: the addresses of this prefix have no route
-  friend constexpr auto operator<=>(const Route4&, const Route4&) = default;
-};
 
 // Immutable: built by the control thread, read by workers, kept alive by the CompartmentView. A
 // change of routes is a new table.
 class alignas(128) Fib4 {
  public:
-  // REQUIRES routes sorted by (network, length), without duplicates. O(n log n) or better: one
-  // sweep.
+  // REQUIRES routes sorted by (network, length), without duplicates. One sweep.
   [[nodiscard]] static std::shared_ptr<const Fib4> build(std::span<const Route4> routes);
+  // This table after `changes`, each of an IPv4 prefix of its own. A small table is built anew; of
+  // a large one only the blocks that the changes lie in, for which `routes_in` is asked.
+  [[nodiscard]] std::shared_ptr<const Fib4> with(const std::vector<FibChange>& changes,
+                                                 const RoutesIn<Route4>& routes_in) const;
 
   Fib4(const Fib4&) = delete;
   Fib4(Fib4&&) = delete;
@@ -54,8 +55,10 @@ class alignas(128) Fib4 {
   // The hop of the longest prefix that holds the address (host order); invalid when none does.
   [[nodiscard]] HopId lookup(uint32_t address) const;
 
-  [[nodiscard]] size_t bytes() const { return info_.bytes; }    // of the one allocation
-  [[nodiscard]] size_t ranges() const { return info_.ranges; }  // neighbours of one answer are one
+  [[nodiscard]] size_t bytes() const { return info_.bytes; }  // that workers may read
+  [[nodiscard]] bool large() const { return info_.trie != nullptr; }
+  // Of a small table; neighbours of one answer are one.
+  [[nodiscard]] size_t ranges() const { return info_.ranges; }
 
  private:
   friend struct FibWalk;
@@ -65,10 +68,12 @@ class alignas(128) Fib4 {
   struct alignas(64) Info {
     size_t bytes = 0;
     size_t ranges = 0;
+    std::shared_ptr<const FibTrie> trie;  // of a large table
   };
 
   Fib4() = default;
   ~Fib4() = default;
+  [[nodiscard]] static std::shared_ptr<const Fib4> of(std::shared_ptr<const FibTrie> trie);
   [[nodiscard]] const Line* lines() const { return reinterpret_cast<const Line*>(this); }
 
   Line root_;  // line 0 of the allocation

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "compartments/fib6_pieces.h"
 #include "compartments/fib_ranges.h"
 
 namespace hnv {
@@ -20,7 +21,11 @@ using Address = unsigned __int128;
 
 constexpr unsigned kFanout = 8;
 constexpr unsigned kNodeSeparators = kFanout - 1;
-constexpr unsigned kChildrenWord = 7;  // of a node: line of its first child << 1 | it is a leaf
+// Of a node: line of its first child << 2 | the table is large (in the root) | the child is a leaf.
+constexpr unsigned kChildrenWord = 7;
+constexpr uint64_t kLeafBit = 1;
+constexpr uint64_t kLargeBit = 2;
+constexpr unsigned kLineShift = 2;
 constexpr unsigned kLeafRanges = 6;
 constexpr unsigned kLeafSeparators = kLeafRanges - 1;
 constexpr unsigned kFirstAnswer = 2 * kLeafSeparators;  // of a leaf, in words of 32 bits
@@ -81,9 +86,9 @@ struct Fib6Walk {
                                                  uint64_t flipped) {
     const uint64_t children = node.word[kChildrenWord];
     const unsigned mask = kSmaller(node.word.data(), flipped) & ((1U << kNodeSeparators) - 1);
-    const Line* child = table->lines() + (children >> 1) + __builtin_popcount(mask);
+    const Line* child = table->lines() + (children >> kLineShift) + __builtin_popcount(mask);
     __builtin_prefetch(child);
-    return {child, children & 1};
+    return {child, children & kLeafBit};
   }
   template <Smaller kSmaller>
   [[gnu::always_inline]] static inline uint32_t answer(const Line* leaf, uint64_t flipped) {
@@ -119,19 +124,22 @@ struct Fib6Walk {
     }
   }
 
+  // The answers of the packets' trees. Bit i of the result: it is the number of a piece.
   template <Smaller kSmaller>
-  [[gnu::always_inline]] static inline void bulk(const Fib6* const* tables,
-                                                 const CaAddress6* addresses, HopId* out,
-                                                 unsigned n) {
+  [[gnu::always_inline]] static inline uint64_t walk(const Fib6* const* tables,
+                                                     const CaAddress6* addresses, HopId* out,
+                                                     unsigned n) {
     assert(n <= kVector);
     Walkers walkers;    // NOLINT(cppcoreguidelines-pro-type-member-init)
     uint64_t deep = 0;  // bit i: packet i stands at a node, not at a leaf
+    uint64_t large = 0;
     for (unsigned i = 0; i < n; ++i) __builtin_prefetch(tables[i]);
     for (unsigned i = 0; i < n; ++i) {
       walkers.flipped[i] = half_of(addresses[i], 0) ^ kSignBit;
       const Step next = step<kSmaller>(tables[i], tables[i]->root_, walkers.flipped[i]);
       walkers.at[i] = next.child;
       deep |= (1 - next.is_leaf) << i;
+      large |= uint64_t{(tables[i]->root_.word[kChildrenWord] & kLargeBit) != 0} << i;
     }
     descend<kSmaller>(tables, walkers, deep);
     uint64_t longer = 0;  // bit i: packet i is in a /64 with longer prefixes
@@ -147,11 +155,39 @@ struct Fib6Walk {
         __builtin_prefetch(walkers.at[i]);
       }
     }
-    if (longer == 0) return;
+    if (longer == 0) return large;
     descend<kSmaller>(tables, walkers, deep);
     for (; longer != 0; longer &= longer - 1) {
       const auto i = static_cast<unsigned>(std::countr_zero(longer));
       out[i] = HopId(answer<kSmaller>(walkers.at[i], walkers.flipped[i]));
+    }
+    return large;
+  }
+
+  template <Smaller kSmaller>
+  [[gnu::always_inline]] static inline void bulk(const Fib6* const* tables,
+                                                 const CaAddress6* addresses, HopId* out,
+                                                 unsigned n) {
+    const uint64_t large = walk<kSmaller>(tables, addresses, out, n);
+    if (large == 0) [[likely]]
+      return;
+    std::array<const Fib6::Entry*, kVector> entries;  // NOLINT(*-pro-type-member-init)
+    std::array<const Fib6*, kVector> pieces;          // NOLINT(*-pro-type-member-init)
+    std::array<CaAddress6, kVector> asked;
+    std::array<HopId, kVector> hops;
+    unsigned count = 0;
+    for (uint64_t rest = large; rest != 0; rest &= rest - 1, ++count) {
+      const auto i = static_cast<unsigned>(std::countr_zero(rest));
+      entries[count] = &tables[i]->info_.entries[out[i].value()];
+      asked[count] = addresses[i];
+      __builtin_prefetch(entries[count]);
+    }
+    for (unsigned k = 0; k < count; ++k) pieces[k] = entries[k]->table;
+    walk<kSmaller>(pieces.data(), asked.data(), hops.data(), count);
+    count = 0;
+    for (uint64_t rest = large; rest != 0; rest &= rest - 1, ++count) {
+      out[std::countr_zero(rest)] =
+          hops[count] == fib_internal::kInherit ? entries[count]->hop : hops[count];
     }
   }
 
@@ -178,20 +214,12 @@ struct HalfRange {  // of one half of the address
   uint32_t answer;
 };
 
-Address first_of(const Route6& route) {
-  return Address{half_of(route.network, 0)} << 64 | half_of(route.network, 1);
-}
-Address hosts_of(const Route6& route) {
-  return route.length == 0 ? ~Address{0} : ~(~Address{0} << (128 - route.length));
-}
-
 std::vector<FibRange<Address>> ranges_of(std::span<const Route6> routes) {
   FibFlattener<Address> flattener(0, ~Address{0}, HopId());
   for (const Route6& route : routes) {
-    const Address first = first_of(route);
-    assert(route.length <= 128 && (first & hosts_of(route)) == 0);
-    assert(!route.hop.valid() || route.hop.value() < kTreeBit);
-    flattener.enter(first, first | hosts_of(route), route.hop);
+    assert(route.length <= 128 && (route.first() & (route.last() - route.first())) == 0);
+    assert(!route.hop.valid() || route.hop < fib_internal::kInherit);
+    flattener.enter(route.first(), route.last(), route.hop);
   }
   return std::move(flattener).finish();
 }
@@ -274,7 +302,7 @@ class Fib6Writer {
       for (size_t n = 0; n < sizes[level]; ++n) {
         const size_t child = first_line[level - 1] + n * kFanout;
         fill_node(lines_[first_line[level] + n], ranges, n, below,
-                  child << 1 | (level == 1 ? 1 : 0));
+                  child << kLineShift | (level == 1 ? kLeafBit : 0));
       }
     }
     for (size_t n = 0; n < sizes[0]; ++n) fill_leaf(lines_[first_line[0] + n], ranges, n);
@@ -291,15 +319,40 @@ std::shared_ptr<const Fib6> Fib6::build(std::span<const Route6> routes) {
     return a.network != b.network ? a.network < b.network : a.length < b.length;
   }));
   const std::vector<FibRange<Address>> ranges = ranges_of(routes);
-  const std::vector<Line> lines = Fib6Writer().write(ranges);
+  if (ranges.size() > fib_internal::kMaxSmallRanges) return Fib6Pieces::build(routes);
+  return of(ranges);
+}
 
+void Fib6::become_large(const Entry* entries, std::shared_ptr<const Fib6Pieces> pieces,
+                        size_t bytes_of_pieces) {
+  root_.word[kChildrenWord] |= kLargeBit;
+  info_.entries = entries;
+  info_.bytes += bytes_of_pieces;
+  info_.ranges = 0;
+  info_.pieces = std::move(pieces);
+}
+
+std::shared_ptr<Fib6> Fib6::of(const std::vector<FibRange<Address>>& ranges) {
+  const std::vector<Line> lines = Fib6Writer().write(ranges);
   constexpr std::align_val_t kAlignment{alignof(Fib6)};
   void* memory = ::operator new(lines.size() * sizeof(Line), kAlignment);
   auto* table = new (memory) Fib6;
   table->root_ = lines[0];
-  table->info_ = {.bytes = lines.size() * sizeof(Line), .ranges = ranges.size()};
+  table->info_.bytes = lines.size() * sizeof(Line);
+  table->info_.ranges = ranges.size();
   std::uninitialized_copy(lines.begin() + 2, lines.end(), static_cast<Line*>(memory) + 2);
-  return {table, [](const Fib6* old) { ::operator delete(const_cast<Fib6*>(old), kAlignment); }};
+  return {table, [](const Fib6* old) {
+            old->~Fib6();
+            ::operator delete(const_cast<Fib6*>(old), kAlignment);
+          }};
+}
+
+std::shared_ptr<const Fib6> Fib6::with(const std::vector<FibChange>& changes,
+                                       const RoutesIn<Route6>& routes_in) const {
+  if (info_.pieces != nullptr) {
+    if (auto next = Fib6Pieces::with(*info_.pieces, changes, routes_in)) return next;
+  }
+  return build(routes_in({CaAddress6(), 0}));
 }
 
 // ---- Choosing a variant.

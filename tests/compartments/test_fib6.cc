@@ -190,7 +190,10 @@ TEST(Fib6, IsRightAtEveryDepth) {
         asked.insert(asked.end(), {stepped(a, -1), a, stepped(a, 1)});
       }
       const auto table = Fib6::build(model.routes());
-      EXPECT_EQ(table->ranges(), 2 * hosts + 1);
+      EXPECT_EQ(table->large(), hosts > 2047);
+      if (!table->large()) {
+        EXPECT_EQ(table->ranges(), 2 * hosts + 1);
+      }
       expect_same(*table, model, asked);
       if (HasFatalFailure()) return;
     }
