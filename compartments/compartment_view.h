@@ -93,12 +93,12 @@ struct alignas(32) Hop {
 };
 static_assert(sizeof(Hop) == 32);
 
-struct ConnectionCounters {
+struct alignas(64) ConnectionCounters {  // one worker's
   Counter in_packets, in_bytes, out_packets, out_bytes;
 };
 
 // An L3 connection: an interface of the compartment with its own MAC on (port, VLAN).
-struct ConnectionView {
+struct alignas(64) ConnectionView {
   AttachmentId attachment{};
   LinkId link{};
   wire::Mac mac{};
@@ -140,17 +140,20 @@ struct SubnetPrefix {
 };
 
 struct alignas(64) CompartmentView {
-  CompartmentId id{};
-  // Distinguishes this domain from an earlier holder of the same id, for packets that wait.
-  uint64_t uid = 0;
+  // The line that every packet touches.
   const Fib4* fib = nullptr;
-  const Fib6* fib6 = nullptr;
-  const CustomerMap* records = nullptr;
+  CustomerMap::Reader record_reader;    // of `records`
   const Hop* hops = nullptr;            // by HopId
   const SubnetView* subnets = nullptr;  // by SubnetId
   const ConnectionView* connections = nullptr;
   CompartmentCounters* counters = nullptr;  // by worker
-  uint32_t icmp_source = 0;                 // the gateway subnet's own address; 0: none
+  // The second one.
+  const Fib6* fib6 = nullptr;
+  const CustomerMap* records = nullptr;
+  // Distinguishes this domain from an earlier holder of the same id, for packets that wait.
+  uint64_t uid = 0;
+  CompartmentId id{};
+  uint32_t icmp_source = 0;  // the gateway subnet's own address; 0: none
 
   // Slow path and owners of what the pointers above name.
   std::string name;
@@ -165,6 +168,11 @@ struct alignas(64) CompartmentView {
   std::shared_ptr<CompartmentCounters[]> counters_owner;
   std::vector<SubnetPrefix> prefixes;  // of all virtual subnets
 
+  void set_records(std::shared_ptr<const CustomerMap> map) {
+    records_owner = std::move(map);
+    records = records_owner.get();
+    record_reader = records->reader();
+  }
   [[nodiscard]] const SubnetView& subnet(SubnetId s) const { return subnets[s.value()]; }
   [[nodiscard]] const ConnectionView& connection(ConnectionId c) const {
     return connections[c.value()];

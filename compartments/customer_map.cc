@@ -10,6 +10,8 @@
 #include <sys/random.h>
 #include <utility>
 
+#include "compartments/scratch.h"
+
 namespace hnv {
 namespace {
 
@@ -50,7 +52,9 @@ uint16_t tag_of(uint64_t hash) {
 }
 
 // Bit i is set when tag i of the line is `tag`.
-unsigned matches(const void* line, uint16_t tag) {
+using Matches = unsigned (*)(const void* line, uint16_t tag);
+
+[[gnu::always_inline]] inline unsigned matches_avx2(const void* line, uint16_t tag) {
   const __m256i wanted = _mm256_set1_epi16(static_cast<int16_t>(tag));
   const auto* halves = static_cast<const __m256i*>(line);
   const __m256i low = _mm256_cmpeq_epi16(_mm256_load_si256(halves), wanted);
@@ -58,6 +62,11 @@ unsigned matches(const void* line, uint16_t tag) {
   // The pack works in 128-bit lanes; the permutation puts its quarters back in order.
   const __m256i packed = _mm256_permute4x64_epi64(_mm256_packs_epi16(low, high), 0xd8);
   return static_cast<unsigned>(_mm256_movemask_epi8(packed)) & kTagMask;
+}
+
+[[gnu::target("avx512f,avx512bw")]] inline unsigned matches_avx512(const void* line, uint16_t tag) {
+  const __m512i wanted = _mm512_set1_epi16(static_cast<int16_t>(tag));
+  return _mm512_cmpeq_epi16_mask(_mm512_load_si512(line), wanted) & kTagMask;
 }
 
 bool holds(const CustomerRecord& record, const CaKey& key) {
@@ -78,8 +87,42 @@ const CustomerMap::Page CustomerMap::kEmptyPage{};
 struct CustomerMapWalk {
   using Page = CustomerMap::Page;
 
-  static const Page* const* slot_of(const CustomerMap& map, uint64_t hash) {
-    return map.slot_of(hash);
+  // Of a vector. Each loop fetches what the next one reads.
+  template <Matches kMatches>
+  [[gnu::always_inline]] static inline void bulk(const CustomerMap::Reader* const* readers,
+                                                 const CaKey* keys, const CustomerRecord** out,
+                                                 unsigned n) {
+    assert(n <= kVector);
+    Scratch<const Page* const*, kVector> slots;
+    Scratch<const Page*, kVector> pages;
+    Scratch<uint32_t, kVector> masks;
+    Scratch<uint16_t, kVector> tags;
+    for (unsigned i = 0; i < n; ++i) {
+      const uint64_t hash = hash_of(keys[i]);
+      tags[i] = tag_of(hash);
+      slots[i] = readers[i]->slot_of(hash);
+      __builtin_prefetch(slots[i]);
+    }
+    for (unsigned i = 0; i < n; ++i) {
+      pages[i] = *slots[i];
+      __builtin_prefetch(pages[i]);
+    }
+    for (unsigned i = 0; i < n; ++i) {
+      masks[i] = kMatches(pages[i], tags[i]);
+      // Without a match the line behind the tags is fetched in vain, which costs less than a
+      // branch.
+      __builtin_prefetch(pages[i]->records() + (std::countr_zero(masks[i]) & 31));
+    }
+    for (unsigned i = 0; i < n; ++i) out[i] = verify(*pages[i], masks[i], keys[i]);
+  }
+  static void avx2(const CustomerMap::Reader* const* readers, const CaKey* keys,
+                   const CustomerRecord** out, unsigned n) {
+    bulk<matches_avx2>(readers, keys, out, n);
+  }
+  [[gnu::target("avx512f,avx512bw")]] static void avx512(const CustomerMap::Reader* const* readers,
+                                                         const CaKey* keys,
+                                                         const CustomerRecord** out, unsigned n) {
+    bulk<matches_avx512>(readers, keys, out, n);
   }
 
   // The candidate that the bits of `mask` name and whose key is right. Two tags of a page are equal
@@ -93,7 +136,7 @@ struct CustomerMapWalk {
   }
 
   static const CustomerRecord* find(const Page& page, uint64_t hash, const CaKey& key) {
-    return verify(page, matches(&page, tag_of(hash)), key);
+    return verify(page, matches_avx2(&page, tag_of(hash)), key);
   }
 
   // ---- Changing pages in place, for the editor.
@@ -125,32 +168,30 @@ const CustomerRecord* CustomerMap::find(const CaKey& key) const {
   return CustomerMapWalk::find(**slot_of(hash), hash, key);
 }
 
-void find_bulk(const CustomerMap* const* maps, const CaKey* keys, const CustomerRecord** out,
-               unsigned n) {
-  using Walk = CustomerMapWalk;
-  assert(n <= kVector);
-  std::array<uint64_t, kVector> hashes;                 // NOLINT(*-pro-type-member-init)
-  std::array<const Walk::Page* const*, kVector> slots;  // NOLINT(*-pro-type-member-init)
-  std::array<const Walk::Page*, kVector> pages;         // NOLINT(*-pro-type-member-init)
-  std::array<unsigned, kVector> masks;                  // NOLINT(*-pro-type-member-init)
-  for (unsigned i = 0; i < n; ++i) {
-    __builtin_prefetch(maps[i]);
-    hashes[i] = hash_of(keys[i]);
+FindBulk find_variant(FindVariant variant) {
+  switch (variant) {
+    case FindVariant::avx2:
+      return CustomerMapWalk::avx2;
+    case FindVariant::avx512:
+      __builtin_cpu_init();
+      if (__builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0) {
+        return CustomerMapWalk::avx512;
+      }
+      return nullptr;
   }
-  for (unsigned i = 0; i < n; ++i) {
-    slots[i] = Walk::slot_of(*maps[i], hashes[i]);
-    __builtin_prefetch(slots[i]);
-  }
-  for (unsigned i = 0; i < n; ++i) {
-    pages[i] = *slots[i];
-    __builtin_prefetch(pages[i]);
-  }
-  for (unsigned i = 0; i < n; ++i) {
-    masks[i] = matches(pages[i], tag_of(hashes[i]));
-    // Without a match the line behind the tags is fetched in vain, which costs less than a branch.
-    __builtin_prefetch(pages[i]->records() + (std::countr_zero(masks[i]) & 31));
-  }
-  for (unsigned i = 0; i < n; ++i) out[i] = Walk::verify(*pages[i], masks[i], keys[i]);
+  return nullptr;
+}
+
+namespace {
+const FindBulk kFastestBulk = [] {
+  const FindBulk wide = find_variant(FindVariant::avx512);
+  return wide != nullptr ? wide : find_variant(FindVariant::avx2);
+}();
+}  // namespace
+
+void find_bulk(const CustomerMap::Reader* const* readers, const CaKey* keys,
+               const CustomerRecord** out, unsigned n) {
+  kFastestBulk(readers, keys, out, n);
 }
 
 size_t CustomerMap::bytes() const {

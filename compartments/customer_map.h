@@ -10,9 +10,10 @@
 // Pages have room for 1, 3, 7, 15 or 31 records, so that small domains cost little.
 //
 // A lookup therefore touches a directory slot, a line of tags and the record: three dependent
-// loads, which find_bulk overlaps over a vector. A directory of up to four slots lies in the map's
-// own line. A change copies one page (grown or split in two when it is full) and the directory's
-// pointers; everything else is shared with the map before.
+// loads, which find_bulk overlaps over a vector. A map of one page needs no directory: its Reader,
+// which lies in the CompartmentView, names the page. A directory of up to four slots lies in the
+// map's own line. A change copies one page (grown or split in two when it is full) and the
+// directory's pointers; everything else is shared with the map before.
 //
 // Tenants choose their addresses, so the hash is keyed by secret numbers of this process and is not
 // linear. (A CRC is linear: two keys that collide under one seed collide under every seed.)
@@ -100,6 +101,7 @@ static_assert(sizeof(CustomerRecord) == 64);
 class alignas(64) CustomerMap {
  public:
   class Editor;
+  class Reader;
 
   CustomerMap() = default;  // empty
   CustomerMap(const CustomerMap&) = delete;
@@ -109,6 +111,8 @@ class alignas(64) CustomerMap {
   ~CustomerMap() = default;
 
   [[nodiscard]] const CustomerRecord* find(const CaKey& key) const;  // null: no record
+  // What find_bulk looks through. Holds as long as the map lives.
+  [[nodiscard]] Reader reader() const;
 
   [[nodiscard]] size_t size() const { return size_; }
   [[nodiscard]] size_t bytes() const;  // of everything it holds, shared or not
@@ -142,11 +146,12 @@ class alignas(64) CustomerMap {
   [[nodiscard]] const Page* const* slot_of(uint64_t hash) const {
     return &directory_[hash >> 1 >> shift_];
   }
+  static constexpr uint32_t kOnePage = 63;  // shift_ of a directory of one slot
 
   // The line that a lookup reads.
   std::array<const Page*, kInlineSlots> inline_{&kEmptyPage};
   const Page* const* directory_ = inline_.data();  // 2^depth slots: inline_ or large_
-  uint32_t shift_ = 63;                            // 63 - depth
+  uint32_t shift_ = kOnePage;                      // 63 - depth
   uint32_t size_ = 0;
   size_t pages_ = 1;  // distinct ones
   // The line that only changes touch.
@@ -154,10 +159,40 @@ class alignas(64) CustomerMap {
   std::vector<const Page*> large_;
 };
 
-// find() for a vector: out[i] is maps[i]->find(keys[i]), or null. Memory accesses of all keys
-// overlap. REQUIRES n <= 64 and no null map.
-void find_bulk(const CustomerMap* const* maps, const CaKey* keys, const CustomerRecord** out,
-               unsigned n);
+// The 24 bytes of a map that a lookup begins with, to be kept where they are at hand.
+class CustomerMap::Reader {
+ public:
+  Reader() = default;  // of an empty map
+
+ private:
+  friend class CustomerMap;
+  friend struct CustomerMapWalk;
+  [[nodiscard]] const Page* const* slot_of(uint64_t hash) const {
+    // Which of the two cannot be foreseen where domains are small and large: chosen, not branched.
+    const Page* const* slot = directory_ + (hash >> 1 >> shift_);
+    return shift_ == kOnePage ? &only_ : slot;
+  }
+  const Page* only_ = &kEmptyPage;  // the page, when there is one
+  const Page* const* directory_ = nullptr;
+  uint32_t shift_ = kOnePage;
+};
+inline CustomerMap::Reader CustomerMap::reader() const {
+  Reader reader;
+  reader.only_ = directory_[0];
+  reader.directory_ = directory_;
+  reader.shift_ = shift_;
+  return reader;
+}
+
+// find() for a vector: out[i] is what the map behind readers[i] has for keys[i], or null. Memory
+// accesses of all keys overlap. REQUIRES n <= 64 and no null reader.
+void find_bulk(const CustomerMap::Reader* const* readers, const CaKey* keys,
+               const CustomerRecord** out, unsigned n);
+// The variants, for tests that compare them.
+using FindBulk = void (*)(const CustomerMap::Reader* const*, const CaKey*, const CustomerRecord**,
+                          unsigned);
+enum class FindVariant : uint8_t { avx2, avx512 };
+[[nodiscard]] FindBulk find_variant(FindVariant variant);  // null: not on this processor
 
 // Several changes to a map; each touched page is copied once. One thread; not reused after
 // finish().

@@ -4,7 +4,7 @@
 //
 //   Eth | [802.1Q] | ARP           → respond (a request for one of our addresses), punt (an answer)
 //   Eth | [802.1Q] | IP (→ our PA) → GRE: enter_nvgre; ICMP echo: respond
-//   Eth | [802.1Q] | IP            → the MAC is an L3 connection's: enter_l3
+//   Eth | [802.1Q] | IP            → another MAC on a physical network: enter_l3
 //
 // A frame's (port, VLAN) names its attachment; only a provider network's attachment takes GRE.
 #include <algorithm>
@@ -122,19 +122,14 @@ bool is_plain_nvgre(const PacketSlot& slot, const Attachment& attachment,
 }
 
 [[gnu::noinline]] void classify_ipv4(Packet<Side::outside> packet, const Attachment& attachment,
-                                     const Dataplane& plane, Out out) {
+                                     Out out) {
   PacketSlot& slot = packet.slot();
   const auto& ethernet = packet.at<wire::Ethernet>(0);
   if (!is_attachments_mac(attachment, ethernet.destination)) {
     if (attachment.kind == AttachmentKind::provider) {
       return out.drop(packet, DropReason::mac_not_ours);
     }
-    const auto* door = plane.l3->find(L3Table::key(slot.attachment, ethernet.destination));
-    if (door == nullptr) return out.drop(packet, DropReason::mac_not_ours);
-    // Not a compartment yet: enter_l3 gives it, after its checks.
-    slot.compartment = plane.compartment(door->compartment);
-    slot.in_connection = door->connection;
-    return out.to<Stage::enter_l3>(packet);
+    return out.to<Stage::enter_l3>(packet);  // which asks whose MAC it is
   }
   if (packet.bytes() < slot.l2_bytes + sizeof(wire::Ipv4)) {
     return out.drop(packet, DropReason::frame_short);
@@ -230,7 +225,7 @@ void classify(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::class
         slot.outer_source = ip.source.value();
         out.to<Stage::enter_nvgre>(packet);
       } else {
-        classify_ipv4(packet, *attachment, plane, out);
+        classify_ipv4(packet, *attachment, out);
       }
     } else if (type == wire::ether_type::kArp) {
       classify_arp(packet, *attachment, plane, out);

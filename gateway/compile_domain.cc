@@ -16,8 +16,7 @@ constexpr uint8_t kOuterTtl = 64;
 const CompartmentView* fresh_base() {
   static const CompartmentView kNothing = [] {
     CompartmentView view;
-    view.records_owner = std::make_shared<const CustomerMap>();
-    view.records = view.records_owner.get();
+    view.set_records(std::make_shared<const CustomerMap>());
     view.fib_owner = Fib4::build({});
     view.fib = view.fib_owner.get();
     view.fib6_owner = Fib6::build({});
@@ -351,8 +350,7 @@ void DomainCompiler::wildcards_and_l2() {
 std::shared_ptr<const CompiledDomain> DomainCompiler::finish() {
   if (children_touched_) wildcards_and_l2();
   if (records_touched_) {
-    view_->records_owner = std::move(records_).finish();
-    view_->records = view_->records_owner.get();
+    view_->set_records(std::move(records_).finish());
   }
   if (!moved_.empty()) {
     for (const MovedRecord& moved : moved_) {

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -18,6 +17,7 @@
 #include "compartments/cow_array.h"
 #include "compartments/next_hop.h"
 #include "compartments/wire.h"
+#include "gateway/keyed_table.h"
 
 namespace hnv {
 
@@ -49,35 +49,6 @@ struct AttachmentTable {
   }
 };
 
-// A read-only hash table of entries with an integral `key` (0 is no key), open addressing, at most
-// half full. Built anew when an entry comes or goes; of two entries with one key the first stays.
-template <class Entry>
-class KeyedTable {
- public:
-  explicit KeyedTable(const std::vector<Entry>& entries)
-      : mask_(std::bit_ceil(entries.size() * 2 + 2) - 1), slots_(mask_ + 1) {
-    for (const Entry& entry : entries) {
-      size_t at = slot_of(entry.key);
-      while (slots_[at].key != 0 && slots_[at].key != entry.key) at = (at + 1) & mask_;
-      if (slots_[at].key == 0) slots_[at] = entry;
-    }
-  }
-  void prefetch(uint64_t key) const { __builtin_prefetch(&slots_[slot_of(key)]); }
-  [[nodiscard]] const Entry* find(uint64_t key) const {
-    for (size_t at = slot_of(key);; at = (at + 1) & mask_) {
-      if (slots_[at].key == key) return &slots_[at];
-      if (slots_[at].key == 0) return nullptr;
-    }
-  }
-
- private:
-  [[nodiscard]] size_t slot_of(uint64_t key) const {
-    return (key * 0x9e3779b97f4a7c15 >> 32) & mask_;
-  }
-  size_t mask_;
-  std::vector<Entry> slots_;
-};
-
 // What a VSID names.
 struct VsidSpec {
   uint32_t vsid = 0;
@@ -91,7 +62,7 @@ struct VsidSpec {
 // The same as it lies in the table: what enter_nvgre must know before it looks into the
 // compartment.
 struct VsidEntry {
-  uint32_t vsid = 0;  // 0: none
+  uint32_t key = 0;  // the VSID
   CompartmentId compartment{};
   SubnetId subnet{};
   uint32_t provider_address = 0;
@@ -99,66 +70,39 @@ struct VsidEntry {
   uint16_t mac = 0;      // VsidTable::mac_of
 };
 
-// All VSIDs, in buckets of one line. Built anew when one comes or goes.
+// All VSIDs. Built anew when one comes or goes.
 class VsidTable {
  public:
-  explicit VsidTable(const std::vector<VsidSpec>& entries)
-      : mask_(std::bit_ceil(entries.size() / 2 + 1) - 1), buckets_(mask_ + 1) {
-    std::map<uint64_t, uint16_t> known;
-    for (const VsidSpec& entry : entries) {
-      const uint64_t mac = entry.mac.key();
-      // Seldom more than one. Behind the last number they share it and are compared in the subnet.
-      const auto [at, fresh] = known.try_emplace(mac, static_cast<uint16_t>(macs_.size()));
-      if (fresh && macs_.size() < kManyMacs) macs_.push_back(mac);
-      add({entry.vsid, entry.compartment, entry.subnet, entry.provider_address,
-           static_cast<uint16_t>(entry.network.value()), at->second});
-    }
+  explicit VsidTable(const std::vector<VsidSpec>& specs) : entries_(numbered(specs)) {
     macs_.resize(kManyMacs + 1, kNoMac);
   }
-  void prefetch(uint32_t vsid) const { __builtin_prefetch(&buckets_[bucket_of(vsid)]); }
-  [[nodiscard]] const VsidEntry* find(uint32_t vsid) const {
-    for (size_t at = bucket_of(vsid);; at = (at + 1) & mask_) {
-      const Bucket& bucket = buckets_[at];
-      // Which of the three cannot be foreseen: counted, not branched on.
-      const unsigned index =
-          (bucket.entries[1].vsid == vsid ? 1U : 0U) + (bucket.entries[2].vsid == vsid ? 2U : 0U);
-      if (bucket.entries[index].vsid == vsid) [[likely]] {
-        return &bucket.entries[index];
-      }
-      if (bucket.overflowed == 0) return nullptr;
-    }
-  }
+  void prefetch(uint32_t vsid) const { entries_.prefetch(vsid); }
+  [[nodiscard]] const VsidEntry* find(uint32_t vsid) const { return entries_.find(vsid); }
   // The gateway's MAC (wire::Mac::key()) in the entry's virtual subnet; no MAC at all when there
   // are too many to say it here.
   [[nodiscard]] uint64_t mac_of(const VsidEntry& entry) const { return macs_[entry.mac]; }
 
  private:
-  struct alignas(64) Bucket {
-    std::array<VsidEntry, 3> entries{};
-    uint32_t overflowed = 0;  // some that belong here are in a later bucket
-  };
-  static_assert(sizeof(Bucket) == 64);
-
   static constexpr size_t kManyMacs = 255;
   static constexpr uint64_t kNoMac = ~uint64_t{0};
 
-  void add(const VsidEntry& entry) {
-    for (size_t at = bucket_of(entry.vsid);; at = (at + 1) & mask_) {
-      for (VsidEntry& place : buckets_[at].entries) {
-        if (place.vsid != 0) continue;
-        place = entry;
-        return;
-      }
-      buckets_[at].overflowed = 1;
+  std::vector<VsidEntry> numbered(const std::vector<VsidSpec>& specs) {
+    std::map<uint64_t, uint16_t> known;
+    std::vector<VsidEntry> entries;
+    entries.reserve(specs.size());
+    for (const VsidSpec& spec : specs) {
+      const uint64_t mac = spec.mac.key();
+      // Seldom more than one. All behind the last number share it and are compared in the subnet.
+      const auto [at, fresh] = known.try_emplace(mac, static_cast<uint16_t>(macs_.size()));
+      if (fresh && macs_.size() < kManyMacs) macs_.push_back(mac);
+      entries.push_back({spec.vsid, spec.compartment, spec.subnet, spec.provider_address,
+                         static_cast<uint16_t>(spec.network.value()), at->second});
     }
-  }
-  [[nodiscard]] size_t bucket_of(uint32_t vsid) const {
-    return (vsid * 0x9e3779b97f4a7c15 >> 32) & mask_;
+    return entries;
   }
 
-  size_t mask_;
-  std::vector<Bucket> buckets_;
-  std::vector<uint64_t> macs_;
+  std::vector<uint64_t> macs_;  // before entries_, which numbers them
+  KeyedTable<VsidEntry> entries_;
 };
 
 // Which L3 connection a destination MAC on an attachment names.
@@ -184,6 +128,7 @@ class L3Table {
   }
   L3Table(const std::vector<Entry>& entries, std::vector<Address> addresses)
       : macs_(entries), addresses_(without_doubles(std::move(addresses))) {}
+  void prefetch(uint64_t key) const { macs_.prefetch(key); }
   [[nodiscard]] const Entry* find(uint64_t key) const { return macs_.find(key); }
   [[nodiscard]] const Address* find_address(uint64_t key) const { return addresses_.find(key); }
 

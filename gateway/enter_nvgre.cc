@@ -287,7 +287,7 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
   Scratch<Candidate, kVector> candidates;
   Scratch<uint32_t, kVector> vsids;
   Scratch<const CompartmentView*, kVector> tenants;
-  Scratch<const CustomerMap*, kVector> maps;
+  Scratch<const CustomerMap::Reader*, kVector> maps;
   Scratch<CaKey, kVector> sources;
   Scratch<const CustomerRecord*, kVector> records;
 
@@ -317,7 +317,6 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
       continue;
     const CompartmentView& tenant = *tenants[i];
     __builtin_prefetch(&out.counters(tenant), 1);
-    __builtin_prefetch(tenant.records);
     __builtin_prefetch(tenant.fib);
     const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
     const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
@@ -326,7 +325,7 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
         !read_inner(packet, candidate, out)) [[unlikely]] {
       continue;
     }
-    maps[left] = tenant.records;
+    maps[left] = &tenant.record_reader;
     sources[left] = CaKey(CaAddress(ip.source.value()));
     candidates[left++] = candidate;
   }

@@ -56,13 +56,13 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
 }  // namespace
 
 void leave_nvgre(Burst<Side::inside> in, const Dataplane& plane, Exit<Stage::leave_nvgre> out) {
-  Scratch<const CustomerMap*, kVector> maps;
+  Scratch<const CustomerMap::Reader*, kVector> maps;
   Scratch<CaKey, kVector> next_hops;
   Scratch<const CustomerRecord*, kVector> records;
   const unsigned count = in.size();
   for (unsigned i = 0; i < count; ++i) {
     const PacketSlot& slot = in[i].slot();
-    maps[i] = slot.compartment->records;
+    maps[i] = &slot.compartment->record_reader;
     next_hops[i] = CaKey(CaAddress(slot.destination));
     __builtin_prefetch(&slot.compartment->subnet(slot.subnet));
   }

@@ -141,10 +141,20 @@ TEST(CustomerMap, BulkEqualsOneByOne) {
       asked_maps[i] = maps[which].get();
       keys[i] = CaKey(random_ca(random, 4 * static_cast<unsigned>(maps[which]->size()) + 1));
     }
-    std::array<const CustomerRecord*, 64> found{};
-    find_bulk(asked_maps.data(), keys.data(), found.data(), n);
-    for (unsigned i = 0; i < n; ++i) ASSERT_EQ(found[i], asked_maps[i]->find(keys[i]));
-    for (unsigned i = n; i < 64; ++i) ASSERT_EQ(found[i], nullptr);
+    std::array<CustomerMap::Reader, 64> readers{};
+    std::array<const CustomerMap::Reader*, 64> asked_readers{};
+    for (unsigned i = 0; i < n; ++i) {
+      readers[i] = asked_maps[i]->reader();
+      asked_readers[i] = &readers[i];
+    }
+    for (const FindVariant variant : {FindVariant::avx2, FindVariant::avx512}) {
+      const FindBulk find = find_variant(variant);
+      if (find == nullptr) continue;
+      std::array<const CustomerRecord*, 64> found{};
+      find(asked_readers.data(), keys.data(), found.data(), n);
+      for (unsigned i = 0; i < n; ++i) ASSERT_EQ(found[i], asked_maps[i]->find(keys[i]));
+      for (unsigned i = n; i < 64; ++i) ASSERT_EQ(found[i], nullptr);
+    }
   }
 }
 

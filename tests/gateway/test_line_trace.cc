@@ -52,7 +52,7 @@ TEST(Trace, ShowsTheWayBetweenNvgreAndL3) {
   line.run(kWanPort, private_net(kContoso) / vm_udp("172.16.4.4", "10.0.1.12"));
   const auto events = events_of(*trace);
   EXPECT_EQ(way(events),
-            "classify > enter_l3\nenter_l3 > route\nroute > leave_nvgre\nleave_nvgre > rewrite\n"
+            "enter_l3 > route\nroute > leave_nvgre\nleave_nvgre > rewrite\n"
             "rewrite > tx\n");
   for (const TraceEvent& event : events) {
     EXPECT_EQ(event.packet, "172.16.4.4:1000 > 10.0.1.12:2000, protocol 17, 46 bytes");

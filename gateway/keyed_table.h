@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace hnv {
+
+// A read-only hash table of small entries with an integral `key` (0 is no key), in buckets of one
+// cache line; at most two thirds full. Built anew when an entry comes or goes; of two entries with
+// one key the first stays. Threads: read by any.
+template <class Entry>
+class KeyedTable {
+ public:
+  explicit KeyedTable(const std::vector<Entry>& entries)
+      : mask_(std::bit_ceil(entries.size() * 3 / (2 * kWays) + 1) - 1), buckets_(mask_ + 1) {
+    for (const Entry& entry : entries) add(entry);
+  }
+  void prefetch(uint64_t key) const { __builtin_prefetch(&buckets_[bucket_of(key)]); }
+  [[nodiscard]] const Entry* find(uint64_t key) const {
+    for (size_t at = bucket_of(key);; at = (at + 1) & mask_) {
+      const auto& entries = buckets_[at].entries;
+      // Which one cannot be foreseen: chosen by arithmetic, not by branches.
+      size_t index = 0;
+      for (size_t way = 1; way < kWays; ++way) index += entries[way].key == key ? way : 0;
+      if (entries[index].key == key) [[likely]] {
+        return &entries[index];
+      }
+      if (entries[kWays - 1].key == 0) return nullptr;  // not full: none went further
+    }
+  }
+
+ private:
+  static constexpr size_t kWays = 64 / sizeof(Entry);
+  static_assert(kWays >= 2);
+  struct alignas(64) Bucket {
+    std::array<Entry, kWays> entries{};
+  };
+
+  void add(const Entry& entry) {
+    for (size_t at = bucket_of(entry.key);; at = (at + 1) & mask_) {
+      for (Entry& place : buckets_[at].entries) {
+        if (place.key == entry.key) return;
+        if (place.key != 0) continue;
+        place = entry;
+        return;
+      }
+    }
+  }
+  [[nodiscard]] size_t bucket_of(uint64_t key) const {
+    return (key * 0x9e3779b97f4a7c15 >> 32) & mask_;
+  }
+
+  size_t mask_;
+  std::vector<Bucket> buckets_;
+};
+
+}  // namespace hnv
