@@ -16,12 +16,13 @@ template <class Entry>
 class KeyedTable {
  public:
   explicit KeyedTable(const std::vector<Entry>& entries)
-      : mask_(std::bit_ceil(entries.size() * 3 / (2 * kWays) + 1) - 1), buckets_(mask_ + 1) {
+      : buckets_(std::bit_ceil(entries.size() * 3 / (2 * kWays) + 1)),
+        shift_(63U - static_cast<unsigned>(std::countr_zero(buckets_.size()))) {
     for (const Entry& entry : entries) add(entry);
   }
   void prefetch(uint64_t key) const { __builtin_prefetch(&buckets_[bucket_of(key)]); }
   [[nodiscard]] const Entry* find(uint64_t key) const {
-    for (size_t at = bucket_of(key);; at = (at + 1) & mask_) {
+    for (size_t at = bucket_of(key);; at = (at + 1) & (buckets_.size() - 1)) {
       const auto& entries = buckets_[at].entries;
       // Which one cannot be foreseen: chosen by arithmetic, not by branches.
       size_t index = 0;
@@ -41,7 +42,7 @@ class KeyedTable {
   };
 
   void add(const Entry& entry) {
-    for (size_t at = bucket_of(entry.key);; at = (at + 1) & mask_) {
+    for (size_t at = bucket_of(entry.key);; at = (at + 1) & (buckets_.size() - 1)) {
       for (Entry& place : buckets_[at].entries) {
         if (place.key == entry.key) return;
         if (place.key != 0) continue;
@@ -50,12 +51,13 @@ class KeyedTable {
       }
     }
   }
+  // The top bits of the product: those that every bit of the key has a part in.
   [[nodiscard]] size_t bucket_of(uint64_t key) const {
-    return (key * 0x9e3779b97f4a7c15 >> 32) & mask_;
+    return key * 0x9e3779b97f4a7c15 >> 1 >> shift_;
   }
 
-  size_t mask_;
   std::vector<Bucket> buckets_;
+  unsigned shift_;  // 63 - log2 of their number
 };
 
 }  // namespace hnv
