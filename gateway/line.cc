@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "gateway/respond.h"
+#include "gateway/spread.h"
 #include "gateway/stations.h"
 #include "gateway/trace.h"
 
@@ -24,8 +25,15 @@ unsigned release_room(const HoldTable& hold) {
 
 }  // namespace
 
-Line::Line(unsigned worker, unsigned ports)
-    : counters_(std::make_unique<WorkerCounters>()), lanes_(*counters_, worker), outboxes_(ports) {}
+Line::Line(unsigned worker, unsigned ports, unsigned workers)
+    : counters_(std::make_unique<WorkerCounters>()),
+      lanes_(*counters_, worker, workers),
+      outboxes_(ports),
+      handboxes_(workers) {
+  for (Outbox& box : outboxes_) box.sender = worker;
+}
+
+void Line::set_sender(unsigned port, unsigned worker) { outboxes_[port].sender = worker; }
 
 unsigned Line::room() const {
   const unsigned kept = reentry_.size() + injected_count_ + release_room(hold_) + used_;
@@ -44,6 +52,38 @@ void Line::receive(rte_mbuf* mbuf, PortId port) {
   mbuf->port = static_cast<uint16_t>(port.value());
   ++received_;
   lanes_.push(Stage::classify, take_slot(mbuf));
+}
+
+void Line::receive_spread(rte_mbuf* const* packets, unsigned count, PortId port) {
+  assert(count <= room());
+  for (unsigned i = 0; i < count; ++i) {
+    rte_mbuf* mbuf = packets[i];
+    const auto flow = flow_hash_of(rte_pktmbuf_mtod(mbuf, const uint8_t*), mbuf->data_len);
+    const unsigned owner = flow ? owner_of(*flow, lanes_.workers()) : lanes_.worker();
+    if (owner == lanes_.worker()) {
+      receive(mbuf, port);
+      continue;
+    }
+    mbuf->port = static_cast<uint16_t>(port.value());
+    ++received_;
+    Handbox& box = handboxes_[owner];
+    box.packets[box.count++] = Handed{.mbuf = mbuf, .at = Stage::classify, .handoffs = 0};
+  }
+}
+
+void Line::hand_in(const Handed& handed) {
+  counters_->handed_in.add();
+  if (handed.at == Stage::route) {
+    injected_[injected_count_++] = Reentry{.mbuf = handed.mbuf,
+                                           .stage = Stage::route,
+                                           .handoffs = handed.handoffs,
+                                           .origin = side_note(*handed.mbuf).origin};
+    return;
+  }
+  PacketSlot& slot = take_slot(handed.mbuf);
+  slot.handoffs = handed.handoffs;
+  slot.complete_frame = handed.at == Stage::tx;
+  lanes_.push(handed.at, slot);
 }
 
 void Line::inject(rte_mbuf* mbuf) {
@@ -72,6 +112,7 @@ void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
       return drop_at(Stage::route, slot, DropReason::compartment_gone);
     }
     slot.inside = true;
+    slot.handoffs = entry.handoffs;
     slot.destination = Packet<Side::inside>(slot).at<wire::Ipv4>(0).destination.value();
     return lanes_.push(Stage::route, slot);
   }
@@ -164,6 +205,7 @@ void Line::run(const Dataplane& plane, Instant now) {
   station<Stage::respond, Side::outside>(
       [&](auto in) { respond(in, plane, now, lanes_, reentry_); });
   station<Stage::tx, Side::outside>([&](auto) { finish_tx(); });
+  station<Stage::handoff, Side::outside>([&](auto) { finish_handoffs(); });
   station<Stage::punt, Side::outside>([&](auto) { finish_punts(plane); });
   lanes_.clear();
   used_ = 0;
@@ -172,7 +214,19 @@ void Line::run(const Dataplane& plane, Instant now) {
 void Line::finish_tx() {
   for (const auto packet : lanes_.burst<Side::outside>(Stage::tx)) {
     Outbox& box = outboxes_[packet.mbuf()->port];
+    if (box.sender != lanes_.worker()) [[unlikely]] {
+      Handbox& other = handboxes_[box.sender];
+      other.packets[other.count++] = Handed{.mbuf = packet.mbuf(), .at = Stage::tx, .handoffs = 0};
+      continue;
+    }
     box.packets[box.count++] = packet.mbuf();
+  }
+}
+
+void Line::finish_handoffs() {
+  for (const auto packet : lanes_.burst<Side::outside>(Stage::handoff)) {
+    Handbox& box = handboxes_[packet.slot().owner];
+    box.packets[box.count++] = to_hand_over(packet.slot());
   }
 }
 
@@ -183,6 +237,7 @@ void Line::finish_punts(const Dataplane&) {
     SideNote note;
     note.origin = origin_of(slot);
     note.attachment = slot.attachment;
+    note.worker = static_cast<uint8_t>(lanes_.worker());
     note.l2_bytes = slot.l2_bytes;
     if (slot.inside) {
       const be32 destination{slot.destination};
@@ -208,6 +263,20 @@ void Line::punted(unsigned taken) {
   counters_->drops[static_cast<size_t>(DropReason::punt_queue_full)].add(punts_.count - taken);
   for (unsigned i = taken; i < punts_.count; ++i) rte_pktmbuf_free(punts_.packets[i]);
   punts_.count = 0;
+}
+
+void Line::handed(unsigned worker, unsigned taken) {
+  Handbox& box = handboxes_[worker];
+  counters_->handed_out.add(taken);
+  counters_->drops[static_cast<size_t>(DropReason::handoff_full)].add(box.count - taken);
+  for (unsigned i = taken; i < box.count; ++i) rte_pktmbuf_free(box.packets[i].mbuf);
+  box.count = 0;
+}
+
+void Line::drain(const Handed& handed) {
+  counters_->handed_in.add();
+  counters_->drops[static_cast<size_t>(DropReason::draining)].add();
+  rte_pktmbuf_free(handed.mbuf);
 }
 
 void Line::drain() {

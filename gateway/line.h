@@ -5,6 +5,8 @@
 // at the other end, port by port.
 //
 //   line.receive(mbuf, port) … line.run(plane, now) … line.sent(port) …
+//
+// With other workers beside it, it also sorts out what is theirs, into a box for each.
 #pragma once
 
 #include <array>
@@ -16,6 +18,7 @@
 #include "compartments/line/exit.h"
 #include "compartments/line/ledger.h"
 #include "gateway/dataplane.h"
+#include "gateway/handoff.h"
 #include "gateway/hold.h"
 #include "gateway/reentry.h"
 
@@ -23,13 +26,21 @@ namespace hnv {
 
 class Line {
  public:
-  // `worker` indexes every per-worker counter; `ports` is the number of ports.
-  Line(unsigned worker, unsigned ports);
+  // `worker` of `workers` indexes every per-worker counter; `ports` is the number of ports.
+  Line(unsigned worker, unsigned ports, unsigned workers = 1);
+  // Frames for `port` go to this worker, who has the queue for it. Unless told: this one.
+  void set_sender(unsigned port, unsigned worker);
 
   // How many packets this breath still takes from outside.
   [[nodiscard]] unsigned room() const;
   // A packet from a port; room() must have been > 0.
   void receive(rte_mbuf* mbuf, PortId port);
+  // Up to kVector packets from a port whose flows are shared among the workers (gateway/spread.h):
+  // takes this worker's as `receive` does and puts the others into their boxes, which must be
+  // empty. room() must have been >= count.
+  void receive_spread(rte_mbuf* const* packets, unsigned count, PortId port);
+  // A packet from another worker; room() must have been > 0.
+  void hand_in(const Handed& handed);
   // A packet from the control thread, with its SideNote.
   void inject(rte_mbuf* mbuf);
 
@@ -41,6 +52,7 @@ class Line {
   struct Outbox {
     std::array<rte_mbuf*, kVector> packets{};
     unsigned count = 0;
+    unsigned sender = 0;  // a port's: the worker that has the queue
   };
   [[nodiscard]] Outbox& outbox(unsigned port) { return outboxes_[port]; }
   void sent(unsigned port, unsigned taken);
@@ -48,8 +60,19 @@ class Line {
   [[nodiscard]] Outbox& punts() { return punts_; }
   void punted(unsigned taken);
 
+  // What goes to another worker, in order. `taken` of them found room in its ring; the rest is
+  // dropped as handoff_full.
+  struct Handbox {
+    std::array<Handed, kVector> packets{};
+    unsigned count = 0;
+  };
+  [[nodiscard]] Handbox& handbox(unsigned worker) { return handboxes_[worker]; }
+  void handed(unsigned worker, unsigned taken);
+
   // Drops everything that waits, as `draining`. For the end.
   void drain();
+  // Likewise what another worker handed over too late.
+  void drain(const Handed& handed);
 
   [[nodiscard]] WorkerCounters& counters() { return *counters_; }
   // Packets inside the worker between two breaths.
@@ -61,6 +84,7 @@ class Line {
   void re_enter(const Reentry& entry, const Dataplane& plane);
   void release_held(const Dataplane& plane);
   void finish_tx();
+  void finish_handoffs();
   void finish_punts(const Dataplane& plane);
   void refuse_held(PacketSlot& slot);
   void drop_at(Stage stage, PacketSlot& slot, DropReason reason);
@@ -77,6 +101,7 @@ class Line {
   ReentryQueue reentry_;
   HoldTable hold_;
   std::vector<Outbox> outboxes_;
+  std::vector<Handbox> handboxes_;  // by worker
   Outbox punts_;
 };
 

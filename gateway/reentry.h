@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Packets that come back to the line in the next breath: answers of `respond`, and what the control
-// thread injects. They name their compartment or next hop by id and uid, never by pointer: the
-// Dataplane may be another one by then.
+// thread or another worker puts in. They name their compartment or next hop by id and uid, never by
+// pointer: the Dataplane may be another one by then.
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 
 #include "compartments/line/packet.h"
 #include "gateway/dataplane.h"
+#include "gateway/handoff.h"
 
 namespace hnv {
 
@@ -56,13 +57,15 @@ struct Reentry {
   rte_mbuf* mbuf = nullptr;
   Stage stage = Stage::route;   // route or rewrite
   bool complete_frame = false;  // rewrite: a whole Ethernet frame for mbuf->port
+  uint8_t handoffs = 0;         // PacketSlot::handoffs
   Origin origin{};
   NextHopId next_hop{};  // rewrite, when not complete_frame
   uint64_t next_hop_uid = 0;
 };
 
-// What lies between a worker and the control thread travels in the headroom of the mbuf itself, at
-// its very beginning, where no header ever reaches (the pool's headroom is checked at start).
+// What lies between a worker and the control thread, or another worker, travels in the headroom of
+// the mbuf itself, at its very beginning, where no header ever reaches (the pool's headroom is
+// checked at start).
 struct SideNote {
   Origin origin{};  // there and back
   // worker → control
@@ -72,10 +75,11 @@ struct SideNote {
   uint16_t l2_bytes = 0;
   Family family = Family::ipv4;
   bool resolve = false;  // else: an ARP or ND frame to learn from
+  uint8_t worker = 0;    // where it was; a packet to be resolved goes back there, to keep its order
   // control → worker
-  NextHopId next_hop{};  // invalid: none could be had
-  uint64_t next_hop_uid = 0;
   bool complete_frame = false;  // for mbuf->port; else to next_hop
+  NextHopId next_hop{};         // invalid: none could be had
+  uint64_t next_hop_uid = 0;
 
   [[nodiscard]] Ip4<Space::external> address4() const {
     be32 host;
@@ -89,6 +93,15 @@ static_assert(sizeof(SideNote) <= kSideNoteRoom);
 
 [[nodiscard]] inline SideNote& side_note(rte_mbuf& mbuf) {
   return *static_cast<SideNote*>(mbuf.buf_addr);
+}
+
+// What a station hands over, ready for the ring. A packet of a compartment takes its origin along.
+[[nodiscard]] inline Handed to_hand_over(const PacketSlot& slot) {
+  if (!slot.inside) return {.mbuf = slot.mbuf, .at = Stage::classify, .handoffs = slot.handoffs};
+  SideNote note;
+  note.origin = origin_of(slot);
+  side_note(*slot.mbuf) = note;
+  return {.mbuf = slot.mbuf, .at = Stage::route, .handoffs = slot.handoffs};
 }
 
 // Answers made in this breath for the next one. At most one for every slot, so it cannot overflow.

@@ -34,16 +34,17 @@ uint32_t icmp_source(const PacketSlot& slot) {
   return source != 0 ? source : tenant.icmp_source;
 }
 
-bool take_icmp_token(CompartmentCounters& counters, Instant now) {
-  constexpr uint64_t kInterval = 1'000'000'000 / kIcmpErrorsPerSecond;
+bool take_icmp_token(CompartmentCounters& counters, unsigned workers, Instant now) {
+  const uint64_t interval = uint64_t{1'000'000'000} / kIcmpErrorsPerSecond * workers;
+  const uint32_t burst = std::max(kIcmpErrorBurst / workers, 1U);
   const uint64_t since = now.nanoseconds - counters.icmp_refilled_at;
-  if (counters.icmp_refilled_at == 0 || since >= kInterval * kIcmpErrorBurst) {
-    counters.icmp_tokens = kIcmpErrorBurst;
+  if (counters.icmp_refilled_at == 0 || since >= interval * burst) {
+    counters.icmp_tokens = burst;
     counters.icmp_refilled_at = now.nanoseconds;
-  } else if (since >= kInterval) {
-    const auto fresh = static_cast<uint32_t>(since / kInterval);
-    counters.icmp_tokens = std::min(counters.icmp_tokens + fresh, kIcmpErrorBurst);
-    counters.icmp_refilled_at += uint64_t{fresh} * kInterval;
+  } else if (since >= interval) {
+    const auto fresh = static_cast<uint32_t>(since / interval);
+    counters.icmp_tokens = std::min(counters.icmp_tokens + fresh, burst);
+    counters.icmp_refilled_at += uint64_t{fresh} * interval;
   }
   if (counters.icmp_tokens == 0) return false;
   --counters.icmp_tokens;
@@ -67,7 +68,7 @@ void icmp_error(PacketSlot& slot, Instant now, Lanes& lanes, ReentryQueue& reent
   const uint32_t source = icmp_source(slot);
   const IcmpError error{slot.icmp_type, slot.icmp_code, slot.icmp_mtu};
   if (source == 0 || slot.ingress == Ingress::self || !may_send_icmp_error(*slot.mbuf) ||
-      !take_icmp_token(counters, now)) {
+      !take_icmp_token(counters, lanes.workers(), now)) {
     rte_pktmbuf_free(slot.mbuf);
     return;
   }

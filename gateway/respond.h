@@ -12,7 +12,9 @@
 
 namespace hnv {
 
-// ICMP errors of one compartment on one worker: a token bucket (RFC 1812 §4.3.2.8).
+// ICMP errors of one compartment: a token bucket (RFC 1812 §4.3.2.8). Each of n workers has an n-th
+// of the rate and of the burst (at least one) of its own: nothing is shared, and the compartment
+// never gets more, but one whose packets are all at one worker gets less.
 inline constexpr uint32_t kIcmpErrorsPerSecond = 100;
 inline constexpr uint32_t kIcmpErrorBurst = 50;
 

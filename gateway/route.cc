@@ -5,8 +5,8 @@
 //
 // The whole vector is looked up at once (the FIB prefetches level by level); then each packet goes
 // to the door its hop names. The time to live is looked at before anything else is decided and
-// lowered only for packets that were not made here (RFC 1812 §5.3.1); an answer of ours begins its
-// life here.
+// lowered only for packets that were not made here (RFC 1812 §5.3.1) and have not been here before
+// another worker handed them over; an answer of ours begins its life here.
 #include "compartments/checksum.h"
 #include "compartments/ip_checks.h"
 #include "compartments/scratch.h"
@@ -41,7 +41,7 @@ void deliver(Packet<Side::inside> packet, const wire::Ipv4& ip, Out out) {
 void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
   PacketSlot& slot = packet.slot();
   auto& ip = packet.at<wire::Ipv4>(0);
-  if (slot.ingress != Ingress::self) {
+  if (slot.ingress != Ingress::self && !slot.ttl_decremented) {
     if (ip.ttl <= 1) {
       return out.refuse(packet, DropReason::ttl_exceeded, IcmpError::time_exceeded());
     }

@@ -40,7 +40,7 @@ class SpscRing {
  private:
   alignas(64) std::atomic<size_t> head_{0};
   alignas(64) std::atomic<size_t> tail_{0};
-  std::array<T, kCapacity> items_{};
+  alignas(64) std::array<T, kCapacity> items_{};
 };
 
 }  // namespace hnv

@@ -68,7 +68,9 @@ namespace hnv {
   X(next_hop_failed,        "the outside next hop does not answer ARP or ND")                            \
   X(next_hop_queue_full,    "too many packets wait for the outside next hop")                      \
   X(no_headroom,            "the buffer has no room for the outer headers")                        \
-  /* respond, punt, tx */                                                                          \
+  /* respond, handoff, punt, tx */                                                                 \
+  X(handoff_full,           "the worker that owns the flow, or sends on the port, is behind")      \
+  X(handoff_loop,           "the workers did not agree which of them owns the packet's state")     \
   X(punt_queue_full,        "the control thread is behind")                                        \
   X(tx_full,                "the port took no more packets")                                       \
   X(draining,               "the gateway is shutting down")

@@ -31,7 +31,8 @@ class Tracer {
 // One worker's arrays between stations. Owned by the worker; emptied every breath.
 class Lanes {
  public:
-  Lanes(WorkerCounters& counters, unsigned worker) : counters_(counters), worker_(worker) {}
+  Lanes(WorkerCounters& counters, unsigned worker, unsigned workers = 1)
+      : counters_(counters), worker_(worker), workers_(workers) {}
 
   void push(Stage to, PacketSlot& slot) {
     Lane& lane = lanes_[static_cast<size_t>(to)];
@@ -52,6 +53,8 @@ class Lanes {
   }
   [[nodiscard]] WorkerCounters& counters() { return counters_; }
   [[nodiscard]] unsigned worker() const { return worker_; }
+  // How many share the work; budgets of a compartment are divided by it.
+  [[nodiscard]] unsigned workers() const { return workers_; }
   // Null while no trace is on: the one branch it costs.
   Tracer* tracer = nullptr;
 
@@ -64,7 +67,12 @@ class Lanes {
   std::array<Lane, kStages> lanes_{};
   WorkerCounters& counters_;
   unsigned worker_;
+  unsigned workers_;
 };
+
+// A packet is handed to an owner at most so often: workers whose Dataplanes differ for a moment may
+// not agree whose it is.
+inline constexpr uint8_t kMaxHandoffs = 4;
 
 // An ICMP error that refuses a packet in its sender's own address space (RFC 792, 1191).
 struct IcmpError {
@@ -136,6 +144,24 @@ class Exit {
     packet.slot().store();
     moved(Stage::respond, packet.slot());
     lanes_.push(Stage::respond, packet.slot());
+  }
+  // To the worker that owns the packet's state, another than this. There it comes back in one of
+  // the next breaths, at the station that is named: from outside at `classify`, so it must still be
+  // the frame as received; from inside at `route`, in its compartment (or dropped, if that is
+  // gone), its TTL lowered once however often it passes there.
+  template <Stage At, Side S>
+  void handoff(Packet<S> packet, unsigned owner) {
+    static_assert(From <= Stage::leave_l3 && side_of(From) == S, "before rewrite, on its own side");
+    static_assert(At == (S == Side::outside ? Stage::classify : Stage::route),
+                  "outside packets come back at classify, those of a compartment at route");
+    assert(owner < lanes_.workers() && owner != lanes_.worker());
+    PacketSlot& slot = packet.slot();
+    if (slot.handoffs >= kMaxHandoffs) return drop(packet, DropReason::handoff_loop);
+    ++slot.handoffs;
+    slot.owner = static_cast<uint8_t>(owner);
+    slot.store();
+    moved(Stage::handoff, slot);
+    lanes_.push(Stage::handoff, slot);
   }
   // To the control thread.
   template <Side S>

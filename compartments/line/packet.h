@@ -55,6 +55,8 @@ struct alignas(64) PacketSlot {
   uint8_t icmp_type = 0, icmp_code = 0;  // Answer::icmp_error
   bool was_held = false;                 // it has waited for its next hop
   uint16_t icmp_mtu = 0;
+  uint8_t owner = 0;     // at handoff: the worker that gets it
+  uint8_t handoffs = 0;  // how often a station has handed it over
 
   // A packet as it arrives: what its mbuf says.
   void load(rte_mbuf* from) {

@@ -22,6 +22,8 @@ TEST(DropReason, EachHasACase) {
       punt_queue_full,      // Punt.CountsWhatControlDoesNotTake
       tx_full,              // Tx.CountsWhatThePortDoesNotTake
       draining,             // Hold.DrainsAtTheEnd
+      handoff_full,         // Handoff.CountsWhatTheRingDoesNotTake
+      handoff_loop,         // Handoff.EndsWhenWorkersDoNotAgree
       neighbor_limit,       // Inject.KnowsThatNoNextHopCouldBeHad
       route_unreachable,    // Route.TellsThatARouteIsUnreachable
   };

@@ -45,8 +45,9 @@ int handler_index() {
 
 }  // namespace
 
-FakeMbufs::FakeMbufs(unsigned count)
+FakeMbufs::FakeMbufs(unsigned count, Reuse reuse)
     : count_(count),
+      reuse_(reuse),
       bytes_((count * kBlock + kHugePage - 1) / kHugePage * kHugePage),
       arena_(static_cast<uint8_t*>(std::aligned_alloc(kHugePage, bytes_))),
       pool_(std::make_unique<rte_mempool>()),
@@ -78,7 +79,9 @@ rte_mbuf* FakeMbufs::take() {
   if (free_.empty()) die("empty: somebody keeps packets");
   rte_mbuf* mbuf = free_.back();
   free_.pop_back();
-  taken_[static_cast<size_t>(reinterpret_cast<uint8_t*>(mbuf) - arena_) / kBlock] = true;
+  ++handed_out_;
+  taken_[static_cast<size_t>(reinterpret_cast<uint8_t*>(mbuf) - arena_) / kBlock].store(
+      1, std::memory_order_relaxed);
   reset(*mbuf);
   return mbuf;
 }
@@ -96,10 +99,11 @@ void FakeMbufs::put_back(void* const* mbufs, unsigned count) {
   for (unsigned i = 0; i < count; ++i) {
     auto* mbuf = static_cast<rte_mbuf*>(mbufs[i]);
     const size_t place = static_cast<size_t>(reinterpret_cast<uint8_t*>(mbuf) - arena_) / kBlock;
-    if (place >= count_ || !taken_[place]) die("freed twice, or not ours");
-    taken_[place] = false;
-    ++freed_;
-    free_.push_back(mbuf);
+    if (place >= count_ || taken_[place].exchange(0, std::memory_order_relaxed) == 0) {
+      die("freed twice, or not ours");
+    }
+    freed_.fetch_add(1, std::memory_order_relaxed);
+    if (reuse_ == Reuse::always) free_.push_back(mbuf);
   }
 }
 

@@ -5,6 +5,7 @@
 // free is caught. With `huge` the buffers lie in transparent huge pages, for benchmarks.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -22,7 +23,10 @@ class FakeMbufs {
   static constexpr uint16_t kHeadroom = 128;  // DPDK's own default
   static constexpr uint16_t kRoom = 2048;     // behind the headroom
 
-  explicit FakeMbufs(unsigned count = 4096);
+  // never: a buffer is handed out once, and any thread may free it.
+  enum class Reuse : uint8_t { always, never };
+
+  explicit FakeMbufs(unsigned count = 4096, Reuse reuse = Reuse::always);
   FakeMbufs(const FakeMbufs&) = delete;
   FakeMbufs& operator=(const FakeMbufs&) = delete;
   FakeMbufs(FakeMbufs&&) = delete;
@@ -32,8 +36,8 @@ class FakeMbufs {
   // Dies when the pool is empty: a leak has been missed.
   [[nodiscard]] rte_mbuf* take();
   [[nodiscard]] rte_mbuf* take(std::span<const uint8_t> frame);
-  [[nodiscard]] size_t in_use() const { return count_ - free_.size(); }
-  [[nodiscard]] size_t freed() const { return freed_; }
+  [[nodiscard]] size_t in_use() const { return handed_out_ - freed(); }
+  [[nodiscard]] size_t freed() const { return freed_.load(std::memory_order_relaxed); }
 
   void put_back(void* const* mbufs, unsigned count);  // the handler's
 
@@ -42,12 +46,15 @@ class FakeMbufs {
   void reset(rte_mbuf& mbuf);
 
   size_t count_;
+  Reuse reuse_;
   size_t bytes_;
   uint8_t* arena_;
   std::unique_ptr<rte_mempool> pool_;
   std::vector<rte_mbuf*> free_;
-  std::vector<bool> taken_;  // by place in the arena
-  size_t freed_ = 0;
+  // By place in the arena. Relaxed, like freed_: what is tested must not be helped to its order.
+  std::vector<std::atomic<uint8_t>> taken_;
+  size_t handed_out_ = 0;
+  std::atomic<size_t> freed_ = 0;
 };
 
 [[nodiscard]] inline std::span<const uint8_t> bytes_of(const rte_mbuf& mbuf) {

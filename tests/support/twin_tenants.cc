@@ -14,14 +14,14 @@ IpLayer outer(const std::string& from, const std::string& to) {
   return ip(from, to).with([](IpLayer& l) { l.protocol = 47; });
 }
 
-std::unique_ptr<TestDataplane> twin_dataplane() {
-  auto network = std::make_unique<TestDataplane>(twin_ports());
+}  // namespace
+
+std::unique_ptr<TestDataplane> twin_dataplane(unsigned workers) {
+  auto network = std::make_unique<TestDataplane>(twin_ports(), workers);
   network->change(twin_requests());
   network->answer_all();
   return network;
 }
-
-}  // namespace
 
 Frame fabric(const std::string& from, const std::string& to) {
   return Frame(eth(kFabricMac, kHostMac)) / outer(from, to);
@@ -56,7 +56,7 @@ uint8_t flow_of(const Frame& inner_ip) {
                     static_cast<uint32_t>(bytes.size()));
 }
 
-TestLine::TestLine() : own_(twin_dataplane()), network_(own_.get()), line_(0, 2) {}
+TestLine::TestLine() : own_(twin_dataplane(1)), network_(own_.get()), line_(0, 2) {}
 TestLine::TestLine(TestDataplane& network) : network_(&network), line_(0, 2) {}
 
 void TestLine::receive(unsigned port, const Bytes& frame) {

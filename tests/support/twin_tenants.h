@@ -56,6 +56,8 @@ inline constexpr const char* kPeerMac = "02:aa:c0:a8:07:fe";  // of 192.168.7.25
 // Requests that make the network above.
 [[nodiscard]] std::vector<TestPort> twin_ports();
 [[nodiscard]] std::vector<TestRequest> twin_requests();
+// The network itself, every neighbour resolved.
+[[nodiscard]] std::unique_ptr<TestDataplane> twin_dataplane(unsigned workers);
 
 // --- frames that come in ---
 // Outer headers of a frame from a host to our first PA; the MACs are nobody's business.
