@@ -39,6 +39,8 @@ struct PortState {
   MacAddress mac_address;
   bool link_up = false;
   uint16_t mtu = 0;
+  uint16_t rx_queues = 0, tx_queues = 0;
+  std::string spreading;                 // over the workers: none (one worker), port, software
   std::vector<std::string> limitations;  // what the port cannot do, and what is done instead
   uint64_t rx_packets = 0, rx_bytes = 0, tx_packets = 0, tx_bytes = 0;
   uint64_t rx_missed = 0, rx_errors = 0, tx_errors = 0;

@@ -55,7 +55,7 @@ class WorkerThreads {
   explicit WorkerThreads(ControlLoop& control) : control_(control) {
     for (unsigned i = 0; i < control_.workers(); ++i) {
       Worker& worker = control_.worker(i);
-      if (rte_eal_remote_launch(worker_main, &worker, worker.config().lcore) != 0) {
+      if (rte_eal_remote_launch(worker_main, &worker, eal_lcore_of(i)) != 0) {
         throw std::runtime_error(fmt::format("lcore {} is busy", worker.config().lcore));
       }
     }
@@ -77,10 +77,12 @@ std::vector<Port> open_ports(const Bootstrap& bootstrap, const Eal& eal) {
   std::vector<Port> ports;
   ports.reserve(bootstrap.ports.size());
   for (const PortConfig& config : bootstrap.ports) {
-    ports.emplace_back(config, eal.packets());
+    ports.emplace_back(config, eal.packets(),
+                       static_cast<unsigned>(bootstrap.worker_lcores.size()));
     const PortState state = ports.back().state();
-    spdlog::info("port {}: {} ({}), MAC {}, MTU {}", config.name, config.device, state.driver,
-                 state.mac_address.to_string(), state.mtu);
+    spdlog::info("port {}: {} ({}), MAC {}, MTU {}, {} rx and {} tx queues, spreading: {}",
+                 config.name, config.device, state.driver, state.mac_address.to_string(), state.mtu,
+                 state.rx_queues, state.tx_queues, state.spreading);
     for (const std::string& limitation : state.limitations) {
       spdlog::warn("port {}: {}", config.name, limitation);
     }

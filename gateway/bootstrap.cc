@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/bootstrap.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -24,6 +25,7 @@ constexpr Words<std::string_view, 5> kLogLevels{{{"debug", "debug"},
                                                  {"error", "error"},
                                                  {"off", "off"}}};
 constexpr uint64_t kMaxLcore = 127;      // RTE_MAX_LCORE of Debian's DPDK
+constexpr size_t kMaxWorkers = 32;       // a ring for each pair
 constexpr uint64_t kMaxFrameMtu = 9600;  // what common ports and our buffers carry
 
 struct Boolean {
@@ -45,12 +47,14 @@ struct LcoresReader {
   void operator()(const Place& place, const Json& json, Faults& faults, Bootstrap& out) const {
     ObjectReader in(place, json, faults);
     in.optional("control", out.control_lcore, WholeNumber{0, kMaxLcore});
-    in.optional("workers", out.worker_lcores, ListOf{WholeNumber{0, kMaxLcore}, 64});
+    in.optional("workers", out.worker_lcores, ListOf{WholeNumber{0, kMaxLcore}, kMaxWorkers});
     in.finish();
-    if (out.worker_lcores.size() != 1) {
-      in.invalid("workers", "must name exactly one lcore: several workers are not built yet");
-    } else if (out.worker_lcores[0] == out.control_lcore) {
-      in.invalid("workers", "must not name the control lcore");
+    if (out.worker_lcores.empty()) in.invalid("workers", "must name at least one lcore");
+    std::set<unsigned> seen;
+    for (const unsigned lcore : out.worker_lcores) {
+      if (!seen.insert(lcore).second) {
+        in.invalid("workers", fmt::format("names lcore {} twice: one worker each", lcore));
+      }
     }
   }
 };
@@ -120,6 +124,17 @@ void check_ports(const Bootstrap& out, ObjectReader& in) {
   }
 }
 
+// A worker that never sleeps leaves the control thread next to nothing of their lcore.
+void check_lcores(const Bootstrap& out, ObjectReader& in) {
+  const auto& workers = out.worker_lcores;
+  if (out.busy_poll &&
+      std::find(workers.begin(), workers.end(), out.control_lcore) != workers.end()) {
+    in.invalid("lcores",
+               fmt::format("the control lcore {} cannot be a worker's as well while busyPoll is on",
+                           out.control_lcore));
+  }
+}
+
 }  // namespace
 
 Result<Bootstrap> parse_bootstrap(std::string_view text) {
@@ -138,7 +153,10 @@ Result<Bootstrap> parse_bootstrap(std::string_view text) {
   in.optional("api", out, ApiReader{});
   in.optional("log", out, LogReader{});
   in.finish();
-  if (faults.empty()) check_ports(out, in);
+  if (faults.empty()) {
+    check_ports(out, in);
+    check_lcores(out, in);
+  }
   if (!faults.empty()) return tl::make_unexpected(std::move(faults).to_error());
   if (auto fault = fault_of(out.api)) {
     return fail(ErrorCode::invalid_value, std::move(*fault), "/api");

@@ -24,8 +24,9 @@ struct PortConfig {
 };
 
 struct Bootstrap {
+  // Processors. A worker that sleeps when idle (not busy_poll) may share the control thread's.
   unsigned control_lcore = 0;
-  std::vector<unsigned> worker_lcores{1};
+  std::vector<unsigned> worker_lcores{1};  // one worker each, 1 to 32, no two alike
   uint32_t memory_megabytes = 512;
   HugepageUse hugepages = HugepageUse::automatic;
   uint32_t packet_buffers = 32768;

@@ -32,7 +32,8 @@ ControlLoop::ControlLoop(const Parts& parts)
       eal_(parts.eal),
       ports_(parts.ports),
       gateway_mac_(parts.choices.gateway_mac),
-      rcu_(static_cast<uint32_t>(parts.bootstrap.worker_lcores.size())) {
+      rcu_(static_cast<uint32_t>(parts.bootstrap.worker_lcores.size())),
+      handoffs_(static_cast<unsigned>(parts.bootstrap.worker_lcores.size())) {
   wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (wake_fd_ < 0) throw std::runtime_error("the kernel gives no eventfd");
   context_.workers = static_cast<unsigned>(bootstrap_.worker_lcores.size());
@@ -54,9 +55,12 @@ ControlLoop::ControlLoop(const Parts& parts)
     Worker::Config config;
     config.worker = i;
     config.lcore = bootstrap_.worker_lcores[i];
-    for (const Port& port : ports_) config.ports.push_back(port.dpdk_id());
+    for (unsigned p = 0; p < ports_.size(); ++p) {
+      config.ports.push_back(
+          {ports_[p].dpdk_id(), share_of(p, ports_[p].queues(), i, context_.workers)});
+    }
     config.busy_poll = bootstrap_.busy_poll;
-    workers_.push_back(std::make_unique<Worker>(std::move(config), rcu_, *published_));
+    workers_.push_back(std::make_unique<Worker>(std::move(config), rcu_, *published_, handoffs_));
   }
   resolver_ = std::make_unique<Resolver>(next_hops_, eal_.packets(),
                                          [this](rte_mbuf* mbuf) { return inject(mbuf); });
@@ -77,9 +81,17 @@ ControlLoop::~ControlLoop() {
   close(wake_fd_);
 }
 
+unsigned ControlLoop::sender_of(PortId port) const {
+  return workers_.front()->config().ports[port.value()].queues.sender;
+}
+
 bool ControlLoop::inject(rte_mbuf* mbuf) {
-  // Any worker may send on any port; the first has the room as well as another.
-  return workers_.front()->to_inject().push(&mbuf, 1) == 1;
+  // A whole frame at the worker that sends on its port. Any other where it was, in its own order.
+  const SideNote& note = side_note(*mbuf);
+  const unsigned worker = note.complete_frame ? sender_of(PortId(mbuf->port)) : note.worker;
+  if (workers_[worker]->to_inject().push(&mbuf, 1) == 0) return false;
+  handoffs_.wake(worker);
+  return true;
 }
 
 void ControlLoop::stop() {

@@ -53,8 +53,8 @@ class ControlLoop final : public Control {
   // Until stop(); which any thread may call.
   void run();
   void stop();
-  // The ledger once the workers have ended.
-  [[nodiscard]] DropsState final_drops() const;
+  // The ledger once the workers have ended; empties the rings between them.
+  [[nodiscard]] DropsState final_drops();
   [[nodiscard]] Worker& worker(unsigned i) { return *workers_[i]; }
   [[nodiscard]] unsigned workers() const { return static_cast<unsigned>(workers_.size()); }
 
@@ -95,6 +95,8 @@ class ControlLoop final : public Control {
   void publish();
   void drain_trace() const;
   bool inject(rte_mbuf* mbuf);
+  [[nodiscard]] unsigned sender_of(
+      PortId port) const;  // a worker that has a queue of its own there
   [[nodiscard]] static Instant now();
 
   // A compilation between the check of a change and its commit. Gone without a publish, it gives
@@ -138,6 +140,7 @@ class ControlLoop final : public Control {
 
   Rcu rcu_;
   std::unique_ptr<Published<Dataplane>> published_;
+  Handoffs handoffs_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<ChangeQueue> changes_;

@@ -141,7 +141,8 @@ StatisticsState ControlLoop::statistics() const {
 
 DropsState ControlLoop::drops() const { return drops_of(pictures()); }
 
-DropsState ControlLoop::final_drops() const {
+DropsState ControlLoop::final_drops() {
+  for (const auto& worker : workers_) worker->drain_handed();
   std::vector<WorkerPicture> seen;
   for (const auto& worker : workers_) seen.push_back(worker->final_picture());
   return drops_of(seen);

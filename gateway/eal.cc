@@ -43,13 +43,16 @@ bool wants_pci(const Bootstrap& bootstrap) {
 }
 
 std::vector<std::string> arguments(const Bootstrap& bootstrap, bool hugepages) {
-  const std::string lcores =
-      fmt::format("{},{}", bootstrap.control_lcore, fmt::join(bootstrap.worker_lcores, ","));
+  // Threads by number, each bound to its processor: two may share one.
+  std::string lcores = fmt::format("0@{}", bootstrap.control_lcore);
+  for (unsigned i = 0; i < bootstrap.worker_lcores.size(); ++i) {
+    lcores += fmt::format(",{}@{}", eal_lcore_of(i), bootstrap.worker_lcores[i]);
+  }
   std::vector<std::string> args{"hnv-gateway",
-                                "-l",
+                                "--lcores",
                                 lcores,
                                 "--main-lcore",
-                                std::to_string(bootstrap.control_lcore),
+                                "0",
                                 "-m",
                                 std::to_string(bootstrap.memory_megabytes),
                                 "--no-telemetry",
@@ -90,8 +93,10 @@ Eal::Eal(const Bootstrap& bootstrap) {
   for (std::string& arg : args) argv.push_back(arg.data());
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0) {
     throw std::runtime_error(fmt::format(
-        "DPDK does not start ({}); are the lcores {} and its workers' there, and the memory?",
-        rte_strerror(rte_errno), bootstrap.control_lcore));
+        "DPDK does not start ({}); may this process run on the lcores {} and {}, and is the memory "
+        "there?",
+        rte_strerror(rte_errno), bootstrap.control_lcore,
+        fmt::join(bootstrap.worker_lcores, ", ")));
   }
   memory_bytes_ = wanted;
   uint16_t mtu = 1500;

@@ -10,6 +10,10 @@ struct rte_mempool;
 
 namespace hnv {
 
+// DPDK's id of a worker's thread, which runs on the processor that the bootstrap file names. The
+// control thread's is 0.
+[[nodiscard]] constexpr unsigned eal_lcore_of(unsigned worker) { return worker + 1; }
+
 // DPDK's environment: memory, lcores and the packet buffers. One per process; the constructor
 // throws std::runtime_error with what to change when it cannot start.
 class Eal {

@@ -53,7 +53,8 @@ int run(int argc, char** argv) {
     return 2;
   }
   if (!check.empty()) {
-    std::cout << fmt::format("{}: good, {} port(s)\n", path, bootstrap->ports.size());
+    std::cout << fmt::format("{}: good, {} port(s), {} worker(s)\n", path, bootstrap->ports.size(),
+                             bootstrap->worker_lcores.size());
     return 0;
   }
   start_log(bootstrap->log_level);

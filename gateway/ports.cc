@@ -84,7 +84,8 @@ PortLock::~PortLock() {
 
 PortLock::PortLock(PortLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
 
-Port::Port(const PortConfig& config, rte_mempool& packets) : config_(config), lock_(config) {
+Port::Port(const PortConfig& config, rte_mempool& packets, unsigned workers)
+    : config_(config), lock_(config), workers_(workers) {
   if (const auto interface = kernel_interface(config_); interface &&
                                                         !config_.device.starts_with("net_tap") &&
                                                         if_nametoindex(interface->c_str()) == 0) {
@@ -115,6 +116,33 @@ Port::Port(const PortConfig& config, rte_mempool& packets) : config_(config), lo
 void Port::configure(rte_mempool& packets) {
   rte_eth_dev_info info{};
   rte_eth_dev_info_get(id_, &info);
+  queues_ = queues_wanted(config_,
+                          {.most_rx = info.max_rx_queues,
+                           .most_tx = info.max_tx_queues,
+                           .spreads = (info.flow_type_rss_offloads & RTE_ETH_RSS_IP) != 0},
+                          workers_);
+  configure_queues(info);
+  set_up_queues(packets);
+  set_mtu();
+  if (const int error = rte_eth_dev_start(id_); error != 0) {
+    refuse(config_, fmt::format("{} does not start: {}", config_.device, rte_strerror(-error)));
+  }
+  if (rte_eth_promiscuous_enable(id_) != 0) {
+    limitations_.emplace_back("no promiscuous mode: L3 connections' own MACs may not be received");
+  }
+  if (config_.device.starts_with("net_af_packet") && queues_.rx > 1) {
+    limitations_.emplace_back(
+        "qpairs: the kernel shares out by outer addresses only, and under load it moves packets of "
+        "one flow to another queue; without qpairs the workers share out by inner flow, in order");
+  }
+  note_checksums(info.rx_offload_capa);
+  rte_ether_addr mac{};
+  rte_eth_macaddr_get(id_, &mac);
+  std::memcpy(mac_.byte, mac.addr_bytes, sizeof mac_.byte);
+}
+
+// With as many queues as are wanted, or, when the driver will not, with one pair.
+void Port::configure_queues(const rte_eth_dev_info& info) {
   rte_eth_conf conf{};
   // Some drivers refuse a larger MTU here and carry the frames all the same; see set_mtu.
   const uint32_t largest = info.max_rx_pktlen > RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN
@@ -124,32 +152,50 @@ void Port::configure(rte_mempool& packets) {
   if (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE) {
     conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
   }
-  if (rte_eth_dev_configure(id_, 1, 1, &conf) != 0) {
-    refuse(config_, fmt::format("{} cannot be configured with one queue pair", config_.device));
+  // The outer addresses and ports; the GRE key too where the port knows NVGRE.
+  constexpr uint64_t kFlows =
+      RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_NVGRE;
+  if (queues_.rx > 1 && (info.flow_type_rss_offloads & kFlows) != 0) {
+    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & kFlows;
   }
+  if (rte_eth_dev_configure(id_, queues_.rx, queues_.tx, &conf) == 0) return;
+  if (queues_.rx > 1 || queues_.tx > 1) {
+    limitations_.push_back(fmt::format("the driver refuses {} receive and {} transmit queues",
+                                       queues_.rx, queues_.tx));
+    queues_ = {};
+    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
+    conf.rx_adv_conf.rss_conf.rss_hf = 0;
+    if (rte_eth_dev_configure(id_, 1, 1, &conf) == 0) return;
+  }
+  refuse(config_, fmt::format("{} cannot be configured with one queue pair", config_.device));
+}
+
+void Port::set_up_queues(rte_mempool& packets) {
   uint16_t rx = kRxDescriptors;
   uint16_t tx = kTxDescriptors;
   rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx);
+  // A device by address fills its receive queues with buffers when it starts.
+  const unsigned needed = unsigned{queues_.rx} * rx;
+  if (!config_.device.starts_with("net_") && rte_mempool_avail_count(&packets) < needed) {
+    refuse(config_, fmt::format("its {} receive queues need {} packet buffers and {} are free; "
+                                "raise memory.packetBuffers",
+                                queues_.rx, needed, rte_mempool_avail_count(&packets)));
+  }
   const auto socket = static_cast<unsigned>(std::max(rte_eth_dev_socket_id(id_), 0));
-  if (const int error = rte_eth_rx_queue_setup(id_, 0, rx, socket, nullptr, &packets); error != 0) {
-    refuse(config_,
-           fmt::format("{} refuses its receive queue: {}", config_.device, rte_strerror(-error)));
+  for (uint16_t q = 0; q < queues_.rx; ++q) {
+    if (const int error = rte_eth_rx_queue_setup(id_, q, rx, socket, nullptr, &packets);
+        error != 0) {
+      refuse(config_, fmt::format("{} refuses receive queue {}: {}", config_.device, q,
+                                  rte_strerror(-error)));
+    }
   }
-  if (const int error = rte_eth_tx_queue_setup(id_, 0, tx, socket, nullptr); error != 0) {
-    refuse(config_,
-           fmt::format("{} refuses its transmit queue: {}", config_.device, rte_strerror(-error)));
+  for (uint16_t q = 0; q < queues_.tx; ++q) {
+    if (const int error = rte_eth_tx_queue_setup(id_, q, tx, socket, nullptr); error != 0) {
+      refuse(config_, fmt::format("{} refuses transmit queue {}: {}", config_.device, q,
+                                  rte_strerror(-error)));
+    }
   }
-  set_mtu();
-  if (const int error = rte_eth_dev_start(id_); error != 0) {
-    refuse(config_, fmt::format("{} does not start: {}", config_.device, rte_strerror(-error)));
-  }
-  if (rte_eth_promiscuous_enable(id_) != 0) {
-    limitations_.emplace_back("no promiscuous mode: L3 connections' own MACs may not be received");
-  }
-  note_checksums(info.rx_offload_capa);
-  rte_ether_addr mac{};
-  rte_eth_macaddr_get(id_, &mac);
-  std::memcpy(mac_.byte, mac.addr_bytes, sizeof mac_.byte);
 }
 
 void Port::set_mtu() {
@@ -183,7 +229,9 @@ Port::~Port() {
 Port::Port(Port&& other) noexcept
     : config_(std::move(other.config_)),
       lock_(std::move(other.lock_)),
+      workers_(other.workers_),
       id_(std::exchange(other.id_, uint16_t{0xffff})),
+      queues_(other.queues_),
       mac_(other.mac_),
       limitations_(std::move(other.limitations_)) {}
 
@@ -194,6 +242,9 @@ PortState Port::state() const {
   state.mac_address = mac_.address();
   state.mtu = config_.mtu;
   state.limitations = limitations_;
+  state.rx_queues = queues_.rx;
+  state.tx_queues = queues_.tx;
+  state.spreading = workers_ == 1 ? "none" : queues_.rx >= workers_ ? "port" : "software";
   rte_eth_dev_info info{};
   if (rte_eth_dev_info_get(id_, &info) == 0) state.driver = info.driver_name;
   rte_eth_link link{};

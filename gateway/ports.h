@@ -12,7 +12,9 @@
 #include "api/state.h"
 #include "compartments/wire.h"
 #include "gateway/bootstrap.h"
+#include "gateway/port_queues.h"
 
+struct rte_eth_dev_info;
 struct rte_mempool;
 
 namespace hnv {
@@ -34,9 +36,9 @@ class PortLock {
 
 class Port {
  public:
-  // Opens, configures with one queue pair, starts, promiscuous. Throws std::runtime_error
-  // "port NAME: what was wrong".
-  Port(const PortConfig& config, rte_mempool& packets);
+  // Opens, configures with queues for `workers` workers (gateway/port_queues.h), starts,
+  // promiscuous. Throws std::runtime_error "port NAME: what was wrong".
+  Port(const PortConfig& config, rte_mempool& packets, unsigned workers);
   ~Port();
   Port(Port&& other) noexcept;
   Port& operator=(Port&&) = delete;
@@ -46,16 +48,21 @@ class Port {
   [[nodiscard]] const PortConfig& config() const { return config_; }
   [[nodiscard]] uint16_t dpdk_id() const { return id_; }
   [[nodiscard]] const wire::Mac& mac() const { return mac_; }
+  [[nodiscard]] QueueCounts queues() const { return queues_; }
   [[nodiscard]] PortState state() const;
 
  private:
   void configure(rte_mempool& packets);
+  void configure_queues(const rte_eth_dev_info& info);
+  void set_up_queues(rte_mempool& packets);
   void set_mtu();
   void note_checksums(uint64_t rx_capabilities);
 
   PortConfig config_;
   PortLock lock_;
+  unsigned workers_;
   uint16_t id_ = 0xffff;
+  QueueCounts queues_;
   wire::Mac mac_{};
   std::vector<std::string> limitations_;
 };

@@ -39,6 +39,7 @@ void Resolver::resolve(rte_mbuf* mbuf, const Compiled& compiled, Instant now) {
   const SideNote asked = side_note(*mbuf);
   SideNote answer;
   answer.origin = asked.origin;
+  answer.worker = asked.worker;
   const CompartmentView* view = compiled.compartments[asked.origin.compartment.value()].get();
   if (view != nullptr && view->uid == asked.origin.compartment_uid) {
     Neighbors::Actions actions;

@@ -2,7 +2,6 @@
 #include "gateway/worker.h"
 
 #include <algorithm>
-#include <ctime>
 #include <thread>
 #include <utility>
 
@@ -13,10 +12,11 @@ namespace hnv {
 namespace {
 
 // Empty breaths before the first sleep, then sleeps that grow: a loaded gateway never sleeps, an
-// idle one wakes a thousand times a second.
+// idle one wakes a thousand times a second. A packet that arrives meanwhile, or whose wake-up was
+// missed (gateway/handoff.h), waits for kLongestSleep at most, and the kernel's timer slack.
 constexpr unsigned kSpins = 200;
-constexpr long kShortestSleep = 20'000;  // ns
-constexpr long kLongestSleep = 500'000;  // ns
+constexpr Duration kShortestSleep = std::chrono::microseconds(20);
+constexpr Duration kLongestSleep = std::chrono::microseconds(500);
 
 }  // namespace
 
@@ -25,11 +25,17 @@ Instant worker_clock() {
   return Instant{static_cast<uint64_t>(static_cast<double>(rte_rdtsc()) * kNanosecondsPerTick)};
 }
 
-Worker::Worker(Config config, Rcu& rcu, const Published<Dataplane>& published)
+Worker::Worker(Config config, Rcu& rcu, const Published<Dataplane>& published, Handoffs& handoffs)
     : config_(std::move(config)),
       rcu_(rcu),
       published_(published),
-      line_(config_.worker, static_cast<unsigned>(config_.ports.size())) {}
+      handoffs_(handoffs),
+      line_(config_.worker, static_cast<unsigned>(config_.ports.size()), handoffs.workers()),
+      exchange_(handoffs, config_.worker) {
+  for (unsigned port = 0; port < config_.ports.size(); ++port) {
+    line_.set_sender(port, config_.ports[port].queues.sender);
+  }
+}
 
 // Ports in turn, so that a flooded one does not starve the others.
 unsigned Worker::take_in() {
@@ -40,20 +46,36 @@ unsigned Worker::take_in() {
     line_.inject(mbuf);
     ++taken;
   }
+  taken += exchange_.take_in(line_);
   const auto ports = static_cast<unsigned>(config_.ports.size());
-  for (unsigned i = 0; i < ports && line_.room() > 0; ++i) {
-    const unsigned port = (first_port_ + i) % ports;
+  for (unsigned i = 0; i < ports; ++i) taken += receive((first_port_ + i) % ports);
+  if (ports > 0) first_port_ = (first_port_ + 1) % ports;
+  return taken;
+}
+
+unsigned Worker::receive(unsigned port) {
+  const PortPart& part = config_.ports[port];
+  unsigned taken = 0;
+  for (const uint16_t queue : part.queues.receives) {
+    const unsigned room = line_.room();
+    if (room == 0) break;
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled up to count
     std::array<rte_mbuf*, kVector> packets;
-    const unsigned count = rte_eth_rx_burst(config_.ports[port], 0, packets.data(),
-                                            static_cast<uint16_t>(line_.room()));
-    for (unsigned p = 0; p < count; ++p) {
-      rte_prefetch0(rte_pktmbuf_mtod(packets[p], void*));
-      line_.receive(packets[p], PortId(port));
-    }
+    const unsigned count =
+        rte_eth_rx_burst(part.port, queue, packets.data(), static_cast<uint16_t>(room));
     taken += count;
+    for (unsigned p = 0; p < count; ++p) rte_prefetch0(rte_pktmbuf_mtod(packets[p], void*));
+    if (part.queues.spreads) {
+      // The inner headers begin on the second line.
+      for (unsigned p = 0; p < count; ++p) {
+        rte_prefetch0(rte_pktmbuf_mtod_offset(packets[p], void*, 64));
+      }
+      line_.receive_spread(packets.data(), count, PortId(port));
+      exchange_.send_out(line_);
+    } else {
+      for (unsigned p = 0; p < count; ++p) line_.receive(packets[p], PortId(port));
+    }
   }
-  if (ports > 0) first_port_ = (first_port_ + 1) % ports;
   return taken;
 }
 
@@ -61,10 +83,12 @@ void Worker::send_out() {
   for (unsigned port = 0; port < config_.ports.size(); ++port) {
     Line::Outbox& box = line_.outbox(port);
     if (box.count == 0) continue;
-    const unsigned sent = rte_eth_tx_burst(config_.ports[port], 0, box.packets.data(),
+    const PortPart& part = config_.ports[port];
+    const unsigned sent = rte_eth_tx_burst(part.port, part.queues.sends, box.packets.data(),
                                            static_cast<uint16_t>(box.count));
     line_.sent(port, sent);
   }
+  exchange_.send_out(line_);
   Line::Outbox& punts = line_.punts();
   if (punts.count > 0) line_.punted(punted_.push(punts.packets.data(), punts.count));
 }
@@ -89,11 +113,9 @@ void Worker::rest(WorkerRcu& rcu, unsigned& idle) {
     rte_pause();
     return;
   }
-  const long sleep = std::min(kLongestSleep, kShortestSleep * static_cast<long>(idle / kSpins));
-  const timespec time{.tv_sec = 0, .tv_nsec = sleep};
   line_.counters().sleeps.add();
   rcu.offline();
-  nanosleep(&time, nullptr);
+  handoffs_.rest(config_.worker, std::min(kLongestSleep, kShortestSleep * (idle / kSpins)));
   rcu.online();
 }
 

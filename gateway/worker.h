@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A worker: one thread on one lcore that breathes. A breath is: rx, read the Dataplane (after rx,
-// so that what arrives after a change was acknowledged meets the change), the line, tx, punts, the
-// quiescent state. A worker that finds nothing to do sleeps, longer the longer it was idle, with
-// its RCU thread offline; `busyPoll` switches that off.
+// A worker: one thread on one lcore that breathes. A breath is: what other workers handed over, rx,
+// read the Dataplane (after both, so that what arrives after a change was acknowledged meets the
+// change), the line, tx, handoffs, punts, the quiescent state. A worker that finds nothing to do
+// sleeps, longer the longer it was idle, with its RCU thread offline; who hands it something wakes
+// it. `busyPoll` switches sleeping off.
 #pragma once
 
 #include <atomic>
@@ -16,7 +17,9 @@
 #include "compartments/clock.h"
 #include "compartments/published.h"
 #include "gateway/dataplane.h"
+#include "gateway/exchange.h"
 #include "gateway/line.h"
+#include "gateway/port_queues.h"
 #include "gateway/spsc_ring.h"
 
 namespace hnv {
@@ -33,19 +36,25 @@ struct WorkerPicture {
 
 class Worker {
  public:
+  struct PortPart {
+    uint16_t port = 0;  // DPDK's id
+    QueueShare queues;
+  };
   struct Config {
-    unsigned worker = 0;  // 0..n-1
-    unsigned lcore = 0;
-    std::vector<uint16_t> ports;  // DPDK port ids by PortId
+    unsigned worker = 0;            // 0..n-1
+    unsigned lcore = 0;             // the processor, as configured
+    std::vector<PortPart> ports{};  // by PortId
     bool busy_poll = false;
   };
   static constexpr unsigned kRing = 1024;
   using Ring = SpscRing<rte_mbuf*, kRing>;
 
-  Worker(Config config, Rcu& rcu, const Published<Dataplane>& published);
+  Worker(Config config, Rcu& rcu, const Published<Dataplane>& published, Handoffs& handoffs);
 
   // The loop; returns after stop(), with everything drained.
   void run();
+  // After run() of every worker has returned: drops what came too late.
+  void drain_handed() { exchange_.drain(line_); }
   // From any thread.
   void stop() { stop_.store(true, std::memory_order_release); }
 
@@ -58,10 +67,13 @@ class Worker {
   // REQUIRES that run() has returned.
   [[nodiscard]] WorkerPicture final_picture() { return {line_.counters(), line_.held(), true}; }
   [[nodiscard]] const Config& config() const { return config_; }
+  // From any thread: moves with every breath, the next at most a sleep away.
+  [[nodiscard]] uint64_t breaths() { return line_.counters().breaths.value(); }
 
  private:
   unsigned breathe(WorkerRcu& rcu);
   unsigned take_in();
+  unsigned receive(unsigned port);
   void send_out();
   void answer_picture();
   void rest(WorkerRcu& rcu, unsigned& idle);
@@ -69,7 +81,9 @@ class Worker {
   Config config_;
   Rcu& rcu_;
   const Published<Dataplane>& published_;
+  Handoffs& handoffs_;
   Line line_;
+  Exchange exchange_;
   unsigned first_port_ = 0;  // round robin
   Ring punted_;
   Ring to_inject_;

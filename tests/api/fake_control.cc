@@ -170,6 +170,8 @@ std::vector<PortState> FakeControl::ports() const {
   PortState port;
   port.name = "fab0";
   port.driver = "net_af_packet";
+  port.rx_queues = port.tx_queues = 1;
+  port.spreading = "software";
   port.rx_packets = 7;
   return {port};
 }

@@ -14,6 +14,15 @@ from .run import Process
 from .wait import wait_for
 
 
+def worker_lcores(count=None):
+    """A processor for each of `count` workers (HNV_WORKERS, else 1), the control thread's last."""
+    cpus = os.cpu_count() or 1
+    count = count or int(os.environ.get("HNV_WORKERS", "1"))
+    if count > cpus:
+        raise SystemExit(f"HNV_WORKERS={count}: there are {cpus} processors, and each worker wants one")
+    return [(cpu + 1) % cpus for cpu in range(count)]
+
+
 class NotReady(AssertionError):
     """The gateway ended, or did not become ready in time."""
 
@@ -30,7 +39,7 @@ class Gateway:
         self.starts = 0
         self.ready_after = None
         self.config = {
-            "lcores": {"control": 0, "workers": [1 if (os.cpu_count() or 1) > 1 else 0]},
+            "lcores": {"control": 0, "workers": worker_lcores()},
             "memory": {"megabytes": 512, "hugepages": "auto", "packetBuffers": 16384},
             "busyPoll": False,
             "ports": [],
