@@ -9,6 +9,8 @@ namespace {
 constexpr Words<FlowIdMode, 2> kFlowIdWords{
     {{"hash", FlowIdMode::hash}, {"zero", FlowIdMode::zero}}};
 constexpr OneOf kFlowIdReader{kFlowIdWords};
+constexpr Words<DscpMode, 2> kDscpWords{{{"pipe", DscpMode::pipe}, {"uniform", DscpMode::uniform}}};
+constexpr OneOf kDscpReader{kDscpWords};
 
 struct OverrideReader {
   void operator()(const Place& place, const Json& json, Faults& faults,
@@ -31,6 +33,7 @@ ProviderNetworkSpec decode_provider_network(const Place& place, const Json& json
   in.optional("routes", spec.routes, ListOf{OutsideRouteReader{}, kMaxOutsideRoutes});
   in.optional("mtu", spec.mtu, kMtuReader);
   in.optional("flowId", spec.flow_id, kFlowIdReader);
+  in.optional("dscp", spec.dscp, kDscpReader);
   in.optional("providerAddressOverrides", spec.provider_address_overrides,
               ListOf{OverrideReader{}});
   ignore_answer_properties(in);
@@ -49,6 +52,7 @@ Json encode(const ProviderNetworkSpec& spec) {
             {"providerAddresses", text_list(spec.provider_addresses)},
             {"routes", outside_routes_json(spec.routes)},
             {"flowId", word_of(kFlowIdWords, spec.flow_id)},
+            {"dscp", word_of(kDscpWords, spec.dscp)},
             {"providerAddressOverrides", std::move(overrides)}};
   if (spec.mtu) json["mtu"] = *spec.mtu;
   return json;

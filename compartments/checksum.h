@@ -71,6 +71,15 @@ inline void set_checksum(wire::Ipv4& header) {
          be32{protocol}.raw() + checksum_sum(upper, bytes);
 }
 
+// Another traffic class, checksum kept right (RFC 1624, equation 3). The class is the second byte
+// of its word.
+inline void set_tos(wire::Ipv4& header, uint8_t tos) {
+  const uint32_t sum = static_cast<uint16_t>(~header.checksum.raw()) +
+                       static_cast<uint16_t>(~(uint32_t{header.tos} << 8)) + (uint32_t{tos} << 8);
+  header.checksum = be16::from_raw(static_cast<uint16_t>(~checksum_fold(sum)));
+  header.tos = tos;
+}
+
 // One hop less, checksum kept right (RFC 1141: the high byte of the word loses one, so the
 // complemented sum gains 0x0100 in network order, which is 1 in the low byte as we load it).
 inline void decrement_ttl(wire::Ipv4& header) {

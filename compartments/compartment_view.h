@@ -15,6 +15,7 @@
 #include "compartments/byte_order.h"
 #include "compartments/counter.h"
 #include "compartments/customer_map.h"
+#include "compartments/ecn.h"
 #include "compartments/fib.h"
 #include "compartments/fib6.h"
 #include "compartments/ids.h"
@@ -43,6 +44,7 @@ struct alignas(64) SubnetView {
   uint32_t vsid = 0;
   AttachmentId network{};         // the provider network's attachment
   uint32_t provider_address = 0;  // ours for this subnet, host order
+  uint8_t class_bits = kEcnMask;  // of the inner traffic class, that the outer one takes over
   // Second line: not touched for a packet whose record is found.
   CustomerRecord wildcard;       // GatewayWildcard of IPv4; type none when there is none
   uint32_t icmp_source = 0;      // source of ICMP errors for packets that came in here; 0: none

@@ -28,6 +28,8 @@ struct alignas(64) NextHop {
   // Where in the packet NVGRE's FlowID is to be zeroed (some peers compare the whole key); 0: it is
   // sent as it is.
   uint8_t zero_flow_id_at = 0;
+  // The largest inner packet that fits the path to here, as learned (RFC 1191); 65535: not learned.
+  uint16_t largest_inner = 0xffff;
   PortId port;
   // Distinguishes this next hop from an earlier holder of the same id, for packets that wait.
   uint64_t uid = 0;

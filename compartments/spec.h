@@ -28,6 +28,9 @@ struct RouteSpec {  // a route of an outside network, e.g. between fabric subnet
 // What the FlowID byte of the GRE key carries (facts: some peers compare the whole 32-bit key).
 enum class FlowIdMode : uint8_t { hash, zero };
 
+// Whether a tenant's code points are the fabric's, too (RFC 2983 §3).
+enum class DscpMode : uint8_t { pipe, uniform };
+
 struct ProviderAddressOverride {
   Prefix<Space::provider> provider_address_prefix;
   FlowIdMode flow_id = FlowIdMode::hash;
@@ -42,6 +45,7 @@ struct ProviderNetworkSpec {
   std::vector<RouteSpec<Space::provider>> routes;
   std::optional<uint16_t> mtu;  // largest IP packet; default the port's
   FlowIdMode flow_id = FlowIdMode::hash;
+  DscpMode dscp = DscpMode::pipe;
   std::vector<ProviderAddressOverride> provider_address_overrides;
   friend bool operator==(const ProviderNetworkSpec&, const ProviderNetworkSpec&) = default;
 };

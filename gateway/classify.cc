@@ -90,19 +90,33 @@ void classify_arp_for_connection(Packet<Side::outside> packet, const L3Table::Ad
   out.drop(packet, DropReason::arp_not_ours);
 }
 
-// Our own address on an outside network. Header, source and checksum are checked by now.
-void classify_own(Packet<Side::outside> packet, const wire::Ipv4& ip, Out out) {
-  if (ip.protocol == wire::ip_protocol::kGre) return out.to<Stage::enter_nvgre>(packet);
-  if (ip.protocol == wire::ip_protocol::kIcmp && !ip.is_fragment()) {
-    const uint32_t offset = packet.slot().l2_bytes + ip.header_bytes();
-    if (ip.total_length.value() >= ip.header_bytes() + sizeof(wire::Icmp) &&
-        packet.at<wire::Icmp>(offset).type == 8) {
+// ICMP to our own address on an outside network: echo requests are answered, what a router on the
+// fabric says about an MTU goes to the control thread, which asks whether it may be true.
+void classify_own_icmp(Packet<Side::outside> packet, const wire::Ipv4& ip, AttachmentKind kind,
+                       Out out) {
+  const uint32_t offset = packet.slot().l2_bytes + ip.header_bytes();
+  if (ip.total_length.value() >= ip.header_bytes() + sizeof(wire::Icmp)) {
+    const auto& icmp = packet.at<wire::Icmp>(offset);
+    if (icmp.type == 8) {
       // The answer goes to the MAC it came from: never to a group (RFC 1122 §3.2.2.6).
       if (packet.at<wire::Ethernet>(0).source.multicast()) {
         return out.drop(packet, DropReason::outer_bad_source);
       }
       return out.respond(packet, Answer::echo_reply_outside);
     }
+    if (icmp.type == 3 && icmp.code == 4 && kind == AttachmentKind::provider) {
+      return out.punt(packet);
+    }
+  }
+  out.drop(packet, DropReason::outer_protocol);
+}
+
+// Our own address on an outside network. Header, source and checksum are checked by now.
+void classify_own(Packet<Side::outside> packet, const wire::Ipv4& ip, AttachmentKind kind,
+                  Out out) {
+  if (ip.protocol == wire::ip_protocol::kGre) return out.to<Stage::enter_nvgre>(packet);
+  if (ip.protocol == wire::ip_protocol::kIcmp && !ip.is_fragment()) {
+    return classify_own_icmp(packet, ip, kind, out);
   }
   out.drop(packet, DropReason::outer_protocol);
 }
@@ -153,7 +167,7 @@ bool is_plain_nvgre(const PacketSlot& slot, const Attachment& attachment,
   if (ip.is_fragment() && ip.protocol == wire::ip_protocol::kGre) {
     return out.drop(packet, DropReason::outer_fragment);
   }
-  classify_own(packet, ip, out);
+  classify_own(packet, ip, attachment.kind, out);
 }
 
 // Reads tag and type; sets l2_bytes. False when the packet has been dropped.

@@ -94,6 +94,8 @@ void Compiler::compile_attachments() {
     if (const auto* provider = std::get_if<ProviderNetworkKey>(&user)) {
       attachment.kind = AttachmentKind::provider;
       attachment.link = link_of(provider_link_name(provider->name));
+      attachment.uniform_class =
+          new_.provider_network(provider->name)->spec.dscp == DscpMode::uniform;
       for (const auto& own : new_.provider_network(provider->name)->spec.provider_addresses) {
         attachment.own_addresses.push_back(own.address.v4().value());
       }

@@ -125,6 +125,7 @@ SubnetView DomainCompiler::subnet_view(const SubnetModel& subnet) const {
       .flags = be16{0x2000}, .protocol = wire::kTransparentEthernet, .key = be32{view.vsid << 8}};
   view.header.inner.source = wire::Mac::of(*subnet.spec.mac_address);
   view.header.inner.type = wire::ether_type::kIpv4;
+  view.class_bits = copied_class_bits(network.spec.dscp == DscpMode::uniform);
   view.header_sum = checksum_fold(checksum_sum(view.header.ip));
   view.has_own_address = !subnet.gateway_addresses.empty();
   view.icmp_source = view.has_own_address ? subnet.gateway_addresses.front().v4().value() : 0;

@@ -29,6 +29,7 @@ struct Attachment {
   PortId port{};
   VlanId vlan;
   LinkId link{};                          // a provider network's: by it records know their network
+  bool uniform_class = false;             // the inner traffic class becomes the outer one
   wire::Mac mac{};                        // ours there (an L3 connection's own MAC is in L3Table)
   std::vector<uint32_t> own_addresses{};  // host order, sorted: PAs, or external addresses
 };

@@ -14,11 +14,11 @@ namespace hnv {
 
 // Puts the NVGRE header (outer IP, GRE, inner Ethernet) of `subnet` toward `record` in front of the
 // inner packet: one template copy, then what differs. The outer header checksum is the template's
-// sum plus the record's plus the length, no header is read back. False when there is no room in
-// front.
+// sum plus the record's plus the length and the traffic class, no header is read back. False when
+// there is no room in front.
 [[nodiscard, gnu::always_inline]] inline bool encapsulate(
     PacketSlot& slot, const SubnetView& subnet, const CustomerRecord& record, uint8_t flow_id,
-    be16 inner_type = wire::ether_type::kIpv4) {
+    uint8_t tos, be16 inner_type = wire::ether_type::kIpv4) {
   auto* start = slot.prepend(sizeof(NvgreHeader));
   if (start == nullptr) [[unlikely]]
     return false;
@@ -27,8 +27,9 @@ namespace hnv {
   const be16 length{static_cast<uint16_t>(slot.bytes)};
   header.ip.total_length = length;
   std::memcpy(&header.ip.destination, record.pa.data(), sizeof header.ip.destination);
-  header.ip.checksum = be16::from_raw(static_cast<uint16_t>(
-      ~checksum_fold(uint64_t{subnet.header_sum} + record.header_sum + length.raw())));
+  header.ip.tos = tos;
+  header.ip.checksum = be16::from_raw(static_cast<uint16_t>(~checksum_fold(
+      uint64_t{subnet.header_sum} + record.header_sum + length.raw() + (uint32_t{tos} << 8))));
   reinterpret_cast<uint8_t*>(&header.gre.key)[3] = flow_id;
   header.inner.destination = wire::Mac::of(record.mac);
   header.inner.type = inner_type;

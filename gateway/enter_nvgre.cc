@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "compartments/checksum.h"
+#include "compartments/ecn.h"
 #include "compartments/ip_checks.h"
 #include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
@@ -255,10 +256,29 @@ bool check_source(Packet<Side::outside> packet, const Candidate& candidate,
   return true;
 }
 
-void enter(Packet<Side::outside> packet, const Candidate& candidate, Out out) {
+// The outer header carries a congestion mark, or (uniform model) the code point to go on with.
+// False when the packet has been dropped.
+[[gnu::noinline]] bool take_over_class(Packet<Side::outside> packet, wire::Ipv4& ip, uint8_t outer,
+                                       bool uniform, Out out) {
+  const auto mark = decapsulated_ecn(outer & kEcnMask, ip.tos & kEcnMask);
+  if (!mark) {
+    out.drop(packet, DropReason::ecn_congestion);
+    return false;
+  }
+  const uint8_t code_point = (uniform ? outer : ip.tos) & ~kEcnMask;
+  set_tos(ip, code_point | *mark);
+  return true;
+}
+
+void enter(Packet<Side::outside> packet, const Candidate& candidate, bool uniform_class, Out out) {
   PacketSlot& slot = packet.slot();
   const uint32_t offset = candidate.inner + static_cast<uint32_t>(sizeof(wire::Ethernet));
-  const auto& ip = packet.at<wire::Ipv4>(offset);
+  auto& ip = packet.at<wire::Ipv4>(offset);
+  const uint8_t outer_class = packet.at<wire::Ipv4>(slot.l2_bytes).tos;
+  if (((outer_class & kEcnMask) != 0 || uniform_class) && outer_class != ip.tos &&
+      !take_over_class(packet, ip, outer_class, uniform_class, out)) [[unlikely]] {
+    return;
+  }
   const uint16_t length = ip.total_length.value();
   slot.destination = ip.destination.value();
   slot.ingress = Ingress::nvgre;
@@ -333,9 +353,9 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
   // Who vouches for it; then it is inside.
   for (unsigned i = 0; i < left; ++i) {
     const Packet<Side::outside> packet(*candidates[i].slot);
-    const LinkId link = plane.attachments->attachments[packet.slot().attachment.value()].link;
-    if (check_source(packet, candidates[i], records[i], link, out)) {
-      enter(packet, candidates[i], out);
+    const Attachment& from = plane.attachments->attachments[packet.slot().attachment.value()];
+    if (check_source(packet, candidates[i], records[i], from.link, out)) {
+      enter(packet, candidates[i], from.uniform_class, out);
     }
   }
 }

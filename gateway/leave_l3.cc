@@ -64,7 +64,7 @@ void leave_l3(Burst<Side::inside> in, const Dataplane& plane, Exit<Stage::leave_
     PacketSlot& slot = packet.slot();
     const ConnectionView& connection = slot.compartment->connection(slot.connection);
     if (slot.bytes > connection.mtu) [[unlikely]] {
-      out.refuse(packet, DropReason::mtu_exceeded, IcmpError::fragmentation_needed(connection.mtu));
+      out.too_big(packet, connection.mtu);
       continue;
     }
     __builtin_prefetch(&slot.compartment->connection_counters_of(out.worker(), slot.connection), 1);

@@ -5,8 +5,10 @@
 // The record of (virtual subnet, next-hop CA) says to which PA and MAC; the subnet's template says
 // from where and with which VSID: the destination's subnet's own. No record: the subnet's wildcard,
 // else the sender is told that the host is unreachable. There is no ARP in a virtual subnet; the
-// records are the neighbours. Nothing is ever fragmented here (§4.4): what is too large for the
-// fabric is refused in the tenant's space with the inner MTU.
+// records are the neighbours. The outer packet is never fragmented (§4.4): what is too large for
+// the fabric is cut before it is encapsulated, or refused in the tenant's space with the inner MTU.
+#include <algorithm>
+
 #include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
 #include "gateway/stations.h"
@@ -36,14 +38,16 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
   }
   const auto& ip = packet.at<wire::Ipv4>(0);
   const uint32_t length = slot.bytes;
-  if (length > subnet.mtu) [[unlikely]] {
-    return out.refuse(packet, DropReason::mtu_exceeded,
-                      IcmpError::fragmentation_needed(subnet.mtu));
+  const NextHop& next_hop = plane.next_hops[record->next_hop.value()];
+  const uint16_t mtu = std::min(subnet.mtu, next_hop.largest_inner);
+  if (length > mtu) [[unlikely]] {
+    return out.too_big(packet, mtu);
   }
-  if (plane.next_hops[record->next_hop.value()].state == NextHopState::failed) [[unlikely]] {
+  if (next_hop.state == NextHopState::failed) [[unlikely]] {
     return out.refuse(packet, DropReason::next_hop_failed, IcmpError::host_unreachable());
   }
-  if (!encapsulate(slot, subnet, *record, flow_id_of(ip, length))) [[unlikely]] {
+  if (!encapsulate(slot, subnet, *record, flow_id_of(ip, length),
+                   static_cast<uint8_t>(ip.tos & subnet.class_bits))) [[unlikely]] {
     return out.drop(packet, DropReason::no_headroom);
   }
   CompartmentCounters& counters = out.counters(tenant);

@@ -35,8 +35,10 @@ Line::Line(unsigned worker, unsigned ports, unsigned workers)
 
 void Line::set_sender(unsigned port, unsigned worker) { outboxes_[port].sender = worker; }
 
+unsigned Line::returning() const { return std::min(reentry_.size(), kVector); }
+
 unsigned Line::room() const {
-  const unsigned kept = reentry_.size() + injected_count_ + release_room(hold_) + used_;
+  const unsigned kept = returning() + injected_count_ + release_room(hold_) + used_;
   return kept >= kVector ? 0 : kVector - kept;
 }
 
@@ -133,7 +135,7 @@ void Line::release_held(const Dataplane& plane) {
   if (hold_.held() == 0) return;
   std::array<HoldTable::Released, kVector> released;
   // Every answer and every injected packet has its place; room() has seen to that.
-  const unsigned taken = used_ + reentry_.size() + injected_count_;
+  const unsigned taken = used_ + returning() + injected_count_;
   const unsigned count = hold_.release(plane, released.data(), kVector - taken);
   for (unsigned i = 0; i < count; ++i) {
     PacketSlot& slot = take_slot(released[i].mbuf);
@@ -163,8 +165,7 @@ void Line::refuse_held(PacketSlot& slot) {
 // What comes back: held packets first, so that they stay before those that arrive now.
 void Line::take_back(const Dataplane& plane) {
   release_held(plane);
-  for (unsigned i = 0; i < reentry_.size(); ++i) re_enter(reentry_[i], plane);
-  reentry_.clear();
+  for (unsigned left = returning(); left > 0; --left) re_enter(reentry_.pop(), plane);
   for (unsigned i = 0; i < injected_count_; ++i) re_enter(injected_[i], plane);
   injected_count_ = 0;
 }
@@ -285,8 +286,7 @@ void Line::drain() {
     rte_pktmbuf_free(mbuf);
   };
   hold_.clear(drop);
-  for (unsigned i = 0; i < reentry_.size(); ++i) drop(reentry_[i].mbuf);
-  reentry_.clear();
+  while (reentry_.size() > 0) drop(reentry_.pop().mbuf);
   for (unsigned i = 0; i < injected_count_; ++i) drop(injected_[i].mbuf);
   injected_count_ = 0;
 }

@@ -79,6 +79,7 @@ class Line {
   [[nodiscard]] uint64_t held() const { return hold_.held() + reentry_.size(); }
 
  private:
+  [[nodiscard]] unsigned returning() const;
   PacketSlot& take_slot(rte_mbuf* mbuf);
   void take_back(const Dataplane& plane);
   void re_enter(const Reentry& entry, const Dataplane& plane);

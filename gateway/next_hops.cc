@@ -242,6 +242,34 @@ void NextHops::apply(const std::vector<Neighbors::Change>& changes) {
   }
 }
 
+bool NextHops::learn_path_mtu(const NextHopTarget& target, uint16_t mtu, Instant now) {
+  const auto at = by_target_.find(target);
+  if (at == by_target_.end()) return false;
+  Hop& hop = hops_[at->second.value()];
+  if (hop.path_mtu && *hop.path_mtu <= mtu) return false;
+  hop.path_mtu = mtu;
+  path_mtus_.emplace(now + kPathMtuHolds, std::pair{at->second, hop.uid});
+  dirty_hops_.insert(at->second);
+  return true;
+}
+
+std::optional<uint16_t> NextHops::path_mtu_of(const NextHopTarget& target) const {
+  const auto at = by_target_.find(target);
+  return at == by_target_.end() ? std::nullopt : hops_[at->second.value()].path_mtu;
+}
+
+void NextHops::tick(Instant now, Neighbors::Actions& out) {
+  neighbors_.tick(now, out);
+  while (!path_mtus_.empty() && path_mtus_.begin()->first <= now) {
+    const auto [id, uid] = path_mtus_.begin()->second;
+    path_mtus_.erase(path_mtus_.begin());
+    // One that was lowered again meanwhile is tried anew a little early, which does no harm.
+    if (hops_[id.value()].uid != uid) continue;
+    hops_[id.value()].path_mtu.reset();
+    dirty_hops_.insert(id);
+  }
+}
+
 NextHop NextHops::view(const Hop& hop) const {
   NextHop out;
   out.uid = hop.uid;
@@ -250,6 +278,10 @@ NextHop NextHops::view(const Hop& hop) const {
   const OutLink& link = *state->second.link;
   out.port = link.port;
   const bool v4 = hop.target.address.is_v4();
+  if (hop.path_mtu) {
+    out.largest_inner =
+        static_cast<uint16_t>(*hop.path_mtu - (v4 ? wire::kNvgreOverIpv4 : wire::kNvgreOverIpv6));
+  }
   if (link.zero_flow_for(hop.target.address)) {
     out.zero_flow_id_at = v4 ? wire::kFlowIdBehindIpv4 : wire::kFlowIdBehindIpv6;
   }

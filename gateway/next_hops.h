@@ -72,6 +72,7 @@ class NextHops {
  public:
   // At most so many neighbours of a link wait for their first answer at tenants' request.
   static constexpr unsigned kMaxUnresolved = 1024;
+  static constexpr Duration kPathMtuHolds = std::chrono::minutes(10);
 
   // --- by compile and what follows a commit ---
   // One more user of the target; its neighbour is pinned.
@@ -93,8 +94,13 @@ class NextHops {
                   const Neighbors::Advertisement& advertisement, Instant now,
                   Neighbors::Actions& out);
 
+  // What a router said of the path to a target: IP packets of at most `mtu` bytes get there. Holds
+  // for kPathMtuHolds (RFC 1191 §6.3). False: there is no such next hop, or a smaller one is known.
+  bool learn_path_mtu(const NextHopTarget& target, uint16_t mtu, Instant now);
+  [[nodiscard]] std::optional<uint16_t> path_mtu_of(const NextHopTarget& target) const;
+
   // --- by the loop ---
-  void tick(Instant now, Neighbors::Actions& out) { neighbors_.tick(now, out); }
+  void tick(Instant now, Neighbors::Actions& out);
   // Takes over what changed. Call with every Actions before the next publish.
   void apply(const std::vector<Neighbors::Change>& changes);
   [[nodiscard]] bool dirty() const { return !dirty_hops_.empty() || !dirty_links_.empty(); }
@@ -115,6 +121,7 @@ class NextHops {
     bool demanded = false;                  // by packets
     std::optional<LinkAddress> neighbor{};  // none: nobody on this link
     uint64_t uid = 0;                       // 0: free
+    std::optional<uint16_t> path_mtu{};     // as learned
   };
   struct LinkState {
     std::shared_ptr<const OutLink> link;
@@ -134,7 +141,8 @@ class NextHops {
   std::vector<NextHopId> free_;
   std::map<NextHopTarget, NextHopId> by_target_;
   std::map<NeighborKey, std::set<NextHopId>> by_neighbor_;
-  std::unordered_map<uint32_t, LinkState> links_;  // by LinkId
+  std::unordered_map<uint32_t, LinkState> links_;                     // by LinkId
+  std::multimap<Instant, std::pair<NextHopId, uint64_t>> path_mtus_;  // when each is forgotten
   std::set<NextHopId> dirty_hops_;
   std::set<LinkId> dirty_links_;
   uint64_t next_uid_ = 1;

@@ -104,16 +104,27 @@ static_assert(sizeof(SideNote) <= kSideNoteRoom);
   return {.mbuf = slot.mbuf, .at = Stage::route, .handoffs = slot.handoffs};
 }
 
-// Answers made in this breath for the next one. At most one for every slot, so it cannot overflow.
+// Answers and fragments made in this breath for the next ones, first in, first out. A breath takes
+// up to kVector of them back before anything new and answers at most kVector packets, and fragments
+// leave room for those: it cannot overflow.
 class ReentryQueue {
  public:
-  void push(const Reentry& entry) { entries_[count_++] = entry; }
+  static constexpr unsigned kCapacity = 1024;
+
+  // REQUIRES room() > 0.
+  void push(const Reentry& entry) { entries_[(first_ + count_++) % kCapacity] = entry; }
+  [[nodiscard]] Reentry pop() {  // REQUIRES size() > 0
+    const Reentry entry = entries_[first_];
+    first_ = (first_ + 1) % kCapacity;
+    --count_;
+    return entry;
+  }
   [[nodiscard]] unsigned size() const { return count_; }
-  [[nodiscard]] const Reentry& operator[](unsigned i) const { return entries_[i]; }
-  void clear() { count_ = 0; }
+  [[nodiscard]] unsigned room() const { return kCapacity - count_; }
 
  private:
-  std::array<Reentry, kVector> entries_;
+  std::array<Reentry, kCapacity> entries_{};
+  unsigned first_ = 0;
   unsigned count_ = 0;
 };
 

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/resolver.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <new>
 
+#include <spdlog/spdlog.h>
+
+#include "compartments/checksum.h"
 #include "compartments/neighbor_discovery.h"
 #include "compartments/wire.h"
 #include "gateway/reentry.h"
@@ -21,6 +26,14 @@ LinkId link_of(const Compiled& compiled, AttachmentId attachment, const wire::Ma
   }
   const auto network = compiled.network_links.find(attachment);
   return network == compiled.network_links.end() ? LinkId() : network->second;
+}
+
+uint16_t plateau_below(uint16_t length) {
+  constexpr std::array<uint16_t, 8> kPlateaus = {32000, 17914, 8166, 4352, 2002, 1492, 1006, 508};
+  for (const uint16_t plateau : kPlateaus) {
+    if (plateau < length) return plateau;
+  }
+  return 296;
 }
 
 }  // namespace
@@ -60,7 +73,11 @@ void Resolver::learn(const rte_mbuf& mbuf, const Compiled& compiled, Instant now
   const auto& ethernet = *reinterpret_cast<const wire::Ethernet*>(start);
   const OutLink* link = next_hops_.link(link_of(compiled, note.attachment, ethernet.destination));
   if (link == nullptr) return;
-  if (note.family == Family::ipv4) {
+  const be16 type = *reinterpret_cast<const be16*>(start + note.l2_bytes - sizeof(be16));
+  if (type == wire::ether_type::kIpv4) {
+    learn_path_mtu(*reinterpret_cast<const wire::Ipv4*>(start + note.l2_bytes), *link,
+                   note.attachment, compiled, now);
+  } else if (note.family == Family::ipv4) {
     learn_arp(*reinterpret_cast<const wire::Arp*>(start + note.l2_bytes), ethernet, *link, now);
   } else {
     learn_nd(*reinterpret_cast<const wire::Ipv6*>(start + note.l2_bytes), ethernet, *link, now);
@@ -101,6 +118,41 @@ void Resolver::learn_nd(const wire::Ipv6& ip, const wire::Ethernet& ethernet, co
   next_hops_.advertised(link.id, Ip6<Space::external>(message->target), advertisement, now,
                         actions);
   act(actions);
+}
+
+// Fragmentation needed about a packet of ours on the fabric; classify has made sure that the ICMP
+// header lies in it. Anybody can send such a thing, so it must quote what only we send: NVGRE from
+// our PA of that virtual subnet, toward a PA that we have, larger than the MTU it tells (RFC 5927
+// §7). Our packets carry no identification that could be compared.
+void Resolver::learn_path_mtu(const wire::Ipv4& ip, const OutLink& link, AttachmentId attachment,
+                              const Compiled& compiled, Instant now) {
+  // RFC 1191 §5 asks for no less than 68; no fabric that carries NVGRE is that narrow.
+  constexpr uint16_t kSmallest = 576;
+  constexpr unsigned kQuoted = sizeof(wire::Ipv4) + sizeof(wire::Gre);
+  const unsigned bytes = ip.total_length.value() - ip.header_bytes();
+  const auto* icmp_start = reinterpret_cast<const uint8_t*>(&ip) + ip.header_bytes();
+  if (bytes < sizeof(wire::Icmp) + kQuoted || checksum_of(icmp_start, bytes).raw() != 0) return;
+  const auto& icmp = *reinterpret_cast<const wire::Icmp*>(icmp_start);
+  const auto& quoted = *reinterpret_cast<const wire::Ipv4*>(icmp_start + sizeof(wire::Icmp));
+  if (quoted.version_ihl != 0x45 || quoted.protocol != wire::ip_protocol::kGre) return;
+  const auto& gre =
+      *reinterpret_cast<const wire::Gre*>(icmp_start + sizeof(wire::Icmp) + sizeof(wire::Ipv4));
+  if (gre.flags != be16{0x2000} || gre.protocol != wire::kTransparentEthernet) return;
+  const VsidEntry* subnet = compiled.vsids->find(gre.key.value() >> 8);
+  if (subnet == nullptr || subnet->network != attachment.value() ||
+      subnet->provider_address != quoted.source.value()) {
+    return;
+  }
+  const uint16_t told = icmp.word1.value();
+  const uint16_t length = quoted.total_length.value();
+  // A router older than RFC 1191 tells none (§5): then the next lower of §7's plateaus.
+  const uint16_t mtu = told != 0 ? told : plateau_below(length);
+  if (mtu >= length) return;
+  const Ip4<Space::external> host(quoted.destination.value());
+  if (next_hops_.learn_path_mtu({link.id, host}, std::max(mtu, kSmallest), now)) {
+    spdlog::info("{}: the path to {} carries packets of {} bytes", link.name,
+                 LinkAddress(host).to_string(), std::max(mtu, kSmallest));
+  }
 }
 
 void Resolver::tick(Instant now) {

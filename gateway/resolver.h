@@ -48,6 +48,8 @@ class Resolver {
                  Instant now);
   void learn_nd(const wire::Ipv6& ip, const wire::Ethernet& ethernet, const OutLink& link,
                 Instant now);
+  void learn_path_mtu(const wire::Ipv4& ip, const OutLink& link, AttachmentId attachment,
+                      const Compiled& compiled, Instant now);
   void send_request(const Neighbors::Request& request);
 
   NextHops& next_hops_;

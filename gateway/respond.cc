@@ -2,10 +2,12 @@
 #include "gateway/respond.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 #include "compartments/checksum.h"
 #include "compartments/line/answer.h"
+#include "compartments/line/fragment.h"
 #include "gateway/encapsulate.h"
 
 namespace hnv {
@@ -19,6 +21,12 @@ void count(Lanes& lanes, ConsumeReason reason) {
   lanes.counters().consumed[static_cast<size_t>(reason)].add();
 }
 
+void drop(Lanes& lanes, const PacketSlot& slot, rte_mbuf* mbuf, DropReason reason) {
+  const auto index = static_cast<size_t>(reason);
+  lanes.counters().drops[index].add();
+  if (slot.compartment != nullptr) slot.compartment->counters[lanes.worker()].drops[index].add();
+  rte_pktmbuf_free(mbuf);
+}
 OriginReason reason_for(const PacketSlot& slot) {
   if (slot.icmp_type == 11) return OriginReason::time_exceeded;
   return slot.icmp_code == 4 ? OriginReason::fragmentation_needed : OriginReason::unreachable;
@@ -127,7 +135,7 @@ void arp_nvgre(PacketSlot& slot, const Dataplane& plane, Lanes& lanes, ReentryQu
   make_arp_reply(arp, subnet.header.inner.source);
   slot.strip(sizeof(wire::Ethernet));
   slot.bytes = sizeof(wire::Arp);
-  if (!encapsulate(slot, subnet, *record, 0, wire::ether_type::kArp)) {
+  if (!encapsulate(slot, subnet, *record, 0, 0, wire::ether_type::kArp)) {
     rte_pktmbuf_free(slot.mbuf);  // cannot be: the request's own headers stood there
     return;
   }
@@ -144,6 +152,25 @@ void echo_inside(PacketSlot& slot, Lanes& lanes, ReentryQueue& reentry) {
   count(lanes, ConsumeReason::echo_request);
   count(lanes, slot, OriginReason::echo_reply);
   reentry.push(inside(slot));
+}
+
+// RFC 1812 §4.2.2.7. The pieces find their way like the packet before them, and fit this time.
+void fragment_inside(PacketSlot& slot, Lanes& lanes, ReentryQueue& reentry) {
+  // Smaller ones take ever more buffers: a tenant's 64 KiB datagram never comes in one piece.
+  constexpr unsigned kMostPieces = 64;
+  const auto& ip = *rte_pktmbuf_mtod(slot.mbuf, const wire::Ipv4*);
+  const unsigned needed = fragments_needed(ip, slot.icmp_mtu);
+  std::array<rte_mbuf*, kMostPieces> pieces{};
+  // Whole or not at all, and answers must find a place, too.
+  if (needed > kMostPieces || reentry.room() < needed + kVector ||
+      !fragment(*slot.mbuf, slot.icmp_mtu, {pieces.data(), needed})) {
+    return drop(lanes, slot, slot.mbuf, DropReason::fragment_no_buffer);
+  }
+  count(lanes, ConsumeReason::fragmented);
+  for (unsigned i = 0; i < needed; ++i) {
+    count(lanes, slot, OriginReason::fragment);
+    reentry.push({.mbuf = pieces[i], .stage = Stage::route, .origin = origin_of(slot)});
+  }
 }
 
 }  // namespace
@@ -167,6 +194,9 @@ void respond(Burst<Side::outside> in, const Dataplane& plane, Instant now, Lanes
         break;
       case Answer::echo_reply_inside:
         echo_inside(slot, lanes, reentry);
+        break;
+      case Answer::fragment:
+        fragment_inside(slot, lanes, reentry);
         break;
       case Answer::none:
         assert(false);

@@ -41,6 +41,7 @@ void deliver(Packet<Side::inside> packet, const wire::Ipv4& ip, Out out) {
 void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
   PacketSlot& slot = packet.slot();
   auto& ip = packet.at<wire::Ipv4>(0);
+  // Not for what was made here, nor twice for what comes by again (a fragment, another worker's).
   if (slot.ingress != Ingress::self && !slot.ttl_decremented) {
     if (ip.ttl <= 1) {
       return out.refuse(packet, DropReason::ttl_exceeded, IcmpError::time_exceeded());

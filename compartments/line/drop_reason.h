@@ -50,6 +50,7 @@ namespace hnv {
   X(inner_bad_header,       "inner IP version, header length or total length is wrong")            \
   X(inner_bad_checksum,     "the inner IP header checksum is wrong")                               \
   X(inner_bad_source,       "the source is loopback, multicast, broadcast or the gateway's own")   \
+  X(ecn_congestion,         "congestion was marked on the fabric, and the sender knows no ECN (RFC 6040)") \
   /* enter_l3 */                                                                                   \
   X(l3_source_not_routed,   "the source is not reached through this connection (reverse path)")    \
   /* route */                                                                                      \
@@ -63,6 +64,7 @@ namespace hnv {
   /* leave doors and rewrite */                                                                    \
   X(record_missing,         "the virtual subnet has no record or wildcard for the next hop")       \
   X(mtu_exceeded,           "the packet is larger than the MTU behind the door")                   \
+  X(fragment_no_buffer,     "no packet buffers for the fragments, or too many wait already")       \
   X(next_hop_gone,          "the outside next hop was removed while the packet waited")            \
   X(neighbor_limit,         "the connection has as many neighbours, or unanswered requests, as it may") \
   X(next_hop_failed,        "the outside next hop does not answer ARP or ND")                            \
@@ -94,12 +96,13 @@ enum class OriginReason : uint8_t {
   time_exceeded,
   unreachable,
   fragmentation_needed,
+  fragment,
 };
-inline constexpr size_t kOriginReasons = 5;
+inline constexpr size_t kOriginReasons = 6;
 
-// What ended here because it was answered.
-enum class ConsumeReason : uint8_t { arp_request, echo_request };
-inline constexpr size_t kConsumeReasons = 2;
+// What ended here because it was answered, or cut into fragments.
+enum class ConsumeReason : uint8_t { arp_request, echo_request, fragmented };
+inline constexpr size_t kConsumeReasons = 3;
 
 [[nodiscard]] std::string_view to_string(DropReason reason);
 [[nodiscard]] std::string_view to_string(OriginReason reason);

@@ -15,6 +15,7 @@
 #include "compartments/line/ledger.h"
 #include "compartments/line/packet.h"
 #include "compartments/line/stage.h"
+#include "compartments/wire.h"
 
 namespace hnv {
 
@@ -162,6 +163,16 @@ class Exit {
     slot.store();
     moved(Stage::handoff, slot);
     lanes_.push(Stage::handoff, slot);
+  }
+  // The packet is larger than `mtu`, the largest behind the door it was sent to: cut into fragments
+  // that are routed in the next breath, or refused when its sender forbids that (RFC 1812
+  // §4.2.2.7).
+  void too_big(Packet<Side::inside> packet, uint16_t mtu) {
+    if (packet.at<wire::Ipv4>(0).dont_fragment()) {
+      return refuse(packet, DropReason::mtu_exceeded, IcmpError::fragmentation_needed(mtu));
+    }
+    packet.slot().icmp_mtu = mtu;
+    respond(packet, Answer::fragment);
   }
   // To the control thread.
   template <Side S>

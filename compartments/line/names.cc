@@ -34,13 +34,14 @@ std::string_view explain(DropReason reason) {
 
 std::string_view to_string(OriginReason reason) {
   static constexpr std::array<std::string_view, kOriginReasons> kNames = {
-      "arp_reply", "echo_reply", "time_exceeded", "unreachable", "fragmentation_needed"};
+      "arp_reply",   "echo_reply",           "time_exceeded",
+      "unreachable", "fragmentation_needed", "fragment"};
   return kNames[static_cast<size_t>(reason)];
 }
 
 std::string_view to_string(ConsumeReason reason) {
-  static constexpr std::array<std::string_view, kConsumeReasons> kNames = {"arp_request",
-                                                                           "echo_request"};
+  static constexpr std::array<std::string_view, kConsumeReasons> kNames = {
+      "arp_request", "echo_request", "fragmented"};
   return kNames[static_cast<size_t>(reason)];
 }
 

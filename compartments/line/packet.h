@@ -27,6 +27,7 @@ enum class Answer : uint8_t {
   arp_reply_nvgre,     // the mbuf begins with the inner Ethernet header
   echo_reply_inside,   // the mbuf begins with the inner IP header, as for all below
   icmp_error,
+  fragment,  // cut to icmp_mtu; the pieces are routed again
 };
 
 // The bytes of the packet are [data, data + bytes). Stations move these two; the mbuf learns of it
@@ -54,9 +55,9 @@ struct alignas(64) PacketSlot {
   Answer answer = Answer::none;
   uint8_t icmp_type = 0, icmp_code = 0;  // Answer::icmp_error
   bool was_held = false;                 // it has waited for its next hop
-  uint16_t icmp_mtu = 0;
-  uint8_t owner = 0;     // at handoff: the worker that gets it
-  uint8_t handoffs = 0;  // how often a station has handed it over
+  uint16_t icmp_mtu = 0;                 // also Answer::fragment
+  uint8_t owner = 0;                     // at handoff: the worker that gets it
+  uint8_t handoffs = 0;                  // how often a station has handed it over
 
   // A packet as it arrives: what its mbuf says.
   void load(rte_mbuf* from) {

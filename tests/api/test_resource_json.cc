@@ -14,7 +14,7 @@ struct Row {
 // One resource of each kind with nothing left at its default, and one with as little as can be.
 constexpr Row kComplete[] = {
     {"/v1/providerNetworks/fabric",
-     R"({"flowId":"zero","mtu":1700,"port":"fab0","providerAddressOverrides":[{"flowId":"hash",
+     R"({"flowId":"zero","dscp":"uniform","mtu":1700,"port":"fab0","providerAddressOverrides":[{"flowId":"hash",
         "providerAddressPrefix":"192.0.2.0/28"}],"providerAddresses":["192.0.2.1/24","198.51.100.1/31"],
         "routes":[{"destinationPrefix":"203.0.113.0/24","metric":7,"nextHop":"192.0.2.254"}],"vlanId":100})"},
     {"/v1/externalNetworks/inet",

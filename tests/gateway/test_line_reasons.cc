@@ -25,7 +25,9 @@ TEST(DropReason, EachHasACase) {
       handoff_full,         // Handoff.CountsWhatTheRingDoesNotTake
       handoff_loop,         // Handoff.EndsWhenWorkersDoNotAgree
       neighbor_limit,       // Inject.KnowsThatNoNextHopCouldBeHad
+      ecn_congestion,       // Rfc6040.HandsCongestionMarksOn
       route_unreachable,    // Route.TellsThatARouteIsUnreachable
+      fragment_no_buffer,   // Rfc1812.FragmentsWholeOrNotAtAll
   };
   for (const auto& table : all_case_tables()) {
     for (const LineCase& c : table) {

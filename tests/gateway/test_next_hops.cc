@@ -59,6 +59,25 @@ class NextHopsTest : public ::testing::Test {
   Neighbors::Actions actions_;
 };
 
+TEST_F(NextHopsTest, AnyPathMtuIsForgottenAfterTenMinutes) {  // RFC 1191 §6.3
+  const NextHopId id = hops_.acquire({kFabric, kHost}, kNow, actions_);
+  learn(kHost, kMac);
+  EXPECT_EQ(seen(id).largest_inner, 0xffff);
+  EXPECT_FALSE(hops_.learn_path_mtu({kFabric, kFarHost}, 1400, kNow));  // nobody sends there
+  EXPECT_TRUE(hops_.learn_path_mtu({kFabric, kHost}, 1400, kNow));
+  EXPECT_EQ(seen(id).largest_inner, 1358);
+  EXPECT_FALSE(hops_.learn_path_mtu({kFabric, kHost}, 1450, kNow));  // never raised
+  EXPECT_TRUE(hops_.learn_path_mtu({kFabric, kHost}, 1300, kNow));
+  EXPECT_EQ(seen(id).largest_inner, 1258);
+  EXPECT_EQ(hops_.path_mtu_of({kFabric, kHost}), 1300);
+  Neighbors::Actions actions;
+  hops_.tick(kNow + 599s, actions);
+  EXPECT_EQ(seen(id).largest_inner, 1258);
+  hops_.tick(kNow + 600s, actions);
+  EXPECT_EQ(seen(id).largest_inner, 0xffff);
+  EXPECT_EQ(hops_.path_mtu_of({kFabric, kHost}), std::nullopt);
+}
+
 TEST_F(NextHopsTest, AsksForAnOnLinkTargetAsSoonAsItIsNamed) {
   const NextHopId id = hops_.acquire({kFabric, kHost}, kNow, actions_);
   ASSERT_EQ(actions_.requests.size(), 1U);

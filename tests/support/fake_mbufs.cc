@@ -25,7 +25,9 @@ int handler_put(rte_mempool* pool, void* const* objects, unsigned count) {
   static_cast<FakeMbufs*>(pool->pool_config)->put_back(objects, count);
   return 0;
 }
-int handler_get(rte_mempool*, void**, unsigned) { return -ENOBUFS; }  // take() is the way
+int handler_get(rte_mempool* pool, void** objects, unsigned count) {
+  return static_cast<FakeMbufs*>(pool->pool_config)->get(objects, count);
+}
 unsigned handler_count(const rte_mempool*) { return 0; }
 
 // DPDK keeps a copy in its table of handlers; no EAL is needed for that.
@@ -73,6 +75,12 @@ void FakeMbufs::reset(rte_mbuf& mbuf) {
   mbuf.pool = pool_.get();
   mbuf.nb_segs = 1;
   rte_mbuf_refcnt_set(&mbuf, 1);
+}
+
+int FakeMbufs::get(void** objects, unsigned count) {
+  if (free_.size() < count) return -ENOBUFS;
+  for (unsigned i = 0; i < count; ++i) objects[i] = take();
+  return 0;
 }
 
 rte_mbuf* FakeMbufs::take() {

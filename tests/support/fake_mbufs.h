@@ -39,7 +39,9 @@ class FakeMbufs {
   [[nodiscard]] size_t in_use() const { return handed_out_ - freed(); }
   [[nodiscard]] size_t freed() const { return freed_.load(std::memory_order_relaxed); }
 
-  void put_back(void* const* mbufs, unsigned count);  // the handler's
+  // The handler's: all or none.
+  int get(void** objects, unsigned count);
+  void put_back(void* const* mbufs, unsigned count);
 
  private:
   struct Handler;

@@ -134,6 +134,14 @@ void TestDataplane::let_fail(const std::string& link_name, const std::string& ad
   publish();
 }
 
+void TestDataplane::learn_path_mtu(const std::string& link_name, const std::string& address,
+                                   uint16_t mtu) {
+  if (!next_hops_.learn_path_mtu({link(link_name), address_of(address)}, mtu, clock_.now())) {
+    die("no such next hop: " + address);
+  }
+  publish();
+}
+
 NextHopId TestDataplane::demand(const std::string& link_name, const std::string& address) {
   Neighbors::Actions actions;
   const NextHopId id =

@@ -39,6 +39,8 @@ class TestDataplane {
   void answer(const std::string& link, const std::string& address, const std::string& mac);
   // The neighbour has been asked in vain.
   void let_fail(const std::string& link, const std::string& address);
+  // The fabric has told of the path to a host.
+  void learn_path_mtu(const std::string& link, const std::string& address, uint16_t mtu);
   // A packet has asked for an on-link neighbour of an L3 connection.
   NextHopId demand(const std::string& link, const std::string& address);
 
