@@ -55,9 +55,10 @@ class Capture:
         """NVGRE frames that tshark finds malformed or has an expert error about.
 
         Only what dissection itself finds counts: TCP's retransmissions and the like are notes and
-        warnings about traffic, not about the encapsulation.
+        warnings about traffic, not about the encapsulation. A TCP segment that an ICMP error quotes
+        is cut short, and tshark takes its checksum for a wrong one.
         """
-        return self.frames("gre && (_ws.malformed || _ws.expert.severity >= 0x00800000)",
+        return self.frames("gre && (_ws.malformed || _ws.expert.severity >= 0x00800000) && !(icmp.type == 3 && tcp)",
                            "frame.number", "_ws.expert.message")
 
     def nvgre(self, display_filter=""):
