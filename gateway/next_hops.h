@@ -108,6 +108,8 @@ class NextHops {
   void publish_into(CowArray<NextHop>& hops, CowArray<std::shared_ptr<const CustomerMap>>& links);
 
   [[nodiscard]] const OutLink* link(LinkId id) const;
+  // REQUIRES a next hop that has users.
+  [[nodiscard]] const NextHopTarget& target(NextHopId id) const { return hops_[id.value()].target; }
   [[nodiscard]] uint64_t uid(NextHopId id) const { return hops_[id.value()].uid; }
   [[nodiscard]] const Neighbors& neighbors() const { return neighbors_; }
   [[nodiscard]] size_t size() const { return by_target_.size(); }

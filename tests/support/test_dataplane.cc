@@ -46,7 +46,7 @@ Operation operation_of(const TestRequest& request) {
 }  // namespace
 
 TestDataplane::TestDataplane(const std::vector<TestPort>& ports, unsigned workers)
-    : model_(std::make_shared<Model>()) {
+    : ports_(ports), model_(std::make_shared<Model>()) {
   uint32_t id = 0;
   for (const TestPort& port : ports) {
     const MacAddress mac = mac_from(port.mac);
@@ -63,17 +63,49 @@ TestDataplane::TestDataplane(const std::vector<TestPort>& ports, unsigned worker
   publish();
 }
 
-void TestDataplane::change(const std::vector<TestRequest>& requests) {
+tl::expected<Transition, ChangeError> TestDataplane::applied(
+    const std::vector<TestRequest>& requests) const {
   Change change;
   for (const TestRequest& request : requests) change.operations.push_back(operation_of(request));
-  auto done = apply(model_, change, catalog_, choices_);
+  return apply(model_, change, catalog_, choices_);
+}
+
+Compilation TestDataplane::compiled_to(const Model& after) {
+  return compile(compiled_, *model_, after, differences(*model_, after), context_, next_hops_,
+                 clock_.now());
+}
+
+void TestDataplane::change(const std::vector<TestRequest>& requests) {
+  const auto done = applied(requests);
   if (!done) {
     const auto& [error, operation] = done.error();
     die(fmt::format("{}: {} {}", requests[operation].path, error.target, error.message));
   }
-  const ModelPtr before = std::exchange(model_, done->next);
-  commit(compile(compiled_, *before, *model_, differences(*before, *model_), context_, next_hops_,
-                 clock_.now()));
+  commit(compiled_to(*done->next));
+  model_ = done->next;
+}
+
+bool TestDataplane::try_change(const std::vector<TestRequest>& requests) {
+  if (!applied(requests)) return false;
+  change(requests);
+  return true;
+}
+
+bool TestDataplane::lose(const std::vector<TestRequest>& requests) {
+  const auto done = applied(requests);
+  if (!done) return false;
+  Compilation lost = compiled_to(*done->next);
+  for (const NextHopId id : lost.acquired) next_hops_.release(id, lost.actions);
+  next_hops_.apply(lost.actions.changes);
+  publish();
+  return true;
+}
+
+std::unique_ptr<TestDataplane> TestDataplane::from_nothing() const {
+  auto fresh = std::make_unique<TestDataplane>(ports_, context_.workers);
+  fresh->commit(fresh->compiled_to(*model_));
+  fresh->model_ = model_;
+  return fresh;
 }
 
 // What the control loop does with a compilation, in its order.

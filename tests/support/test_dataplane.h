@@ -30,9 +30,21 @@ struct TestRequest {
 class TestDataplane {
  public:
   explicit TestDataplane(const std::vector<TestPort>& ports, unsigned workers = 1);
+  TestDataplane(const TestDataplane&) = delete;
+  TestDataplane& operator=(const TestDataplane&) = delete;
+  TestDataplane(TestDataplane&&) = delete;
+  TestDataplane& operator=(TestDataplane&&) = delete;
+  ~TestDataplane() = default;
 
   // One transaction, published. Dies when the model refuses it.
   void change(const std::vector<TestRequest>& requests);
+  // The same; false when the model refuses it, and nothing has changed.
+  [[nodiscard]] bool try_change(const std::vector<TestRequest>& requests);
+  // A change that is compiled and then cannot be stored: everything is given back. False when the
+  // model refuses it.
+  bool lose(const std::vector<TestRequest>& requests);
+  // Another one, compiled from nothing in one go from the desired state of this one.
+  [[nodiscard]] std::unique_ptr<TestDataplane> from_nothing() const;
 
   // Every neighbour that is asked for answers, with mac_of(its address).
   void answer_all();
@@ -49,6 +61,7 @@ class TestDataplane {
   void set_trace(std::shared_ptr<PacketTrace> trace);
   void end_moved(const std::string& domain, const std::string& ca, const std::string& pa);
 
+  [[nodiscard]] const Compiled& compiled() const { return *compiled_; }
   [[nodiscard]] const Dataplane& plane() const { return *plane_; }
   [[nodiscard]] std::shared_ptr<const Dataplane> root() const { return plane_; }
   [[nodiscard]] const CompartmentView& compartment(const std::string& domain) const;
@@ -58,10 +71,14 @@ class TestDataplane {
   [[nodiscard]] static std::string mac_of(uint32_t address);  // "02:aa:" and the address
 
  private:
+  [[nodiscard]] tl::expected<Transition, ChangeError> applied(
+      const std::vector<TestRequest>& requests) const;
+  [[nodiscard]] Compilation compiled_to(const Model& after);
   void commit(Compilation done);
   void publish();
   [[nodiscard]] LinkId link(const std::string& name) const;
 
+  std::vector<TestPort> ports_;
   ManualClock clock_;
   PortCatalog catalog_;
   ServerChoices choices_;
