@@ -264,7 +264,8 @@ class Listener final : public HttpListener {
     }
     install(server_, options_);
     thread_ = std::thread([this] { run(); });
-    while (!server_.is_running()) std::this_thread::yield();  // stop() before this would be lost
+    // stop() before this would be lost.
+    while (!adopted_ || !server_.is_running()) std::this_thread::yield();
   }
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
@@ -273,7 +274,7 @@ class Listener final : public HttpListener {
   ~Listener() override { stop(); }
 
   void stop() override {
-    if (!thread_.joinable()) return;
+    if (!thread_.joinable() || !adopted_) return;
     stopping_ = true;
     (void)eventfd_write(stop_event_.get(), 1);
     shutdown(socket_.get(), SHUT_RDWR);  // wakes accept()
@@ -290,6 +291,7 @@ class Listener final : public HttpListener {
     pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals belong to the main thread
     while (!stopping_) {
       server_.adopt(dup(socket_.get()));
+      adopted_ = true;
       (void)server_.listen_after_bind();
       if (stopping_) break;
       spdlog::warn("api: accepting a connection failed; listening again");
@@ -302,6 +304,8 @@ class Listener final : public HttpListener {
   FileDescriptor socket_;
   Server server_;
   std::atomic<bool> stopping_ = false;
+  // Orders what the thread made before what stop() closes, since the library does so out of sight.
+  std::atomic<bool> adopted_ = false;
   std::thread thread_;
 };
 
