@@ -215,7 +215,7 @@ void Compiler::remove_domain(const std::string& name) {
 }
 
 void Compiler::compile_domain(const std::string& name, bool structural,
-                              const std::vector<TouchedRecord>& records) {
+                              const TouchedRecords& records) {
   if (new_.domain(name) == nullptr) return remove_domain(name);
   const auto* found = before_.domains.find(name);
   const std::shared_ptr<const CompiledDomain> before = found == nullptr ? nullptr : *found;
@@ -230,7 +230,10 @@ void Compiler::compile_domain(const std::string& name, bool structural,
   }
   DomainCompiler domain(*this, name, before.get(), id);
   if (structural) domain.structure();
-  for (const TouchedRecord& record : records) domain.record(record);
+  for (const TouchedRecord* record : records) {
+    pause();
+    domain.record(*record);
+  }
   const auto after = domain.finish();
   if (structural) {
     vsids_touched_ = true;
@@ -266,7 +269,7 @@ void Compiler::sort_out(const std::vector<Touched>& touched) {
     } else if (const auto* domain = std::get_if<TouchedDomain>(&thing)) {
       structural_.insert(domain->name);
     } else if (const auto* record = std::get_if<TouchedRecord>(&thing)) {
-      records_[record->domain].push_back(*record);
+      records_[record->domain].push_back(record);
     }
   }
 }
@@ -284,7 +287,7 @@ Compilation Compiler::run(const std::vector<Touched>& touched) {
       });
   if (attachments_touched) compile_attachments();
   if (networks_touched_) add_network_links();
-  static const std::vector<TouchedRecord> kNone;
+  static const TouchedRecords kNone;
   for (const std::string& name : structural_) {
     const auto records = records_.find(name);
     compile_domain(name, true, records == records_.end() ? kNone : records->second);

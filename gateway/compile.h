@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -93,6 +94,9 @@ struct CompileContext {
   std::map<std::string, PortFacts> ports;  // by name
   unsigned workers = 1;
   uint64_t* next_uid = nullptr;  // for compartments
+  // Called between two steps of a long compilation, as gateway/model.h says of Pause. Takes over
+  // what has to be asked of neighbours so far.
+  std::function<void(Neighbors::Actions&)> pause{};
 };
 
 // REQUIRES models accepted by `apply`. Control thread.

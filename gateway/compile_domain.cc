@@ -298,6 +298,7 @@ void DomainCompiler::erase_record(const IpAddress<Space::customer>& ca, SubnetId
 void DomainCompiler::reput_records_of(const SubnetModel& subnet) {
   for (const auto& [id, record] : subnet.records) {
     if (const auto* ca = std::get_if<IpAddress<Space::customer>>(&id)) {
+      compiler_.pause();
       put_record(subnet, *ca, record);
     }
   }

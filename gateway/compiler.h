@@ -13,6 +13,8 @@
 
 namespace hnv {
 
+using TouchedRecords = std::vector<const TouchedRecord*>;
+
 class Compiler {
  public:
   Compiler(const std::shared_ptr<const Compiled>& before, const DesiredState& old_model,
@@ -39,6 +41,9 @@ class Compiler {
   [[nodiscard]] AttachmentId attachment_at(const std::string& port, VlanId vlan) const;
   NextHopId acquire(LinkId link, const LinkAddress& address);
   void release(NextHopId id) { out_.released.push_back(id); }
+  void pause() {
+    if (context_.pause) context_.pause(out_.actions);
+  }
 
  private:
   void compile_networks();
@@ -48,8 +53,7 @@ class Compiler {
   void compile_attachments();
   void compile_l3_table();
   void compile_vsids();
-  void compile_domain(const std::string& name, bool structural,
-                      const std::vector<TouchedRecord>& records);
+  void compile_domain(const std::string& name, bool structural, const TouchedRecords& records);
   void remove_domain(const std::string& name);
   void sort_out(const std::vector<Touched>& touched);
 
@@ -66,7 +70,7 @@ class Compiler {
   bool connections_touched_ = false;
   bool vsids_touched_ = false;
   std::set<std::string> structural_;
-  std::map<std::string, std::vector<TouchedRecord>> records_;
+  std::map<std::string, TouchedRecords> records_;
 };
 
 [[nodiscard]] std::string provider_link_name(const std::string& network);

@@ -17,6 +17,12 @@ namespace {
 constexpr int kPollMilliseconds = 1;
 constexpr Duration kTick = std::chrono::milliseconds(100);
 constexpr unsigned kPuntsAtOnce = 256;
+// A change is made in stretches of at most this long, and a few of its steps; others wait no
+// longer.
+constexpr Duration kStretch = std::chrono::milliseconds(1);
+constexpr unsigned kStepsBetweenLooks = 16;
+constexpr Duration kLongStretch = std::chrono::milliseconds(3);
+constexpr size_t kReleasesAtOnce = 1024;
 // How long frames from a record's previous PA are still accepted, from when the change is live.
 constexpr Duration kMovedGrace = std::chrono::seconds(1);
 
@@ -38,6 +44,11 @@ ControlLoop::ControlLoop(const Parts& parts)
   if (wake_fd_ < 0) throw std::runtime_error("the kernel gives no eventfd");
   context_.workers = static_cast<unsigned>(bootstrap_.worker_lcores.size());
   context_.next_uid = &next_uid_;
+  context_.pause = [this](Neighbors::Actions& actions) {
+    if (!due()) return;
+    resolver_->act(std::exchange(actions, {}));
+    serve(now());
+  };
   for (uint32_t i = 0; i < ports_.size(); ++i) {
     const PortConfig& port = ports_[i].config();
     context_.ports.emplace(port.name,
@@ -69,7 +80,10 @@ ControlLoop::ControlLoop(const Parts& parts)
   changes_ = std::make_unique<ChangeQueue>(
       parts.model, parts.store, parts.catalog, parts.choices,
       [this](const ModelPtr& before, const ModelPtr& after, const std::vector<Touched>& touched)
-          -> Result<ChangeQueue::Publish> { return prepare(*before, *after, touched); });
+          -> Result<ChangeQueue::Publish> { return prepare(*before, *after, touched); },
+      [this] {
+        if (due()) serve(now());
+      });
 }
 
 ControlLoop::~ControlLoop() {
@@ -102,27 +116,43 @@ void ControlLoop::stop() {
 
 void ControlLoop::run() {
   next_tick_ = now() + kTick;
+  running_ = true;
   while (!stop_.load(std::memory_order_acquire)) {
     std::array<pollfd, 2> fds{pollfd{wake_fd_, POLLIN, 0}, pollfd{changes_->wake_fd(), POLLIN, 0}};
-    (void)poll(fds.data(), fds.size(), kPollMilliseconds);
+    (void)poll(fds.data(), fds.size(), to_release_.empty() ? kPollMilliseconds : 0);
     uint64_t woken = 0;
     (void)!read(wake_fd_, &woken, sizeof woken);
-    const Instant at = now();
+    served_at_ = now();
     changes_->step();
-    take_punts(at);
-    if (at >= next_tick_) on_timer(at);
-    publish_if_dirty();
-    resolver_->flush();
-    published_->sweep(token_);
-    roots_waiting_.store(published_->waiting(), std::memory_order_relaxed);
-    answer_questions();
+    release_some();
+    serve(now());
   }
+  running_ = false;
   changes_->stop();
   {
     const std::scoped_lock lock(questions_mutex_);
     answering_ = false;
   }
   answer_questions();
+}
+
+bool ControlLoop::due() {
+  return running_ && ++steps_ % kStepsBetweenLooks == 0 && now() - served_at_ >= kStretch;
+}
+
+void ControlLoop::serve(Instant at) {
+  if (at - served_at_ >= kLongStretch) {
+    spdlog::debug("control: others waited {:.1f} ms for a change",
+                  1000 * in_seconds(at - served_at_));
+  }
+  take_punts(at);
+  if (at >= next_tick_) on_timer(at);
+  publish_if_dirty();
+  resolver_->flush();
+  published_->sweep(token_);
+  roots_waiting_.store(published_->waiting(), std::memory_order_relaxed);
+  answer_questions();
+  served_at_ = now();
 }
 
 void ControlLoop::answer_questions() {
@@ -188,11 +218,12 @@ class ControlLoop::UnderWay {
 
 ChangeQueue::Publish ControlLoop::prepare(const Model& before, const Model& after,
                                           const std::vector<Touched>& touched) {
+  // From here on a migration's end has to wait: this builds on what is compiled now.
+  under_way_ = true;
   auto change = std::make_shared<UnderWay>(
       *this, hnv::compile(compiled_, before, after, touched, context_, next_hops_, now()));
   // Before the commit: the next hops' addresses are on their way when the change goes live.
   change->ask_for_neighbors();
-  under_way_ = true;
   return [change] { change->publish(); };
 }
 
@@ -201,7 +232,11 @@ void ControlLoop::publish_change(Compilation& done) {
   const Instant at = now();
   Neighbors::Actions actions;
   for (const auto& link : done.new_links) next_hops_.set_link(link, at, actions);
-  for (const NextHopId id : done.released) next_hops_.release(id, actions);
+  to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());
+  if (!done.gone_links.empty()) {
+    // Their ids are given anew: nothing of them may be left.
+    for (const NextHopId id : std::exchange(to_release_, {})) next_hops_.release(id, actions);
+  }
   for (const LinkId link : done.gone_links) next_hops_.remove_link(link, actions);
   for (MovedUntil& moved : done.moved) {
     moved.until = at + kMovedGrace;
@@ -218,8 +253,16 @@ void ControlLoop::publish_change(Compilation& done) {
 
 void ControlLoop::abandon_change(const Compilation& lost) {
   under_way_ = false;
+  to_release_.insert(to_release_.end(), lost.acquired.begin(), lost.acquired.end());
+}
+
+void ControlLoop::release_some() {
+  if (to_release_.empty()) return;
   Neighbors::Actions actions;
-  for (const NextHopId id : lost.acquired) next_hops_.release(id, actions);
+  for (size_t i = 0; i < kReleasesAtOnce && !to_release_.empty(); ++i) {
+    next_hops_.release(to_release_.front(), actions);
+    to_release_.pop_front();
+  }
   resolver_->act(actions);
 }
 

@@ -89,6 +89,10 @@ class ControlLoop final : public Control {
   auto ask(F question) const -> decltype(question());
   void answer_questions();
 
+  // Everything but changes: neighbours, timers, questions. In the midst of a long change too.
+  void serve(Instant at);
+  // Between two steps of a long change: serves, when that has not been done for a while.
+  [[nodiscard]] bool due();
   void take_punts(Instant now);
   void on_timer(Instant now);
   void publish_if_dirty();
@@ -107,6 +111,7 @@ class ControlLoop final : public Control {
                                              const std::vector<Touched>& touched);
   void publish_change(Compilation& done);
   void abandon_change(const Compilation& lost);
+  void release_some();
 
   [[nodiscard]] std::vector<NeighborState> neighbors_on(const std::vector<LinkId>& links) const;
   [[nodiscard]] std::optional<NeighborState> neighbor_toward(const NextHopTarget& target) const;
@@ -134,6 +139,10 @@ class ControlLoop final : public Control {
   bool root_dirty_ = true;
   Dataplane root_;  // what the next publish will make of it
   Instant next_tick_;
+  Instant served_at_;
+  unsigned steps_ = 0;
+  bool running_ = false;
+  std::deque<NextHopId> to_release_;  // by and by
 
   mutable std::mutex compiled_mutex_;  // guards the pointer for the http pool
   std::shared_ptr<const Compiled> compiled_;

@@ -221,6 +221,10 @@ struct Transition {
   Applied applied;
 };
 
+// Called between any two steps of a long change, so that the control thread can look after others
+// meanwhile. It sees nothing of the change and changes nothing of the models. May be empty.
+using Pause = std::function<void()>;
+
 // The model after a change, or why it cannot be. All or nothing; each operation sees what the
 // earlier ones did. Pure but for `choices`. Errors: gateway/ARCHITECTURE.md, "The desired state".
 // Cost: the operations' own, by index; replacing a provider network with one that reaches less also
@@ -228,7 +232,8 @@ struct Transition {
 [[nodiscard]] tl::expected<Transition, ChangeError> apply(const ModelPtr& base,
                                                           const Change& change,
                                                           const PortCatalog& ports,
-                                                          const ServerChoices& choices);
+                                                          const ServerChoices& choices,
+                                                          const Pause& pause = {});
 
 // The model that a store kept, with every check of `apply`. `resources` in any order. The error
 // names the resource that does not fit, for the operator who starts the gateway.
@@ -268,6 +273,6 @@ using Touched =
 // its records by subnet). Cost: that of what differs, not of what there is. The two need not be
 // neighbouring generations.
 [[nodiscard]] std::vector<Touched> differences(const DesiredState& before,
-                                               const DesiredState& after);
+                                               const DesiredState& after, const Pause& pause = {});
 
 }  // namespace hnv

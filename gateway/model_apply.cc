@@ -152,13 +152,14 @@ struct ApplyOperation {
 }  // namespace
 
 tl::expected<Transition, ChangeError> apply(const ModelPtr& base, const Change& change,
-                                            const PortCatalog& ports,
-                                            const ServerChoices& choices) {
+                                            const PortCatalog& ports, const ServerChoices& choices,
+                                            const Pause& pause) {
   const uint64_t generation = base->generation() + 1;
-  ModelDraft draft(*base, ports, choices);
+  ModelDraft draft(*base, ports, choices, pause);
   Applied applied;
   applied.items.reserve(change.operations.size());
   for (size_t i = 0; i < change.operations.size(); ++i) {
+    draft.pause();
     draft.begin(generation, i);
     auto item = std::visit(ApplyOperation{draft}, change.operations[i]);
     if (!item) return tl::make_unexpected(ChangeError{std::move(item).error(), i});
@@ -186,7 +187,8 @@ Result<ModelPtr> restore(uint64_t generation, const std::vector<Resource>& resou
   });
 
   const Model nothing;
-  ModelDraft draft(nothing, ports, choices);
+  const Pause without_pause;
+  ModelDraft draft(nothing, ports, choices, without_pause);
   const auto unfit = [](const std::string& path, Error error) {
     const std::string where = error.target.empty() ? "" : " " + error.target;
     error.message = fmt::format("stored resource {}{}: {}", path, where, error.message);

@@ -9,6 +9,8 @@ namespace {
 
 class DifferenceWalk {
  public:
+  explicit DifferenceWalk(const Pause& pause) : pause_(pause) {}
+
   std::vector<Touched> run(const DesiredState& before, const DesiredState& after) {
     CowMap<std::string, std::shared_ptr<const ProviderNetworkModel>>::difference(
         before.provider_networks, after.provider_networks,
@@ -44,6 +46,7 @@ class DifferenceWalk {
           structural = structural || was.etag != is.etag;
           LookupRecords::difference(was.records, is.records,
                                     [&](const RecordId& id, const auto*, const auto*) {
+                                      if (pause_) pause_();
                                       touched_.emplace_back(TouchedRecord{name, subnet, id});
                                     });
         });
@@ -52,13 +55,15 @@ class DifferenceWalk {
     }
   }
 
+  const Pause& pause_;
   std::vector<Touched> touched_;
 };
 
 }  // namespace
 
-std::vector<Touched> differences(const DesiredState& before, const DesiredState& after) {
-  return DifferenceWalk{}.run(before, after);
+std::vector<Touched> differences(const DesiredState& before, const DesiredState& after,
+                                 const Pause& pause) {
+  return DifferenceWalk(pause).run(before, after);
 }
 
 }  // namespace hnv

@@ -22,8 +22,13 @@ namespace hnv {
 
 class ModelDraft {
  public:
-  ModelDraft(const DesiredState& base, const PortCatalog& ports, const ServerChoices& choices)
-      : state_(base), ports_(ports), choices_(choices) {}
+  ModelDraft(const DesiredState& base, const PortCatalog& ports, const ServerChoices& choices,
+             const Pause& pause)
+      : state_(base), ports_(ports), choices_(choices), pause_(pause) {}
+
+  void pause() const {
+    if (pause_) pause_();
+  }
 
   // The etag that changed resources get, and the operation that is at work (for `finish`).
   void begin(uint64_t etag, size_t operation) {
@@ -89,6 +94,7 @@ class ModelDraft {
   DesiredState state_;
   const PortCatalog& ports_;
   const ServerChoices& choices_;
+  const Pause& pause_;
   uint64_t etag_ = 0;
   size_t operation_ = 0;
   bool changed_ = false;

@@ -147,11 +147,15 @@ void ModelDraft::replace_records(const ReplaceRecords& all, Faults& faults) {
   for (const auto& [id, record] : state_.subnet(domain, subnet)->records) {
     if (kept.count(id) == 0) gone.push_back(id);
   }
-  for (const auto& id : gone) (void)erase(LookupRecordKey{domain, subnet, id});
+  for (const auto& id : gone) {
+    pause();
+    (void)erase(LookupRecordKey{domain, subnet, id});
+  }
 
   const Place body;
   const Place list(body, "value");
   for (size_t i = 0; i < all.records.size(); ++i) {
+    pause();
     const auto& [id, spec] = all.records[i];
     const Place place(list, i);
     const size_t before = faults.count();

@@ -28,11 +28,12 @@ ChangeQueue::Answer unavailable() {
 }  // namespace
 
 ChangeQueue::ChangeQueue(ModelPtr initial, Store& store, PortCatalog ports, ServerChoices choices,
-                         Compile compile)
+                         Compile compile, Pause pause)
     : store_(store),
       ports_(std::move(ports)),
       choices_(std::move(choices)),
       compile_(std::move(compile)),
+      pause_(std::move(pause)),
       wake_fd_(make_eventfd()),
       current_(std::move(initial)),
       store_thread_([this] { run_store(); }) {}
@@ -81,7 +82,7 @@ void ChangeQueue::step() {
   while (!in_flight_) {
     auto changes = take_waiting();
     if (changes.empty()) return;
-    start_group(changes);
+    start_group(std::move(changes));
   }
 }
 
@@ -96,11 +97,11 @@ std::vector<ChangeQueue::Waiting> ChangeQueue::take_waiting() {
   return taken;
 }
 
-void ChangeQueue::start_group(std::vector<Waiting>& changes) {
+void ChangeQueue::start_group(std::vector<Waiting> changes) {
   Group group{current(), nullptr, {}, {}};
   group.after = group.before;
   for (auto& [change, promise] : changes) {
-    auto applied = apply(group.after, change, ports_, choices_);
+    auto applied = apply(group.after, change, ports_, choices_, pause_);
     if (applied) {
       group.after = std::move(applied->next);
       group.answers.emplace_back(std::move(promise), std::move(applied->applied));
@@ -113,12 +114,13 @@ void ChangeQueue::start_group(std::vector<Waiting>& changes) {
   const auto& [before, after] = std::tie(in_flight_->before, in_flight_->after);
   if (after == before) return finish_group({});
 
-  auto publish = compile_(before, after, differences(*before, *after));
+  auto touched = differences(*before, *after, pause_);
+  auto publish = compile_(before, after, touched);
   if (!publish) return finish_group(tl::make_unexpected(std::move(publish).error()));
   in_flight_->publish = std::move(*publish);
   {
     const std::lock_guard lock(mutex_);
-    to_commit_ = Commit{before, after};
+    to_commit_ = Commit{before, after, std::move(changes), std::move(touched)};
   }
   store_has_work_.notify_one();
 }
@@ -144,7 +146,7 @@ void ChangeQueue::run_store() {
   for (std::unique_lock lock(mutex_);;) {
     store_has_work_.wait(lock, [&] { return to_commit_ || stopping_; });
     if (!to_commit_) return;
-    const Commit commit = std::move(*to_commit_);
+    Commit commit = std::move(*to_commit_);
     to_commit_.reset();
     lock.unlock();
     auto stored =
@@ -152,6 +154,9 @@ void ChangeQueue::run_store() {
     lock.lock();
     committed_ = std::move(stored);
     wake();
+    lock.unlock();
+    commit = {};
+    lock.lock();
   }
 }
 

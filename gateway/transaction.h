@@ -45,8 +45,9 @@ class ChangeQueue {
 
   // REQUIRES that `store` holds what `initial` says, and outlives this. From now on only the store
   // thread, which this starts, uses it.
+  // `pause` is called by step() as Pause says; it must not call step().
   ChangeQueue(ModelPtr initial, Store& store, PortCatalog ports, ServerChoices choices,
-              Compile compile);
+              Compile compile, Pause pause = {});
   ChangeQueue(const ChangeQueue&) = delete;
   ChangeQueue& operator=(const ChangeQueue&) = delete;
   ChangeQueue(ChangeQueue&&) = delete;
@@ -79,7 +80,7 @@ class ChangeQueue {
   };
 
   [[nodiscard]] std::vector<Waiting> take_waiting();
-  void start_group(std::vector<Waiting>& changes);
+  void start_group(std::vector<Waiting> changes);
   void finish_group(const Result<void>& stored);
   void run_store();
   void wake() const;
@@ -89,6 +90,7 @@ class ChangeQueue {
   const PortCatalog ports_;
   const ServerChoices choices_;
   const Compile compile_;
+  const Pause pause_;
   std::optional<Group> in_flight_;
 
   const int wake_fd_;
@@ -98,6 +100,9 @@ class ChangeQueue {
   ModelPtr current_;
   struct Commit {
     ModelPtr before, after;
+    // No longer needed, and many: the control thread does not stop for freeing them.
+    std::vector<Waiting> changes;
+    std::vector<Touched> touched;
   };
   std::optional<Commit> to_commit_;
   std::optional<Result<void>> committed_;

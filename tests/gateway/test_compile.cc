@@ -217,6 +217,32 @@ TEST_F(Compile, ForgetsTheMovesOfARemovedDomain) {
   EXPECT_EQ(network_.compartment("contoso").moved, nullptr);
 }
 
+// A long change is made in steps. What the control loop does between them, it does with the tables
+// of before, and the neighbours that are found meanwhile are not lost.
+TEST_F(Compile, LetsOthersBeServedBetweenItsSteps) {
+  const CompartmentView* before = &network_.compartment("contoso");
+  const size_t next_hops = network_.next_hops().size();
+  size_t pauses = 0;
+  size_t seen = 0;
+  network_.on_pause([&] {
+    if (++pauses % 7 != 0) return;
+    network_.answer_all();
+    EXPECT_EQ(&network_.compartment("contoso"), before);
+    EXPECT_EQ(network_.plane().compartment(before->id), before);
+    EXPECT_GE(network_.next_hops().size(), seen);
+    seen = network_.next_hops().size();
+  });
+  std::vector<TestRequest> requests;
+  for (unsigned i = 0; i < 100; ++i)
+    requests.push_back(record(i, fmt::format("10.251.1.{}", i + 1)));
+  network_.change(requests);
+  EXPECT_GE(pauses, requests.size());
+  EXPECT_GT(seen, next_hops) << "it has grown before the end";
+  EXPECT_EQ(network_.next_hops().size(), next_hops + requests.size());
+  network_.on_pause([] {});
+  expect_as_from_nothing();
+}
+
 TEST_F(Compile, OneChangeOfEverythingIsThatFromNothing) { expect_as_from_nothing(); }
 
 class CompileRandom : public testing::TestWithParam<unsigned> {};

@@ -44,11 +44,14 @@ class HeldStore final : public Store {
 class Transaction : public ::testing::Test {
  protected:
   Transaction()
-      : queue(base, store, kTestPorts, test_choices(),
-              [this](const ModelPtr& before, const ModelPtr& after,
-                     const std::vector<Touched>& touched) {
-                return compile(before, after, touched);
-              }) {}
+      : queue(
+            base, store, kTestPorts, test_choices(),
+            [this](const ModelPtr& before, const ModelPtr& after,
+                   const std::vector<Touched>& touched) { return compile(before, after, touched); },
+            [this] {
+              ++pauses;
+              during_pause = queue.current();
+            }) {}
 
   Result<ChangeQueue::Publish> compile(const ModelPtr& before, const ModelPtr& after,
                                        const std::vector<Touched>& touched) {
@@ -81,6 +84,8 @@ class Transaction : public ::testing::Test {
   HeldStore store;
   ModelPtr published;
   int compiled = 0;
+  size_t pauses = 0;
+  ModelPtr during_pause;
   bool compile_fails = false;
   ChangeQueue queue;
 };
@@ -105,6 +110,28 @@ TEST_F(Transaction, AnswersOnlyWhenStoredAndPublished) {
   EXPECT_EQ(applied->generation, base->generation() + 1);
   EXPECT_EQ(published, queue.current());
   EXPECT_NE(published->domain("a"), nullptr);
+}
+
+// Once while it is applied and once while the difference is taken, for each record.
+TEST_F(Transaction, PausesBetweenTheStepsOfALongChange) {
+  constexpr size_t kRecords = 200;
+  std::vector<std::string> texts;
+  texts.reserve(2 * kRecords);
+  std::vector<Request> requests;
+  for (size_t i = 0; i < kRecords; ++i) {
+    const std::string ca = "10.0.0." + std::to_string(20 + i);
+    texts.push_back("/v1/routingDomains/contoso/virtualSubnets/web/lookupRecords/" + ca);
+    texts.push_back(R"({"customerAddress":")" + ca +
+                    R"(","providerAddress":"192.0.2.30","macAddress":"02:00:5e:00:00:04"})");
+    requests.push_back({"PUT", texts[2 * i], texts[2 * i + 1]});
+  }
+  auto answer = post(requests);
+  step();
+  ASSERT_FALSE(answered(answer)) << answer.get().error().error.message;
+  EXPECT_GE(pauses, 2 * kRecords);
+  EXPECT_EQ(during_pause, base);
+  finish();
+  EXPECT_TRUE(answer.get().has_value());
 }
 
 TEST_F(Transaction, WhatWaitsSharesTheNextCommit) {

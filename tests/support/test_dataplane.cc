@@ -101,6 +101,13 @@ bool TestDataplane::lose(const std::vector<TestRequest>& requests) {
   return true;
 }
 
+void TestDataplane::on_pause(const std::function<void()>& hook) {
+  context_.pause = [this, hook](Neighbors::Actions& actions) {
+    next_hops_.apply(std::exchange(actions, {}).changes);
+    hook();
+  };
+}
+
 std::unique_ptr<TestDataplane> TestDataplane::from_nothing() const {
   auto fresh = std::make_unique<TestDataplane>(ports_, context_.workers);
   fresh->commit(fresh->compiled_to(*model_));
@@ -108,7 +115,7 @@ std::unique_ptr<TestDataplane> TestDataplane::from_nothing() const {
   return fresh;
 }
 
-// What the control loop does with a compilation, in its order.
+// What the control loop does with a compilation, but for releasing by and by.
 void TestDataplane::commit(Compilation done) {
   Neighbors::Actions& actions = done.actions;
   for (const auto& link : done.new_links) next_hops_.set_link(link, clock_.now(), actions);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,8 @@ class TestDataplane {
   // A change that is compiled and then cannot be stored: everything is given back. False when the
   // model refuses it.
   bool lose(const std::vector<TestRequest>& requests);
+  // Runs between two steps of a compilation, as what the control loop does then.
+  void on_pause(const std::function<void()>& hook);
   // Another one, compiled from nothing in one go from the desired state of this one.
   [[nodiscard]] std::unique_ptr<TestDataplane> from_nothing() const;
 
