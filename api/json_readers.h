@@ -52,38 +52,31 @@ inline constexpr NameReader kNameReader{};
 // The text of a JSON string, or nullptr after noting that it `must` be something else.
 const std::string* string_of(const Place& place, const Json& json, Faults& faults,
                              std::string_view must);
-void note_ipv6(const Place& place, Faults& faults);
-
 // A type with a text form: addresses, prefixes, MACs, GUIDs. `kMust` completes "must be …".
 template <class T>
 struct TextForm;
 template <Space S>
 struct TextForm<IpAddress<S>> {
-  static constexpr std::string_view kMust = "an IPv4 address such as \"10.0.0.4\"";
-  static Family family(const IpAddress<S>& a) { return a.family(); }
+  static constexpr std::string_view kMust = "an IP address such as \"10.0.0.4\" or \"2001:db8::4\"";
 };
 template <Space S>
 struct TextForm<Prefix<S>> {
   static constexpr std::string_view kMust =
-      "an IPv4 prefix with no bits set behind its length, such as \"10.0.0.0/24\"";
-  static Family family(const Prefix<S>& p) { return p.family(); }
+      "a prefix with no bits set behind its length, such as \"10.0.0.0/24\" or \"2001:db8::/64\"";
 };
 template <Space S>
 struct TextForm<InterfaceAddress<S>> {
   static constexpr std::string_view kMust =
-      "an IPv4 address with its prefix length, such as \"10.0.0.4/24\"";
-  static Family family(const InterfaceAddress<S>& a) { return a.address.family(); }
+      "an IP address with its prefix length, such as \"10.0.0.4/24\" or \"2001:db8::4/64\"";
 };
 template <>
 struct TextForm<MacAddress> {
   static constexpr std::string_view kMust = "a MAC address such as \"02:00:5e:00:00:01\"";
-  static Family family(const MacAddress&) { return Family::ipv4; }
 };
 template <>
 struct TextForm<Guid> {
   static constexpr std::string_view kMust =
       "a GUID such as \"0c5a2a9c-6f0e-4f0c-9a43-2f9b5d5c1a11\"";
-  static Family family(const Guid&) { return Family::ipv4; }
 };
 
 struct TextFormReader {
@@ -94,8 +87,6 @@ struct TextFormReader {
     const auto value = T::parse(*text);
     if (!value) {
       faults.invalid(place, fmt::format("must be {}", TextForm<T>::kMust));
-    } else if (TextForm<T>::family(*value) == Family::ipv6) {
-      note_ipv6(place, faults);
     } else {
       out = *value;
     }
@@ -103,10 +94,23 @@ struct TextFormReader {
 };
 inline constexpr TextFormReader kTextFormReader{};
 
-// Why an address cannot be one host's own, or nothing: unspecified, loopback, multicast, broadcast.
-[[nodiscard]] std::string_view unfit_for_host(uint32_t address);
-// The same with the subnet known: its network and broadcast addresses (RFC 3021: not in a /31).
-[[nodiscard]] std::string_view unfit_for_host(uint32_t address, uint8_t length);
+// Why an address cannot be one host's own, or nothing: unspecified, loopback, multicast, broadcast;
+// of IPv6 also link-local (every interface makes its own) and IPv4 in IPv6's clothes. Network order
+// as IpAddress::bytes().
+[[nodiscard]] std::string_view unfit_for_host(const std::array<uint8_t, 16>& address,
+                                              Family family);
+// The same with the subnet known: of IPv4 its network and broadcast addresses (RFC 3021: not in a
+// /31), of IPv6 its subnet-router anycast address (RFC 4291 §2.6.1, RFC 6164: not in a /127).
+[[nodiscard]] std::string_view unfit_for_host(const std::array<uint8_t, 16>& address, Family family,
+                                              uint8_t length);
+template <Space S>
+[[nodiscard]] std::string_view unfit_for_host(const IpAddress<S>& a) {
+  return unfit_for_host(a.bytes(), a.family());
+}
+template <Space S>
+[[nodiscard]] std::string_view unfit_for_host(const IpAddress<S>& a, uint8_t length) {
+  return unfit_for_host(a.bytes(), a.family(), length);
+}
 
 // An address that one host or router can own.
 struct HostAddressReader {
@@ -116,7 +120,7 @@ struct HostAddressReader {
     IpAddress<S> value;
     kTextFormReader(place, json, faults, value);
     if (faults.count() != before) return;
-    if (const auto why = unfit_for_host(value.v4().value()); !why.empty()) {
+    if (const auto why = unfit_for_host(value); !why.empty()) {
       faults.invalid(place,
                      fmt::format("{} {}; it must be a host's address", value.to_string(), why));
     } else {
@@ -130,7 +134,7 @@ struct HostAddressReader {
     InterfaceAddress<S> value;
     kTextFormReader(place, json, faults, value);
     if (faults.count() != before) return;
-    if (const auto why = unfit_for_host(value.address.v4().value(), value.length); !why.empty()) {
+    if (const auto why = unfit_for_host(value.address, value.length); !why.empty()) {
       faults.invalid(place,
                      fmt::format("{} {}; it must be a host's address", value.to_string(), why));
     } else {

@@ -12,7 +12,7 @@ constexpr Words<LookupRecordType, 4> kTypeWords{
      {"GatewayWildcard", LookupRecordType::gateway_wildcard},
      {"L2Only", LookupRecordType::l2_only}}};
 
-// A customer address; a wildcard's may be written as 0.0.0.0, as Windows' cmdlets do.
+// A customer address; a wildcard's may be written as 0.0.0.0 or ::, as Windows' cmdlets do.
 struct CustomerAddressReader {
   LookupRecordType type;
 
@@ -36,12 +36,18 @@ struct CustomerAddressReader {
   }
 };
 
-RecordId id_of(const LookupRecordSpec& spec) {
+// `address` is what customerAddress said, none when it was left out: only then a wildcard's name
+// tells its family.
+RecordId id_of(const LookupRecordSpec& spec,
+               const std::optional<IpAddress<Space::customer>>& address,
+               const std::optional<RecordId>& named) {
+  const bool named_v6 = named && std::holds_alternative<WildcardV6>(*named);
   switch (spec.type) {
     case LookupRecordType::static_record:
     case LookupRecordType::dynamic:
       return spec.customer_address.value_or(IpAddress<Space::customer>{});
     case LookupRecordType::gateway_wildcard:
+      if (address ? !address->is_v4() : named_v6) return WildcardV6{};
       return WildcardV4{};
     case LookupRecordType::l2_only:
       return spec.mac_address;
@@ -70,14 +76,9 @@ std::optional<RecordId> decode_record_id(const Place& place, std::string_view te
   if (!id) {
     faults.invalid(
         place,
-        "must be a record's id: a customer address such as \"10.0.0.4\", \"wildcard-v4\", "
-        "or \"l2-\" and a MAC address such as \"l2-02:00:5e:00:00:01\"");
-    return std::nullopt;
-  }
-  const auto* address = std::get_if<IpAddress<Space::customer>>(&*id);
-  if (std::holds_alternative<WildcardV6>(*id) || (address != nullptr && !address->is_v4())) {
-    note_ipv6(place, faults);
-    return std::nullopt;
+        "must be a record's id: a customer address such as \"10.0.0.4\" or \"2001:db8::4\", "
+        "\"wildcard-v4\", \"wildcard-v6\", or \"l2-\" and a MAC address such as "
+        "\"l2-02:00:5e:00:00:01\"");
   }
   return id;
 }
@@ -102,7 +103,8 @@ IdentifiedRecord decode_lookup_record(const Place& place, const Json& json, Faul
   }
   if (faults.count() != before) return {};
 
-  const RecordId id = id_of(spec);
+  const RecordId id = id_of(
+      spec, in.has("customerAddress") ? std::optional(customer_address) : std::nullopt, named);
   if (named && *named != id) {
     in.invalid(deciding_property(spec.type), fmt::format("makes this record {}, but it is named {}",
                                                          to_string(id), to_string(*named)));

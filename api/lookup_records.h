@@ -23,7 +23,7 @@ struct IdentifiedRecord {
                                                     const std::optional<RecordId>& named);
 [[nodiscard]] Json encode(const LookupRecordSpec& spec);
 
-// The text of a record's id in a path or a "resourceId"; notes malformed ones and IPv6.
+// The text of a record's id in a path or a "resourceId"; notes malformed ones.
 [[nodiscard]] std::optional<RecordId> decode_record_id(const Place& place, std::string_view text,
                                                        Faults& faults);
 

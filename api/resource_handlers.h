@@ -17,7 +17,7 @@ HttpAnswer get_collection(const Call& call) {
   return list_collection(call, C);
 }
 
-// The key of a path that has a resource's shape: 400 for a bad name, 422 for an IPv6 record.
+// The key of a path that has a resource's shape: 400 for a bad name.
 [[nodiscard]] Result<ResourceKey> resource_key(std::string_view path);
 // A resource as answers show it: with configurationState and status where it has them.
 [[nodiscard]] Json resource_with_state(const Resource& resource, const Control& control);

@@ -33,6 +33,12 @@ struct NvgreHeader {
   wire::Ethernet inner;
 };
 static_assert(sizeof(NvgreHeader) == wire::kNvgreOverIpv4);
+struct NvgreHeader6 {  // over an IPv6 fabric
+  wire::Ipv6 ip;
+  wire::Gre gre;
+  wire::Ethernet inner;
+};
+static_assert(sizeof(NvgreHeader6) == wire::kNvgreOverIpv6);
 
 // A virtual subnet: what enter_nvgre checks and leave_nvgre writes.
 struct alignas(64) SubnetView {
@@ -43,12 +49,23 @@ struct alignas(64) SubnetView {
   uint16_t mtu = 0;         // largest inner IP packet
   uint32_t vsid = 0;
   AttachmentId network{};         // the provider network's attachment
-  uint32_t provider_address = 0;  // ours for this subnet, host order
+  uint32_t provider_address = 0;  // ours for this subnet, host order; 0 when outer_ipv6
   uint8_t class_bits = kEcnMask;  // of the inner traffic class, that the outer one takes over
+  bool outer_ipv6 = false;        // the fabric's family here: header6 counts, header's ip does not
   // Second line: not touched for a packet whose record is found.
   CustomerRecord wildcard;       // GatewayWildcard of IPv4; type none when there is none
   uint32_t icmp_source = 0;      // source of ICMP errors for packets that came in here; 0: none
   bool has_own_address = false;  // the gateway answers ARP here
+  // IPv6: the outer header as above (its source is our PA here), and what answers inner IPv6.
+  wire::Address6 icmp_source6{};  // unspecified: none
+  CustomerRecord wildcard6;       // GatewayWildcard of IPv6
+  alignas(64) NvgreHeader6 header6{};
+
+  // Behind the outer Ethernet header, in front of the inner IP packet.
+  [[nodiscard]] uint16_t header_bytes() const {
+    return outer_ipv6 ? sizeof(NvgreHeader6) : sizeof(NvgreHeader);
+  }
+  [[nodiscard]] const wire::Mac& mac() const { return header.inner.source; }
 };
 
 // Where a FIB lookup leads, in this compartment.
@@ -79,7 +96,7 @@ class HopVia {
     std::memcpy(&host_order, bytes_.data(), sizeof host_order);
     return host_order;
   }
-  [[nodiscard]] CaAddress6 v6() const { return CaAddress6(bytes_); }
+  [[nodiscard]] const std::array<uint8_t, 16>& v6() const { return bytes_; }
 
  private:
   std::array<uint8_t, 16> bytes_{};
@@ -106,7 +123,8 @@ struct alignas(64) ConnectionView {
   wire::Mac mac{};
   uint16_t mtu = 0;
   SourceValidation source_validation = SourceValidation::strict;
-  uint32_t icmp_source = 0;                        // its first own address, host order
+  uint32_t icmp_source = 0;       // its first own IPv4 address, host order; 0: none
+  wire::Address6 icmp_source6{};  // its first own IPv6 address; unspecified: none
   std::shared_ptr<ConnectionCounters[]> counters;  // by worker
 };
 
@@ -134,13 +152,6 @@ struct alignas(64) CompartmentCounters {
   std::array<Counter, kDropReasons> drops;
 };
 
-// A prefix of a virtual subnet.
-struct SubnetPrefix {
-  uint32_t network = 0;  // host order
-  uint32_t mask = 0;
-  [[nodiscard]] bool contains(uint32_t address) const { return (address & mask) == network; }
-};
-
 struct alignas(64) CompartmentView {
   // The line that every packet touches.
   const Fib4* fib = nullptr;
@@ -155,7 +166,8 @@ struct alignas(64) CompartmentView {
   // Distinguishes this domain from an earlier holder of the same id, for packets that wait.
   uint64_t uid = 0;
   CompartmentId id{};
-  uint32_t icmp_source = 0;  // the gateway subnet's own address; 0: none
+  uint32_t icmp_source = 0;       // the gateway subnet's own IPv4 address; 0: none
+  wire::Address6 icmp_source6{};  // likewise, IPv6; unspecified: none
 
   // Slow path and owners of what the pointers above name.
   std::string name;
@@ -168,7 +180,7 @@ struct alignas(64) CompartmentView {
   std::shared_ptr<const std::vector<SubnetView>> subnets_owner;
   std::shared_ptr<const std::vector<ConnectionView>> connections_owner;
   std::shared_ptr<CompartmentCounters[]> counters_owner;
-  std::vector<SubnetPrefix> prefixes;  // of all virtual subnets
+  std::vector<Prefix<Space::customer>> prefixes;  // of all virtual subnets
 
   void set_records(std::shared_ptr<const CustomerMap> map) {
     records_owner = std::move(map);

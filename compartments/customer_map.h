@@ -44,6 +44,12 @@ class CaKey {
   }
   [[nodiscard]] constexpr const std::array<uint64_t, 2>& words() const { return words_; }
   [[nodiscard]] constexpr Family family() const { return family_; }
+  [[nodiscard]] IpAddress<Space::customer> address() const {
+    std::array<uint8_t, 16> bytes{};
+    std::memcpy(bytes.data(), words_.data(), sizeof words_);
+    if (family_ == Family::ipv6) return CaAddress6(bytes);
+    return CaAddress(__builtin_bswap32(static_cast<uint32_t>(words_[0])));
+  }
   friend constexpr bool operator==(const CaKey&, const CaKey&) = default;
 
  private:
@@ -91,6 +97,10 @@ struct alignas(64) CustomerRecord {
   // REQUIRES pa_family ipv4. Host order.
   [[nodiscard]] PaAddress pa4() const {
     return PaAddress(uint32_t{pa[0]} << 24 | uint32_t{pa[1]} << 16 | uint32_t{pa[2]} << 8 | pa[3]);
+  }
+  [[nodiscard]] IpAddress<Space::provider> provider_address() const {
+    if (pa_family == Family::ipv4) return pa4();
+    return PaAddress6(pa);
   }
   friend bool operator==(const CustomerRecord&, const CustomerRecord&) = default;
 };

@@ -59,7 +59,8 @@ inline constexpr wire::Address6 kAllRouters = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 
 
 // What follows the extension headers of an IPv6 packet.
 struct Upper6 {
-  uint32_t offset = 0;  // from the IPv6 header
+  uint32_t offset = 0;    // from the IPv6 header
+  uint32_t named_at = 6;  // where `protocol` stands
   uint8_t protocol =
       0;  // where an unknown header or a later fragment stops the walk: that header's
   bool fragment = false;
@@ -108,6 +109,7 @@ struct Upper6 {
       at.whole = false;
       return at;
     }
+    at.named_at = at.offset;
     at.offset += bytes;
     at.protocol = header.next_header;
     if (at.later_fragment) return at;

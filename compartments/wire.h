@@ -108,6 +108,12 @@ struct Ipv6 {  // RFC 8200 §3
   Address6 destination{};
 
   [[nodiscard]] unsigned version() const { return version_class_flow.value() >> 28; }
+  [[nodiscard]] uint8_t traffic_class() const {
+    return static_cast<uint8_t>(version_class_flow.value() >> 20);
+  }
+  void set_traffic_class(uint8_t value) {
+    version_class_flow = be32{(version_class_flow.value() & 0xf00fffffU) | uint32_t{value} << 20};
+  }
   [[nodiscard]] uint32_t total_length() const { return 40U + payload_length.value(); }
 };
 inline constexpr uint32_t kIpv6Version = 0x60000000;

@@ -12,6 +12,7 @@
 #include "compartments/checksum.h"
 #include "compartments/ip_checks.h"
 #include "gateway/stations.h"
+#include "gateway/stations_ipv6.h"
 
 namespace hnv {
 namespace {
@@ -244,7 +245,7 @@ void classify(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::class
     } else if (type == wire::ether_type::kArp) {
       classify_arp(packet, *attachment, plane, out);
     } else if (type == wire::ether_type::kIpv6) {
-      out.drop(packet, DropReason::ipv6_not_supported);
+      classify_ipv6(packet, *attachment, plane, out);
     } else {
       out.drop(packet, DropReason::ether_type_unknown);
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "compartments/ip6_checks.h"
 #include "gateway/compiler.h"
 
 namespace hnv {
@@ -17,6 +18,15 @@ Prefix<Space::external> link_prefix(const Prefix<S>& prefix) {
 template <Space S>
 OutLink::Own own_of(const InterfaceAddress<S>& address) {
   return {link_address(address.address), address.length};
+}
+
+template <Space S>
+void add_own(Attachment& attachment, const IpAddress<S>& own) {
+  if (own.is_v4()) {
+    attachment.own_addresses.push_back(own.v4().value());
+  } else {
+    attachment.own_addresses6.push_back(own.bytes());
+  }
 }
 
 template <Space S>
@@ -97,12 +107,12 @@ void Compiler::compile_attachments() {
       attachment.uniform_class =
           new_.provider_network(provider->name)->spec.dscp == DscpMode::uniform;
       for (const auto& own : new_.provider_network(provider->name)->spec.provider_addresses) {
-        attachment.own_addresses.push_back(own.address.v4().value());
+        add_own(attachment, own.address);
       }
     } else if (const auto* external = std::get_if<ExternalNetworkKey>(&user)) {
       attachment.kind = AttachmentKind::external;
       for (const auto& own : new_.external_network(external->name)->spec.ip_addresses) {
-        attachment.own_addresses.push_back(own.address.v4().value());
+        add_own(attachment, own.address);
       }
     } else {
       attachment.kind = AttachmentKind::l3_connection;
@@ -169,18 +179,26 @@ void Compiler::add_network_links() {
 void Compiler::compile_l3_table() {
   std::vector<L3Table::Entry> entries;
   std::vector<L3Table::Address> addresses;
+  std::vector<L3Table::Address6> addresses6;
   for (const auto& [name, domain] : next_.domains) {
     for (const auto& [connection_name, id] : domain->connections) {
       const ConnectionView& view = domain->view->connection(id);
       entries.push_back({L3Table::key(view.attachment, view.mac), domain->view->id, id});
       const ConnectionModel* model = new_.domain(name)->connection(connection_name);
       for (const auto& own : model->spec.l3.ip_addresses) {
-        addresses.push_back({L3Table::address_key(view.attachment, own.address.v4().value()),
-                             domain->view->id, id});
+        if (own.address.is_v4()) {
+          addresses.push_back({L3Table::address_key(view.attachment, own.address.v4().value()),
+                               domain->view->id, id});
+        } else {
+          addresses6.push_back({view.attachment, own.address.bytes(), domain->view->id, id});
+        }
+      }
+      if (!is_unspecified6(view.icmp_source6)) {
+        addresses6.push_back({view.attachment, link_local_of(view.mac), domain->view->id, id});
       }
     }
   }
-  next_.l3 = std::make_shared<const L3Table>(entries, addresses);
+  next_.l3 = std::make_shared<const L3Table>(entries, addresses, addresses6);
 }
 
 void Compiler::compile_vsids() {
@@ -201,6 +219,7 @@ void Compiler::remove_domain(const std::string& name) {
   });
   for (const SubnetView& subnet : *domain.view->subnets_owner) {
     if (subnet.wildcard.type != RecordType::none) release(subnet.wildcard.next_hop);
+    if (subnet.wildcard6.type != RecordType::none) release(subnet.wildcard6.next_hop);
   }
   for (const L2Record& l2 : domain.view->l2_records) release(l2.record.next_hop);
   for (const NextHopId peer : domain.peers) release(peer);
@@ -312,7 +331,8 @@ std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context) {
   auto compiled = std::make_shared<Compiled>();
   compiled->vsids = std::make_shared<const VsidTable>(std::vector<VsidSpec>{});
   compiled->l3 = std::make_shared<const L3Table>(std::vector<L3Table::Entry>{},
-                                                 std::vector<L3Table::Address>{});
+                                                 std::vector<L3Table::Address>{},
+                                                 std::vector<L3Table::Address6>{});
   auto attachments = std::make_shared<AttachmentTable>();
   auto vlans = std::make_shared<AttachmentTable::Vlans>();
   vlans->fill(AttachmentTable::kNone);

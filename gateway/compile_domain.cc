@@ -3,9 +3,11 @@
 // One domain's view: its subnets, connections and lookup records. The routes are in
 // compile_routes.cc.
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "compartments/checksum.h"
+#include "compartments/ip6_checks.h"
 #include "gateway/compiler.h"
 
 namespace hnv {
@@ -62,6 +64,17 @@ void number(const std::map<std::string, Id>& before, const Children& children,
   }
 }
 
+// The first address of each family; zero where there is none.
+std::pair<uint32_t, wire::Address6> first_of_each(
+    const std::vector<IpAddress<Space::customer>>& addresses) {
+  std::pair<uint32_t, wire::Address6> first{};
+  for (const auto& address : addresses) {
+    if (address.is_v4() && first.first == 0) first.first = address.v4().value();
+    if (!address.is_v4() && is_unspecified6(first.second)) first.second = address.bytes();
+  }
+  return first;
+}
+
 template <class Id>
 size_t table_size(const std::map<std::string, Id>& ids) {
   size_t size = 0;
@@ -104,13 +117,18 @@ void DomainCompiler::structure() {
   routes();
 }
 
-SubnetView DomainCompiler::subnet_view(const SubnetModel& subnet) const {
-  const auto& network = *compiler_.new_model().provider_network(subnet.spec.provider_network);
-  SubnetView view;
-  view.vsid = subnet.vsid().value();
-  view.mtu = compiler_.new_model().inner_mtu(subnet);
-  view.network = compiler_.attachment_at(network.spec.port, network.spec.vlan_id);
-  view.provider_address = subnet.spec.provider_address->v4().value();
+// What the outer IP header of a subnet's packets says before any packet is known.
+void DomainCompiler::outer_header(const IpAddress<Space::provider>& own, SubnetView& view) {
+  view.outer_ipv6 = !own.is_v4();
+  if (view.outer_ipv6) {
+    view.header6.ip = wire::Ipv6{.version_class_flow = be32{wire::kIpv6Version},
+                                 .payload_length = be16{0},
+                                 .next_header = wire::ip_protocol::kGre,
+                                 .hop_limit = kOuterTtl,
+                                 .source = own.bytes()};
+    return;
+  }
+  view.provider_address = own.v4().value();
   view.header.ip = wire::Ipv4{.version_ihl = 0x45,
                               .tos = 0,
                               .total_length = be16{0},
@@ -121,14 +139,27 @@ SubnetView DomainCompiler::subnet_view(const SubnetModel& subnet) const {
                               .checksum = be16{0},
                               .source = be32{view.provider_address},
                               .destination = be32{0}};
+  view.header_sum = checksum_fold(checksum_sum(view.header.ip));
+}
+
+SubnetView DomainCompiler::subnet_view(const SubnetModel& subnet) const {
+  const auto& network = *compiler_.new_model().provider_network(subnet.spec.provider_network);
+  SubnetView view;
+  view.vsid = subnet.vsid().value();
+  view.mtu = compiler_.new_model().inner_mtu(subnet);
+  view.network = compiler_.attachment_at(network.spec.port, network.spec.vlan_id);
+  outer_header(*subnet.spec.provider_address, view);
   view.header.gre = wire::Gre{
       .flags = be16{0x2000}, .protocol = wire::kTransparentEthernet, .key = be32{view.vsid << 8}};
   view.header.inner.source = wire::Mac::of(*subnet.spec.mac_address);
   view.header.inner.type = wire::ether_type::kIpv4;
   view.class_bits = copied_class_bits(network.spec.dscp == DscpMode::uniform);
-  view.header_sum = checksum_fold(checksum_sum(view.header.ip));
+  view.header6.gre = view.header.gre;
+  view.header6.inner = view.header.inner;
   view.has_own_address = !subnet.gateway_addresses.empty();
-  view.icmp_source = view.has_own_address ? subnet.gateway_addresses.front().v4().value() : 0;
+  const auto [v4, v6] = first_of_each(subnet.gateway_addresses);
+  view.icmp_source = v4;
+  view.icmp_source6 = v6;
   return view;
 }
 
@@ -138,23 +169,26 @@ void DomainCompiler::subnets() {
   next_.vsids.clear();
   view_->prefixes.clear();
   view_->icmp_source = 0;
+  view_->icmp_source6 = {};
   for (const auto& [name, subnet] : model_.subnets) {
     const SubnetId id = next_.subnets.at(name);
     (*table)[id.value()] = subnet_view(*subnet);
     const SubnetView& view = (*table)[id.value()];
     next_.vsids.push_back(
         {view.vsid, view_->id, id, view.network, view.provider_address, view.header.inner.source});
-    for (const auto& prefix : subnet->spec.address_prefixes) {
-      const uint32_t mask = prefix.length() == 0 ? 0 : 0xffffffffU << (32 - prefix.length());
-      view_->prefixes.push_back({prefix.address().v4().value(), mask});
+    const auto& prefixes = subnet->spec.address_prefixes;
+    view_->prefixes.insert(view_->prefixes.end(), prefixes.begin(), prefixes.end());
+    const bool gateway = subnet->spec.kind == SubnetKind::gateway;
+    if (view.icmp_source != 0 && (view_->icmp_source == 0 || gateway)) {
+      view_->icmp_source = view.icmp_source;
     }
-    const uint32_t own = view.icmp_source;
-    if (own != 0 && (view_->icmp_source == 0 || subnet->spec.kind == SubnetKind::gateway)) {
-      view_->icmp_source = own;
+    if (!is_unspecified6(view.icmp_source6) && (is_unspecified6(view_->icmp_source6) || gateway)) {
+      view_->icmp_source6 = view.icmp_source6;
     }
   }
   for (const SubnetView& old : *view_->subnets_owner) {
     if (old.wildcard.type != RecordType::none) compiler_.release(old.wildcard.next_hop);
+    if (old.wildcard6.type != RecordType::none) compiler_.release(old.wildcard6.next_hop);
   }
   view_->subnets_owner = table;
   view_->subnets = table->data();
@@ -182,7 +216,9 @@ ConnectionView DomainCompiler::connection_view(const ConnectionModel& connection
   }
   view.mac = wire::Mac::of(*l3.mac_address);
   view.source_validation = l3.source_validation;
-  view.icmp_source = l3.ip_addresses.front().address.v4().value();
+  std::vector<IpAddress<Space::customer>> own;
+  for (const auto& address : l3.ip_addresses) own.push_back(address.address);
+  std::tie(view.icmp_source, view.icmp_source6) = first_of_each(own);
   const auto old = before_ == nullptr ? std::map<std::string, ConnectionId>::const_iterator{}
                                       : before_->connections.find(connection.name);
   if (before_ != nullptr && old != before_->connections.end()) {
@@ -263,7 +299,9 @@ CustomerRecord DomainCompiler::filled(const SubnetModel& subnet, const LookupRec
   CustomerRecord out;
   out.set_pa(record.provider_address);
   out.mac = record.mac_address;
-  out.header_sum = checksum_fold(checksum_sum(out.pa.data(), 4));
+  if (out.pa_family == Family::ipv4) {  // an outer IPv6 header has no checksum
+    out.header_sum = checksum_fold(checksum_sum(out.pa.data(), 4));
+  }
   out.link = compiler_.link_of(provider_link_name(subnet.spec.provider_network));
   out.next_hop = compiler_.acquire(out.link, link_address(record.provider_address));
   out.subnet = next_.subnets.at(subnet.name);
@@ -279,7 +317,7 @@ void DomainCompiler::put_record(const SubnetModel& subnet, const IpAddress<Space
     compiler_.release(old->next_hop);
     if (old->pa != fresh.pa && old->subnet == fresh.subnet) {
       // Live migration: frames that are still under way from the old host are good for a second.
-      moved_.push_back({ca, old->pa4()});
+      moved_.push_back({ca, old->provider_address()});
     }
   }
   records_.put(fresh);
@@ -325,19 +363,24 @@ void DomainCompiler::record(const TouchedRecord& touched) {
 void DomainCompiler::wildcards_and_l2() {
   auto table = std::make_shared<std::vector<SubnetView>>(*view_->subnets_owner);
   for (SubnetView& subnet : *table) {
-    if (subnet.wildcard.type != RecordType::none) compiler_.release(subnet.wildcard.next_hop);
-    subnet.wildcard = CustomerRecord{};
+    for (CustomerRecord* wildcard : {&subnet.wildcard, &subnet.wildcard6}) {
+      if (wildcard->type != RecordType::none) compiler_.release(wildcard->next_hop);
+      *wildcard = CustomerRecord{};
+    }
   }
   for (const L2Record& old : view_->l2_records) compiler_.release(old.record.next_hop);
   view_->l2_records.clear();
   for (const auto& [name, subnet] : model_.subnets) {
     const auto& network = *compiler_.new_model().provider_network(subnet->spec.provider_network);
     const SubnetId id = next_.subnets.at(name);
-    const LookupRecord* wildcard = subnet->records.find(RecordId(WildcardV4{}));
-    // A wildcard that names the gateway itself is the hosts' view of us: nothing to send to.
-    if (wildcard != nullptr && !network.owns(wildcard->provider_address)) {
-      (*table)[id.value()].wildcard = filled(*subnet, *wildcard);
-    }
+    const auto fill = [&](const RecordId& which, CustomerRecord& out) {
+      const LookupRecord* wildcard = subnet->records.find(which);
+      // A wildcard that names the gateway itself is the hosts' view of us: nothing to send to.
+      if (wildcard == nullptr || network.owns(wildcard->provider_address)) return;
+      out = filled(*subnet, *wildcard);
+    };
+    fill(WildcardV4{}, (*table)[id.value()].wildcard);
+    fill(WildcardV6{}, (*table)[id.value()].wildcard6);
     for (auto at = subnet->records.lower_bound(RecordId(MacAddress())); at != subnet->records.end();
          ++at) {
       view_->l2_records.push_back(

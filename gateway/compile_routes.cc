@@ -68,9 +68,6 @@ Candidates DomainCompiler::candidates() {
     }
     for (const auto& address : subnet->gateway_addresses) local(address);
   }
-  const auto peer_of = [](const ConnectionModel& connection) {
-    return connection.spec.l3.peer_ip_addresses.front();
-  };
   for (const auto& [name, connection] : model_.connections) {
     const ConnectionId id = next_.connections.at(name);
     for (const auto& own : connection->spec.l3.ip_addresses) {
@@ -78,12 +75,13 @@ Candidates DomainCompiler::candidates() {
       local(own.address);
     }
     for (const auto& route : connection->spec.routes) {
-      out.push_back({.prefix = route.destination_prefix,
-                     .source = RouteSource::network_connection,
-                     .origin = RouteOrigin(id.value()),
-                     .metric = route.metric,
-                     .hop = ConnectionViaHop{peer_of(*connection), id},
-                     .installed_at = now});
+      out.push_back(
+          {.prefix = route.destination_prefix,
+           .source = RouteSource::network_connection,
+           .origin = RouteOrigin(id.value()),
+           .metric = route.metric,
+           .hop = ConnectionViaHop{*connection->peer_of(route.destination_prefix.family()), id},
+           .installed_at = now});
     }
   }
   std::map<std::string, RouteOrigin> origins;
@@ -100,8 +98,8 @@ Candidates DomainCompiler::candidates() {
                              .installed_at = now};
     if (spec.network_connection) {
       const ConnectionModel& connection = *model_.connection(*spec.network_connection);
-      candidate.hop =
-          ConnectionViaHop{peer_of(connection), next_.connections.at(*spec.network_connection)};
+      candidate.hop = ConnectionViaHop{*connection.peer_of(spec.destination_prefix.family()),
+                                       next_.connections.at(*spec.network_connection)};
     } else {
       candidate.hop = SubnetViaHop{*spec.next_hop, next_.subnets.at(*spec.virtual_subnet)};
     }

@@ -100,6 +100,7 @@ class DomainCompiler {
   void erase_record(const IpAddress<Space::customer>& ca, SubnetId subnet);
   void reput_records_of(const SubnetModel& subnet);
   [[nodiscard]] CustomerRecord filled(const SubnetModel& subnet, const LookupRecord& record);
+  static void outer_header(const IpAddress<Space::provider>& own, SubnetView& view);
   [[nodiscard]] SubnetView subnet_view(const SubnetModel& subnet) const;
   [[nodiscard]] ConnectionView connection_view(const ConnectionModel& connection);
   [[nodiscard]] std::shared_ptr<const OutLink> connection_link(const ConnectionModel& connection,

@@ -321,8 +321,8 @@ Result<void> ControlLoop::set_trace(std::optional<TraceFilter> filter) {
                      .protocol = filter->protocol,
                      .source_port = filter->source_port,
                      .destination_port = filter->destination_port};
-    if (filter->source) match.source = filter->source->v4().value();
-    if (filter->destination) match.destination = filter->destination->v4().value();
+    match.source = filter->source;
+    match.destination = filter->destination;
     trace_ = std::make_unique<Trace>();
     trace_->filter = *filter;
     trace_->begin = worker_clock();

@@ -119,9 +119,9 @@ class ControlLoop final : public Control {
   [[nodiscard]] std::vector<WorkerPicture> pictures() const;
   [[nodiscard]] static DropsState drops_of(const std::vector<WorkerPicture>& seen);
   void explain_subnet(LookupExplanation& out, const CompiledDomain& domain, const Hop& hop,
-                      uint32_t destination) const;
+                      const IpAddress<Space::customer>& destination) const;
   void explain_connection(LookupExplanation& out, const CompiledDomain& domain, const Hop& hop,
-                          uint32_t destination) const;
+                          const IpAddress<Space::customer>& destination) const;
 
   const Bootstrap& bootstrap_;
   const Eal& eal_;

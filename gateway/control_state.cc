@@ -91,6 +91,14 @@ DomainStatistics statistics_of(const std::string& name, const CompartmentView& v
 
 }  // namespace
 
+namespace {
+
+std::string asked_by(const NeighborState& neighbor) {
+  return neighbor.ip_address.find(':') == std::string::npos ? "ARP" : "neighbour solicitations";
+}
+
+}  // namespace
+
 std::vector<WorkerPicture> ControlLoop::pictures() const {
   std::vector<WorkerPicture> out;
   for (const auto& worker : workers_) out.push_back(worker->picture(kPatience));
@@ -236,8 +244,9 @@ std::optional<ConfigurationState> ControlLoop::configuration_state(const Resourc
   for (const NeighborState& neighbor : neighbors_on({link->second})) {
     if (neighbor.state != "failed") continue;
     state.status = "Warning";
-    state.detailed_info.push_back({link_name, "neighborFailed",
-                                   neighbor.ip_address + " does not answer ARP on " + link_name});
+    state.detailed_info.push_back(
+        {link_name, "neighborFailed",
+         neighbor.ip_address + " does not answer " + asked_by(neighbor) + " on " + link_name});
   }
   return state;
 }
@@ -263,7 +272,7 @@ std::optional<ConnectionState> ControlLoop::connection_state(
   for (const NeighborState& neighbor : neighbors) {
     if (neighbor.state == "failed" || neighbor.state == "incomplete") {
       state.connection_state = "Disconnected";
-      state.unreachability_reason = neighbor.ip_address + " does not answer ARP";
+      state.unreachability_reason = neighbor.ip_address + " does not answer " + asked_by(neighbor);
     } else {
       state.connection_up_time_seconds =
           std::max(state.connection_up_time_seconds, neighbor.age_seconds);

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,8 @@ struct Attachment {
   LinkId link{};                          // a provider network's: by it records know their network
   bool uniform_class = false;             // the inner traffic class becomes the outer one
   wire::Mac mac{};                        // ours there (an L3 connection's own MAC is in L3Table)
-  std::vector<uint32_t> own_addresses{};  // host order, sorted: PAs, or external addresses
+  std::vector<uint32_t> own_addresses{};  // host order: PAs, or external addresses
+  std::vector<wire::Address6> own_addresses6{};  // likewise, IPv6
 };
 
 // Which attachment a frame belongs to, by port and VLAN.
@@ -127,11 +129,36 @@ class L3Table {
   [[nodiscard]] static uint64_t address_key(AttachmentId attachment, uint32_t address) {
     return (uint64_t{attachment.value()} + 1) << 32 | address;
   }
-  L3Table(const std::vector<Entry>& entries, std::vector<Address> addresses)
-      : macs_(entries), addresses_(without_doubles(std::move(addresses))) {}
+  // The same of IPv6, for neighbour solicitations. Seldom asked: a sorted list is enough.
+  struct Address6 {
+    AttachmentId attachment;
+    wire::Address6 address{};
+    CompartmentId compartment;
+    ConnectionId connection;
+    [[nodiscard]] auto key() const { return std::pair(attachment.value(), address); }
+  };
+  L3Table(const std::vector<Entry>& entries, std::vector<Address> addresses,
+          std::vector<Address6> addresses6)
+      : macs_(entries),
+        addresses_(without_doubles(std::move(addresses))),
+        addresses6_(std::move(addresses6)) {
+    std::sort(addresses6_.begin(), addresses6_.end(),
+              [](const Address6& a, const Address6& b) { return a.key() < b.key(); });
+  }
   void prefetch(uint64_t key) const { macs_.prefetch(key); }
   [[nodiscard]] const Entry* find(uint64_t key) const { return macs_.find(key); }
   [[nodiscard]] const Address* find_address(uint64_t key) const { return addresses_.find(key); }
+  // The connections that have the address there.
+  [[nodiscard]] std::span<const Address6> find_address6(AttachmentId attachment,
+                                                        const wire::Address6& address) const {
+    const auto wanted = std::pair(attachment.value(), address);
+    const auto first =
+        std::lower_bound(addresses6_.begin(), addresses6_.end(), wanted,
+                         [](const Address6& a, const auto& b) { return a.key() < b; });
+    auto last = first;
+    while (last != addresses6_.end() && last->key() == wanted) ++last;
+    return {first, last};
+  }
 
  private:
   [[nodiscard]] static std::vector<Address> without_doubles(std::vector<Address> addresses) {
@@ -148,6 +175,7 @@ class L3Table {
 
   KeyedTable<Entry> macs_;
   KeyedTable<Address> addresses_;
+  std::vector<Address6> addresses6_;
 };
 
 class PacketTrace;

@@ -10,32 +10,13 @@
 #include "compartments/checksum.h"
 #include "compartments/ip_checks.h"
 #include "compartments/scratch.h"
+#include "gateway/reverse_path.h"
 #include "gateway/stations.h"
 
 namespace hnv {
 namespace {
 
 using Out = Exit<Stage::enter_l3>;
-
-bool reached_through(const CompartmentView& tenant, HopId source_hop, ConnectionId connection) {
-  switch (tenant.connection(connection).source_validation) {
-    case SourceValidation::off:
-      return true;
-    case SourceValidation::loose:
-      return source_hop.valid() && tenant.hop(source_hop).kind != HopKind::unreachable;
-    case SourceValidation::strict:
-      break;
-  }
-  if (!source_hop.valid()) return false;
-  const Hop& hop = tenant.hop(source_hop);
-  return (hop.kind == HopKind::connection || hop.kind == HopKind::connection_via) &&
-         hop.connection == connection;
-}
-
-// Our own addresses, and those that are no single host's: whatever sourceValidation says.
-bool is_nobodys_source(HopKind kind) {
-  return kind == HopKind::local || kind == HopKind::directed_broadcast;
-}
 
 // Header checks; the length is the tenant's packet's. False when the packet has been dropped.
 bool header_right(Packet<Side::outside> packet, Out out) {

@@ -17,62 +17,24 @@
 #include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
 #include "gateway/stations.h"
+#include "gateway/stations_ipv6.h"
 
 namespace hnv {
 namespace {
 
 using Out = Exit<Stage::enter_nvgre>;
 
-// RFC 2784 §2.3 and RFC 2890: discard when bits 1-5 of Reserved0 or the version are set, ignore
-// bits 6-12. RFC 7637 §3.2: checksum and sequence absent, key present.
-constexpr uint16_t kFlagsThatCount = 0xfc07;
-constexpr uint16_t kNvgreFlags = 0x2000;
 constexpr be16 kDhcpServer{67};
 
-// One packet between the passes.
-struct Candidate {
-  PacketSlot* slot;
-  const VsidEntry* subnet;
-  uint32_t inner;        // offset of the inner Ethernet header
-  uint32_t inner_bytes;  // from there
-};
-
-// GRE and VSID: what may be looked up at all. Returns the VSID, or 0 after a drop.
-uint32_t read_gre(Packet<Side::outside> packet, Candidate& candidate, Out out) {
-  const uint32_t l2 = packet.slot().l2_bytes;
-  const auto& ip = packet.at<wire::Ipv4>(l2);
-  const uint32_t header = ip.header_bytes();
-  const uint32_t total = ip.total_length.value();
-  if (total < header + sizeof(wire::Gre)) [[unlikely]] {
-    out.drop(packet, DropReason::nvgre_short);
-    return 0;
-  }
-  const auto& gre = packet.at<wire::Gre>(l2 + header);
-  if ((gre.flags.value() & kFlagsThatCount) != kNvgreFlags) [[unlikely]] {
-    out.drop(packet, DropReason::nvgre_bad_flags);
-    return 0;
-  }
-  if (gre.protocol != wire::kTransparentEthernet) [[unlikely]] {
-    out.drop(packet, DropReason::nvgre_bad_protocol);
-    return 0;
-  }
-  candidate.inner = l2 + header + static_cast<uint32_t>(sizeof(wire::Gre));
-  candidate.inner_bytes = total - header - static_cast<uint32_t>(sizeof(wire::Gre));
-  if (candidate.inner_bytes < sizeof(wire::Ethernet)) [[unlikely]] {
-    out.drop(packet, DropReason::nvgre_short);
-    return 0;
-  }
-  const uint32_t vsid = gre.key.value() >> 8;
-  if (vsid - Vsid::kMin > Vsid::kMax - Vsid::kMin) [[unlikely]] {
-    out.drop(packet, DropReason::nvgre_reserved_vsid);
-    return 0;
-  }
-  return vsid;
+// Where GRE lies in the outer IPv4 packet.
+uint32_t read_gre_behind_ipv4(Packet<Side::outside> packet, NvgreCandidate& candidate, Out out) {
+  const auto& ip = packet.at<wire::Ipv4>(packet.slot().l2_bytes);
+  return read_gre(packet, ip.header_bytes(), ip.total_length.value(), candidate, out);
 }
 
 // The compartment is known now (for counters and traces); the packet has not entered it yet.
-bool bind(Packet<Side::outside> packet, const Candidate& candidate, const CompartmentView* tenant,
-          Out out) {
+bool bind(Packet<Side::outside> packet, const NvgreCandidate& candidate,
+          const CompartmentView* tenant, Out out) {
   PacketSlot& slot = packet.slot();
   const VsidEntry* subnet = candidate.subnet;
   if (subnet == nullptr) [[unlikely]] {
@@ -93,23 +55,13 @@ bool bind(Packet<Side::outside> packet, const Candidate& candidate, const Compar
   return true;
 }
 
-// The L2Only record of a MAC in a virtual subnet, or null.
-const CustomerRecord* find_l2(const CompartmentView& tenant, SubnetId subnet,
-                              const wire::Mac& mac) {
-  const L2Record wanted{subnet, mac.key(), {}};
-  const auto at =
-      std::lower_bound(tenant.l2_records.begin(), tenant.l2_records.end(), wanted, l2_before);
-  if (at == tenant.l2_records.end() || l2_before(wanted, *at)) return nullptr;
-  return &at->record;
-}
-
 bool recently_moved(const CompartmentView& tenant, uint32_t source, uint32_t provider_address) {
   return tenant.moved != nullptr &&
          tenant.moved->contains({CaAddress(source), PaAddress(provider_address)});
 }
 
 // ARP in a virtual subnet: answered for our own addresses, to whom a record vouches for.
-void enter_arp(Packet<Side::outside> packet, const Candidate& candidate, Out out) {
+void enter_arp(Packet<Side::outside> packet, const NvgreCandidate& candidate, Out out) {
   PacketSlot& slot = packet.slot();
   const CompartmentView& tenant = *slot.compartment;
   if (candidate.inner_bytes < sizeof(wire::Ethernet) + sizeof(wire::Arp)) {
@@ -122,8 +74,10 @@ void enter_arp(Packet<Side::outside> packet, const Candidate& candidate, Out out
   }
   const CustomerRecord* sender = record_of_arp_sender(tenant, slot.in_subnet, arp);
   if (sender == nullptr) return out.drop(packet, DropReason::nvgre_unknown_source);
-  if (sender->pa4().value() != slot.outer_source &&
-      !recently_moved(tenant, arp.sender_ip.value(), slot.outer_source)) {
+  const auto outer = outer_source_of(packet);
+  const bool moved =
+      tenant.moved != nullptr && tenant.moved->contains({CaAddress(arp.sender_ip.value()), outer});
+  if (sender->provider_address() != outer && !moved) {
     return out.drop(packet, DropReason::nvgre_wrong_source_pa);
   }
   if (ethernet.source.key() != arp.sender_mac.key()) {
@@ -134,6 +88,7 @@ void enter_arp(Packet<Side::outside> packet, const Candidate& candidate, Out out
     return out.drop(packet, DropReason::arp_not_ours);
   }
   slot.strip(candidate.inner);
+  slot.family = Family::ipv4;
   out.respond(out.enter(packet, tenant), Answer::arp_reply_nvgre);
 }
 
@@ -147,8 +102,81 @@ bool is_plain_inner(const wire::Ethernet& ethernet, const wire::Ipv4& ip, uint64
          checksum_fold(checksum_sum(ip)) == 0xffff && !is_martian_source(ip.source.value());
 }
 
-// Every other one. True when an IPv4 packet is left for the source check.
-[[gnu::noinline]] bool read_inner(Packet<Side::outside> packet, const Candidate& candidate,
+// Does the record vouch for this packet, that came in on `link`? Drops it when not.
+bool check_source(Packet<Side::outside> packet, const NvgreCandidate& candidate,
+                  const CustomerRecord* record, LinkId link, Out out) {
+  const PacketSlot& slot = packet.slot();
+  const CompartmentView& tenant = *slot.compartment;
+  const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
+  if (record == nullptr) [[unlikely]] {
+    const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
+    DropReason reason{};
+    const bool vouched = wildcard_vouches(tenant, slot, CaAddress(ip.source.value()),
+                                          PaAddress(slot.outer_source), ethernet.source, reason);
+    if (!vouched) out.drop(packet, reason);
+    return vouched;
+  }
+  if (record->type == RecordType::own) [[unlikely]] {
+    out.drop(packet, DropReason::inner_bad_source);
+    return false;
+  }
+  // A record on an IPv6 fabric names no IPv4 host, whatever its first four bytes are.
+  if (record->pa4().value() != slot.outer_source || record->pa_family != Family::ipv4 ||
+      record->link != link) [[unlikely]] {
+    const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
+    if (!recently_moved(tenant, ip.source.value(), slot.outer_source)) {
+      out.drop(packet, DropReason::nvgre_wrong_source_pa);
+      return false;
+    }
+    out.counters(tenant).moved_record_packets.add();
+  }
+  if (record->subnet == slot.in_subnet && wire::mac_key(record->mac) != ethernet.source.key())
+      [[unlikely]] {
+    out.drop(packet, DropReason::nvgre_wrong_source_mac);
+    return false;
+  }
+  return true;
+}
+
+// The outer header carries a congestion mark, or (uniform model) the code point to go on with.
+// False when the packet has been dropped.
+[[gnu::noinline]] bool take_over_class(Packet<Side::outside> packet, wire::Ipv4& ip, uint8_t outer,
+                                       bool uniform, Out out) {
+  const auto mark = decapsulated_ecn(outer & kEcnMask, ip.tos & kEcnMask);
+  if (!mark) {
+    out.drop(packet, DropReason::ecn_congestion);
+    return false;
+  }
+  const uint8_t code_point = (uniform ? outer : ip.tos) & ~kEcnMask;
+  set_tos(ip, code_point | *mark);
+  return true;
+}
+
+void enter(Packet<Side::outside> packet, const NvgreCandidate& candidate, bool uniform_class,
+           Out out) {
+  PacketSlot& slot = packet.slot();
+  const uint32_t offset = candidate.inner + static_cast<uint32_t>(sizeof(wire::Ethernet));
+  auto& ip = packet.at<wire::Ipv4>(offset);
+  const uint8_t outer_class = packet.at<wire::Ipv4>(slot.l2_bytes).tos;
+  if (((outer_class & kEcnMask) != 0 || uniform_class) && outer_class != ip.tos &&
+      !take_over_class(packet, ip, outer_class, uniform_class, out)) [[unlikely]] {
+    return;
+  }
+  const uint16_t length = ip.total_length.value();
+  slot.destination = ip.destination.value();
+  slot.ingress = Ingress::nvgre;
+  // Strips what is in front, and what Ethernet padded behind.
+  slot.data += offset;
+  slot.bytes = length;
+  CompartmentCounters& counters = out.counters(*slot.compartment);
+  counters.in_packets.add();
+  counters.in_bytes.add(length);
+  out.to<Stage::route>(out.enter(packet, *slot.compartment));
+}
+
+}  // namespace
+
+[[gnu::noinline]] bool read_inner(Packet<Side::outside> packet, const NvgreCandidate& candidate,
                                   Out out) {
   const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
   if (ethernet.type == wire::ether_type::kVlan || ethernet.type == wire::ether_type::kServiceVlan) {
@@ -165,8 +193,7 @@ bool is_plain_inner(const wire::Ethernet& ethernet, const wire::Ipv4& ip, uint64
     if (ethernet.type == wire::ether_type::kArp) {
       enter_arp(packet, candidate, out);
     } else {
-      out.drop(packet, ethernet.type == wire::ether_type::kIpv6 ? DropReason::ipv6_not_supported
-                                                                : DropReason::nvgre_inner_type);
+      out.drop(packet, DropReason::nvgre_inner_type);
     }
     return false;
   }
@@ -201,97 +228,48 @@ bool is_plain_inner(const wire::Ethernet& ethernet, const wire::Ipv4& ip, uint64
   return true;
 }
 
-// No record of its own: another gateway's wildcard may vouch for it, but only for a CA that lies in
-// no virtual subnet of the domain, and only from the wildcard's own PA and MAC. Slow path.
-DropReason check_wildcards(const CompartmentView& tenant, const PacketSlot& slot, uint32_t source,
-                           const wire::Mac& mac, bool& vouched) {
-  vouched = false;
-  for (const SubnetPrefix& prefix : tenant.prefixes) {
-    if (!prefix.contains(source)) continue;
-    return find_l2(tenant, slot.in_subnet, mac) != nullptr ? DropReason::nvgre_no_record
-                                                           : DropReason::nvgre_unknown_source;
-  }
-  for (const SubnetView& subnet : *tenant.subnets_owner) {
-    if (subnet.wildcard.type == RecordType::gateway_wildcard && subnet.network == slot.attachment &&
-        subnet.wildcard.pa4().value() == slot.outer_source &&
-        wire::mac_key(subnet.wildcard.mac) == mac.key()) {
-      vouched = true;
-      return DropReason::nvgre_unknown_source;
-    }
-  }
-  return DropReason::nvgre_unknown_source;
+const CustomerRecord* find_l2(const CompartmentView& tenant, SubnetId subnet,
+                              const wire::Mac& mac) {
+  const L2Record wanted{subnet, mac.key(), {}};
+  const auto at =
+      std::lower_bound(tenant.l2_records.begin(), tenant.l2_records.end(), wanted, l2_before);
+  if (at == tenant.l2_records.end() || l2_before(wanted, *at)) return nullptr;
+  return &at->record;
 }
 
-// Does the record vouch for this packet, that came in on `link`? Drops it when not.
-bool check_source(Packet<Side::outside> packet, const Candidate& candidate,
-                  const CustomerRecord* record, LinkId link, Out out) {
+IpAddress<Space::provider> outer_source_of(Packet<Side::outside> packet) {
   const PacketSlot& slot = packet.slot();
-  const CompartmentView& tenant = *slot.compartment;
-  const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
-  if (record == nullptr) [[unlikely]] {
-    const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
-    bool vouched = false;
-    const DropReason reason =
-        check_wildcards(tenant, slot, ip.source.value(), ethernet.source, vouched);
-    if (!vouched) out.drop(packet, reason);
-    return vouched;
-  }
-  if (record->type == RecordType::own) [[unlikely]] {
-    out.drop(packet, DropReason::inner_bad_source);
-    return false;
-  }
-  if (record->pa4().value() != slot.outer_source || record->link != link) [[unlikely]] {
-    const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
-    if (!recently_moved(tenant, ip.source.value(), slot.outer_source)) {
-      out.drop(packet, DropReason::nvgre_wrong_source_pa);
-      return false;
-    }
-    out.counters(tenant).moved_record_packets.add();
-  }
-  if (record->subnet == slot.in_subnet && wire::mac_key(record->mac) != ethernet.source.key())
-      [[unlikely]] {
-    out.drop(packet, DropReason::nvgre_wrong_source_mac);
-    return false;
-  }
-  return true;
+  if (slot.family == Family::ipv4) return PaAddress(slot.outer_source);
+  return PaAddress6(packet.at<wire::Ipv6>(slot.l2_bytes).source);
 }
 
-// The outer header carries a congestion mark, or (uniform model) the code point to go on with.
-// False when the packet has been dropped.
-[[gnu::noinline]] bool take_over_class(Packet<Side::outside> packet, wire::Ipv4& ip, uint8_t outer,
-                                       bool uniform, Out out) {
-  const auto mark = decapsulated_ecn(outer & kEcnMask, ip.tos & kEcnMask);
-  if (!mark) {
-    out.drop(packet, DropReason::ecn_congestion);
+bool wildcard_vouches(const CompartmentView& tenant, const PacketSlot& slot,
+                      const IpAddress<Space::customer>& source,
+                      const IpAddress<Space::provider>& outer, const wire::Mac& mac,
+                      DropReason& reason) {
+  reason = DropReason::nvgre_unknown_source;
+  for (const auto& prefix : tenant.prefixes) {
+    if (!prefix.contains(source)) continue;
+    if (find_l2(tenant, slot.in_subnet, mac) != nullptr) reason = DropReason::nvgre_no_record;
     return false;
   }
-  const uint8_t code_point = (uniform ? outer : ip.tos) & ~kEcnMask;
-  set_tos(ip, code_point | *mark);
-  return true;
+  return std::any_of(
+      tenant.subnets_owner->begin(), tenant.subnets_owner->end(), [&](const SubnetView& subnet) {
+        const CustomerRecord& wildcard = source.is_v4() ? subnet.wildcard : subnet.wildcard6;
+        return wildcard.type == RecordType::gateway_wildcard && subnet.network == slot.attachment &&
+               wildcard.provider_address() == outer && wire::mac_key(wildcard.mac) == mac.key();
+      });
 }
 
-void enter(Packet<Side::outside> packet, const Candidate& candidate, bool uniform_class, Out out) {
-  PacketSlot& slot = packet.slot();
-  const uint32_t offset = candidate.inner + static_cast<uint32_t>(sizeof(wire::Ethernet));
-  auto& ip = packet.at<wire::Ipv4>(offset);
-  const uint8_t outer_class = packet.at<wire::Ipv4>(slot.l2_bytes).tos;
-  if (((outer_class & kEcnMask) != 0 || uniform_class) && outer_class != ip.tos &&
-      !take_over_class(packet, ip, outer_class, uniform_class, out)) [[unlikely]] {
-    return;
+const CustomerRecord* record_of_nd_sender(const CompartmentView& tenant, SubnetId subnet,
+                                          const wire::Address6& source, const wire::Mac& mac) {
+  const CustomerRecord* record = tenant.records->find(CaKey(source, Family::ipv6));
+  if (record != nullptr && record->type != RecordType::own && record->subnet == subnet &&
+      wire::mac_key(record->mac) == mac.key()) {
+    return record;
   }
-  const uint16_t length = ip.total_length.value();
-  slot.destination = ip.destination.value();
-  slot.ingress = Ingress::nvgre;
-  // Strips what is in front, and what Ethernet padded behind.
-  slot.data += offset;
-  slot.bytes = length;
-  CompartmentCounters& counters = out.counters(*slot.compartment);
-  counters.in_packets.add();
-  counters.in_bytes.add(length);
-  out.to<Stage::route>(out.enter(packet, *slot.compartment));
+  return find_l2(tenant, subnet, mac);
 }
-
-}  // namespace
 
 const CustomerRecord* record_of_arp_sender(const CompartmentView& tenant, SubnetId subnet,
                                            const wire::Arp& arp) {
@@ -304,7 +282,8 @@ const CustomerRecord* record_of_arp_sender(const CompartmentView& tenant, Subnet
 }
 
 void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_nvgre> out) {
-  Scratch<Candidate, kVector> candidates;
+  Scratch<NvgreCandidate, kVector> candidates;
+  Scratch<NvgreCandidate, kVector> ipv6;
   Scratch<uint32_t, kVector> vsids;
   Scratch<const CompartmentView*, kVector> tenants;
   Scratch<const CustomerMap::Reader*, kVector> maps;
@@ -315,7 +294,7 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
   unsigned count = 0;
   for (const auto packet : in) {
     candidates[count].slot = &packet.slot();
-    vsids[count] = read_gre(packet, candidates[count], out);
+    vsids[count] = read_gre_behind_ipv4(packet, candidates[count], out);
     if (vsids[count] == 0) [[unlikely]]
       continue;
     plane.vsids->prefetch(vsids[count]);
@@ -330,8 +309,9 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
   }
   // The inner headers; fetch the source's record.
   unsigned left = 0;
+  unsigned ipv6_count = 0;
   for (unsigned i = 0; i < count; ++i) {
-    const Candidate candidate = candidates[i];
+    const NvgreCandidate candidate = candidates[i];
     const Packet<Side::outside> packet(*candidate.slot);
     if (!bind(packet, candidate, tenants[i], out)) [[unlikely]]
       continue;
@@ -341,9 +321,12 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
     const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
     const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
     if (!is_plain_inner(ethernet, ip, plane.vsids->mac_of(*candidate.subnet),
-                        candidate.inner_bytes) &&
-        !read_inner(packet, candidate, out)) [[unlikely]] {
-      continue;
+                        candidate.inner_bytes)) [[unlikely]] {
+      if (ethernet.type == wire::ether_type::kIpv6) {
+        ipv6[ipv6_count++] = candidate;
+        continue;
+      }
+      if (!read_inner(packet, candidate, out)) continue;
     }
     maps[left] = &tenant.record_reader;
     sources[left] = CaKey(CaAddress(ip.source.value()));
@@ -358,6 +341,7 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
       enter(packet, candidates[i], from.uniform_class, out);
     }
   }
+  if (ipv6_count > 0) enter_nvgre_ipv6(ipv6.data(), ipv6_count, plane, out);
 }
 
 }  // namespace hnv

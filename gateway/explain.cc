@@ -39,8 +39,14 @@ std::string interface_of(const CompiledDomain& domain, const RouteHop& hop) {
   return std::visit(Name{domain}, hop);
 }
 
+// The next hop's address: that of the hop's family, which is its table's.
+IpAddress<Space::customer> via_of(const Hop& hop, Family family) {
+  if (family == Family::ipv4) return CaAddress(hop.via.v4());
+  return CaAddress6(hop.via.v6());
+}
+
 // What the dataplane does with a packet that this hop is for.
-std::string hop_text(const CompiledDomain& domain, const Hop& hop) {
+std::string hop_text(const CompiledDomain& domain, const Hop& hop, Family family) {
   switch (hop.kind) {
     case HopKind::local:
       return "local";
@@ -48,12 +54,12 @@ std::string hop_text(const CompiledDomain& domain, const Hop& hop) {
       return fmt::format("vsid {} on-link", domain.view->subnet(hop.subnet).vsid);
     case HopKind::subnet_via:
       return fmt::format("vsid {} via {}", domain.view->subnet(hop.subnet).vsid,
-                         address_text::format4(hop.via.v4()));
+                         via_of(hop, family).to_string());
     case HopKind::connection:
       return fmt::format("{} on-link", name_of(domain.connections, hop.connection));
     case HopKind::connection_via:
       return fmt::format("{} via {}", name_of(domain.connections, hop.connection),
-                         address_text::format4(hop.via.v4()));
+                         via_of(hop, family).to_string());
     case HopKind::directed_broadcast:
       return "drop: directed_broadcast";
     case HopKind::none:
@@ -64,19 +70,36 @@ std::string hop_text(const CompiledDomain& domain, const Hop& hop) {
   return "unreachable";
 }
 
+HopId look_up(const CompartmentView& view, const IpAddress<Space::customer>& address) {
+  return address.is_v4() ? view.fib->lookup(address.v4().value()) : view.fib6->lookup(address.v6());
+}
+
+// The `step`th of 64 addresses spread over a prefix, from the first to the last.
+IpAddress<Space::customer> sample_of(const Prefix<Space::customer>& prefix, unsigned step) {
+  using Wide = unsigned __int128;
+  auto bytes = prefix.address().bytes();
+  const unsigned size = prefix.address().bits() / 8;
+  const unsigned host_bits = prefix.address().bits() - prefix.length();
+  const Wide span = host_bits == 0 ? 0 : ~Wide{0} >> (128 - host_bits);
+  Wide offset = step == 63 ? span : span / 63 * step;
+  for (unsigned i = size; i-- > 0; offset >>= 8) {
+    bytes[i] = static_cast<uint8_t>(bytes[i] | static_cast<uint8_t>(offset));
+  }
+  if (size == 16) return CaAddress6(bytes);
+  return CaAddress(uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 |
+                   bytes[3]);
+}
+
 // The hop that the FIB holds for the prefix itself: an address in it that no longer prefix covers.
 // The first and the last are often covered (broadcast addresses), so a few others are asked as
 // well.
 std::optional<Hop> hop_in_fib(const CompiledDomain& domain, const Prefix<Space::customer>& prefix) {
   const CompartmentView& view = *domain.view;
-  const uint32_t first = prefix.address().v4().value();
-  const uint32_t span =
-      prefix.length() == 0 ? 0xffffffff : 0xffffffffU >> (prefix.length() - 1) >> 1;
-  for (uint32_t step = 0; step < 64; ++step) {
-    const uint32_t address = first + static_cast<uint32_t>(uint64_t{span} * step / 63);
-    const RouteCandidate* match = domain.routes->longest_match(CaAddress(address));
+  for (unsigned step = 0; step < 64; ++step) {
+    const auto address = sample_of(prefix, step);
+    const RouteCandidate* match = domain.routes->longest_match(address);
     if (match == nullptr || match->prefix != prefix) continue;
-    const HopId id = view.fib->lookup(address);
+    const HopId id = look_up(view, address);
     return id.valid() ? view.hop(id) : Hop{};
   }
   return std::nullopt;
@@ -87,7 +110,7 @@ RouteState route_state(const CompiledDomain& domain, const Prefix<Space::custome
   RouteState state;
   state.prefix = prefix;
   const std::optional<Hop> held = hop_in_fib(domain, prefix);
-  state.fib = held ? hop_text(domain, *held) : "covered by longer prefixes";
+  state.fib = held ? hop_text(domain, *held, prefix.family()) : "covered by longer prefixes";
   for (const RouteExplanation& found : domain.routes->explain(prefix)) {
     RouteCandidateState candidate;
     candidate.source = to_string(found.candidate.source);
@@ -149,48 +172,52 @@ std::optional<NeighborState> ControlLoop::neighbor_toward(const NextHopTarget& t
 }
 
 void ControlLoop::explain_subnet(LookupExplanation& out, const CompiledDomain& domain,
-                                 const Hop& hop, uint32_t destination) const {
+                                 const Hop& hop,
+                                 const IpAddress<Space::customer>& destination) const {
   const CompartmentView& view = *domain.view;
   const SubnetView& subnet = view.subnet(hop.subnet);
   const std::string name = name_of(domain.subnets, hop.subnet);
-  const uint32_t next = hop.kind == HopKind::subnet_via ? hop.via.v4() : destination;
+  const auto next =
+      hop.kind == HopKind::subnet_via ? via_of(hop, destination.family()) : destination;
+  const CustomerRecord& wildcard = next.is_v4() ? subnet.wildcard : subnet.wildcard6;
   const std::string records =
       fmt::format("/v1/routingDomains/{}/virtualSubnets/{}/lookupRecords/", view.name, name);
   out.virtual_subnet_id = subnet.vsid;
-  const CustomerRecord* record = view.records->find(CaKey(CaAddress(next)));
+  const CustomerRecord* record = view.records->find(CaKey(next));
   if (record != nullptr && record->subnet == hop.subnet && record->type != RecordType::own) {
-    out.record = records + address_text::format4(next);
-  } else if (subnet.wildcard.type == RecordType::gateway_wildcard) {
-    record = &subnet.wildcard;
-    out.record = records + "wildcard-v4";
+    out.record = records + next.to_string();
+  } else if (wildcard.type == RecordType::gateway_wildcard) {
+    record = &wildcard;
+    out.record = records + (next.is_v4() ? "wildcard-v4" : "wildcard-v6");
   } else {
     out.verdict = fmt::format(
         "dropped as record_missing: virtual subnet {} has no lookup record or wildcard for {}",
-        name, address_text::format4(next));
+        name, next.to_string());
     return;
   }
   out.record_type = type_text(record->type);
-  out.provider_address = address_text::format4(record->pa4().value());
+  out.provider_address = record->provider_address().to_string();
   out.mac_address = record->mac.to_string();
   const auto network = compiled()->network_links.find(subnet.network);
   if (network != compiled()->network_links.end()) {
-    out.next_hop = neighbor_toward({network->second, Ip4<Space::external>(record->pa4().value())});
+    out.next_hop = neighbor_toward({network->second, link_address(record->provider_address())});
   }
   out.verdict = fmt::format("sent by NVGRE with VSID {} to {}, inner MAC {}", subnet.vsid,
                             out.provider_address, out.mac_address);
 }
 
 void ControlLoop::explain_connection(LookupExplanation& out, const CompiledDomain& domain,
-                                     const Hop& hop, uint32_t destination) const {
-  const uint32_t next = hop.kind == HopKind::connection_via ? hop.via.v4() : destination;
+                                     const Hop& hop,
+                                     const IpAddress<Space::customer>& destination) const {
+  const auto next =
+      hop.kind == HopKind::connection_via ? via_of(hop, destination.family()) : destination;
   const ConnectionView& connection = domain.view->connection(hop.connection);
-  out.next_hop = neighbor_toward({connection.link, Ip4<Space::external>(next)});
+  out.next_hop = neighbor_toward({connection.link, link_address(next)});
   if (out.next_hop && out.next_hop->mac_address) {
     out.mac_address = out.next_hop->mac_address->to_string();
   }
-  out.verdict =
-      fmt::format("sent on network connection {} to {}",
-                  name_of(domain.connections, hop.connection), address_text::format4(next));
+  out.verdict = fmt::format("sent on network connection {} to {}",
+                            name_of(domain.connections, hop.connection), next.to_string());
 }
 
 Result<LookupExplanation> ControlLoop::explain(
@@ -204,20 +231,19 @@ Result<LookupExplanation> ControlLoop::explain(
   const CompiledDomain& compiled_domain = **found;
   LookupExplanation out;
   out.destination = destination.to_string();
-  const uint32_t address = destination.v4().value();
   const RouteCandidate* best = compiled_domain.routes->longest_match(destination);
   if (best != nullptr) out.route = route_state(compiled_domain, best->prefix, now());
-  const HopId id = compiled_domain.view->fib->lookup(address);
+  const HopId id = look_up(*compiled_domain.view, destination);
   const Hop hop = id.valid() ? compiled_domain.view->hop(id) : Hop{};
-  if (out.route) out.route->fib = hop_text(compiled_domain, hop);
+  if (out.route) out.route->fib = hop_text(compiled_domain, hop, destination.family());
   switch (hop.kind) {
     case HopKind::subnet:
     case HopKind::subnet_via:
-      explain_subnet(out, compiled_domain, hop, address);
+      explain_subnet(out, compiled_domain, hop, destination);
       break;
     case HopKind::connection:
     case HopKind::connection_via:
-      explain_connection(out, compiled_domain, hop, address);
+      explain_connection(out, compiled_domain, hop, destination);
       break;
     case HopKind::local:
       out.verdict = "delivered to the gateway itself";

@@ -46,14 +46,14 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
   if (next_hop.state == NextHopState::failed) [[unlikely]] {
     return out.refuse(packet, DropReason::next_hop_failed, IcmpError::host_unreachable());
   }
-  if (!encapsulate(slot, subnet, *record, flow_id_of(ip, length),
+  if (!encapsulate(slot, subnet, *record, flow_of(ip, length),
                    static_cast<uint8_t>(ip.tos & subnet.class_bits))) [[unlikely]] {
     return out.drop(packet, DropReason::no_headroom);
   }
   CompartmentCounters& counters = out.counters(tenant);
   counters.out_packets.add();
   counters.out_bytes.add(length);
-  slot.inner = sizeof(NvgreHeader);
+  slot.inner = subnet.header_bytes();
   out.to<Stage::rewrite>(out.leave(packet, record->next_hop));
 }
 

@@ -8,6 +8,7 @@
 #include "gateway/respond.h"
 #include "gateway/spread.h"
 #include "gateway/stations.h"
+#include "gateway/stations_ipv6.h"
 #include "gateway/trace.h"
 
 namespace hnv {
@@ -17,6 +18,28 @@ namespace {
 // most while there are more to be let go than these, so that they leave faster than others come.
 constexpr unsigned kReleaseRoom = 16;
 constexpr unsigned kReleaseRoomLeftOver = 48;
+
+// The family of the IP header at `data`; it has been checked where it came in, or is ours.
+Family family_at(const uint8_t* data) { return *data >> 4 == 6 ? Family::ipv6 : Family::ipv4; }
+
+// Hands a vector over by family, each in its order: nearly always all of it is of one.
+template <Side S, class Ipv4Station, class Ipv6Station>
+void by_family(Burst<S> in, Ipv4Station&& ipv4, Ipv6Station&& ipv6) {
+  unsigned of_ipv6 = 0;
+  for (const auto packet : in) of_ipv6 += packet.slot().family == Family::ipv6 ? 1 : 0;
+  if (of_ipv6 == 0) [[likely]] {
+    return ipv4(in);
+  }
+  if (of_ipv6 == in.size()) return ipv6(in);
+  std::array<PacketSlot*, kVector> slots;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  const unsigned of_ipv4 = in.size() - of_ipv6;
+  unsigned at[2] = {0, of_ipv4};
+  for (const auto packet : in) {
+    slots[at[packet.slot().family == Family::ipv6 ? 1 : 0]++] = &packet.slot();
+  }
+  ipv4(Burst<S>(slots.data(), of_ipv4));
+  ipv6(Burst<S>(slots.data() + of_ipv4, of_ipv6));
+}
 
 unsigned release_room(const HoldTable& hold) {
   if (hold.held() == 0) return 0;
@@ -115,7 +138,10 @@ void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
     }
     slot.inside = true;
     slot.handoffs = entry.handoffs;
-    slot.destination = Packet<Side::inside>(slot).at<wire::Ipv4>(0).destination.value();
+    slot.family = family_at(slot.data);
+    if (slot.family == Family::ipv4) {
+      slot.destination = Packet<Side::inside>(slot).at<wire::Ipv4>(0).destination.value();
+    }
     return lanes_.push(Stage::route, slot);
   }
   slot.complete_frame = entry.complete_frame;
@@ -158,8 +184,11 @@ void Line::release_held(const Dataplane& plane) {
 void Line::refuse_held(PacketSlot& slot) {
   slot.strip(slot.inner);
   slot.inside = true;
+  slot.family = family_at(slot.data);
+  const IcmpError error = slot.family == Family::ipv4 ? IcmpError::host_unreachable()
+                                                      : Icmp6Error::address_unreachable();
   Exit<Stage::rewrite>(lanes_).refuse(Packet<Side::inside>(slot), DropReason::next_hop_failed,
-                                      IcmpError::host_unreachable());
+                                      error);
 }
 
 // What comes back: held packets first, so that they stay before those that arrive now.
@@ -192,15 +221,35 @@ void Line::run(const Dataplane& plane, Instant now) {
   take_back(plane);
   station<Stage::classify, Side::outside>(
       [&](auto in) { classify(in, plane, Exit<Stage::classify>(lanes_)); });
-  station<Stage::enter_nvgre, Side::outside>(
-      [&](auto in) { enter_nvgre(in, plane, Exit<Stage::enter_nvgre>(lanes_)); });
-  station<Stage::enter_l3, Side::outside>(
-      [&](auto in) { enter_l3(in, plane, Exit<Stage::enter_l3>(lanes_)); });
-  station<Stage::route, Side::inside>([&](auto in) { route(in, Exit<Stage::route>(lanes_)); });
-  station<Stage::leave_nvgre, Side::inside>(
-      [&](auto in) { leave_nvgre(in, plane, Exit<Stage::leave_nvgre>(lanes_)); });
-  station<Stage::leave_l3, Side::inside>(
-      [&](auto in) { leave_l3(in, plane, Exit<Stage::leave_l3>(lanes_)); });
+  station<Stage::enter_nvgre, Side::outside>([&](auto in) {
+    const Exit<Stage::enter_nvgre> out(lanes_);
+    by_family(
+        in, [&](auto ipv4) { enter_nvgre(ipv4, plane, out); },
+        [&](auto ipv6) { enter_nvgre_over_ipv6(ipv6, plane, out); });
+  });
+  station<Stage::enter_l3, Side::outside>([&](auto in) {
+    const Exit<Stage::enter_l3> out(lanes_);
+    by_family(
+        in, [&](auto ipv4) { enter_l3(ipv4, plane, out); },
+        [&](auto ipv6) { enter_l3_ipv6(ipv6, out); });
+  });
+  station<Stage::route, Side::inside>([&](auto in) {
+    const Exit<Stage::route> out(lanes_);
+    by_family(
+        in, [&](auto ipv4) { route(ipv4, out); }, [&](auto ipv6) { route_ipv6(ipv6, out); });
+  });
+  station<Stage::leave_nvgre, Side::inside>([&](auto in) {
+    const Exit<Stage::leave_nvgre> out(lanes_);
+    by_family(
+        in, [&](auto ipv4) { leave_nvgre(ipv4, plane, out); },
+        [&](auto ipv6) { leave_nvgre_ipv6(ipv6, plane, out); });
+  });
+  station<Stage::leave_l3, Side::inside>([&](auto in) {
+    const Exit<Stage::leave_l3> out(lanes_);
+    by_family(
+        in, [&](auto ipv4) { leave_l3(ipv4, plane, out); },
+        [&](auto ipv6) { leave_l3_ipv6(ipv6, plane, out); });
+  });
   station<Stage::rewrite, Side::outside>(
       [&](auto in) { rewrite(in, plane, hold_, Exit<Stage::rewrite>(lanes_)); });
   station<Stage::respond, Side::outside>(
@@ -240,9 +289,14 @@ void Line::finish_punts(const Dataplane&) {
     note.attachment = slot.attachment;
     note.worker = static_cast<uint8_t>(lanes_.worker());
     note.l2_bytes = slot.l2_bytes;
+    note.family = slot.family;
     if (slot.inside) {
-      const be32 destination{slot.destination};
-      std::memcpy(note.address.data(), &destination, sizeof destination);
+      if (slot.family == Family::ipv4) {
+        const be32 destination{slot.destination};
+        std::memcpy(note.address.data(), &destination, sizeof destination);
+      } else {
+        note.address = *slot.next_hop6;
+      }
       note.connection = slot.connection;
       note.resolve = true;
     }

@@ -147,9 +147,21 @@ const Prefix<Space::customer>* SubnetModel::prefix_of(const IpAddress<Space::cus
   return found == spec.address_prefixes.end() ? nullptr : &*found;
 }
 
+bool SubnetModel::has_ipv6() const {
+  return std::any_of(spec.address_prefixes.begin(), spec.address_prefixes.end(),
+                     [](const auto& prefix) { return prefix.family() == Family::ipv6; });
+}
+
 bool SubnetModel::owns(const IpAddress<Space::customer>& ca) const {
   return std::find(gateway_addresses.begin(), gateway_addresses.end(), ca) !=
          gateway_addresses.end();
+}
+
+const IpAddress<Space::customer>* ConnectionModel::peer_of(Family family) const {
+  const auto& peers = spec.l3.peer_ip_addresses;
+  const auto found = std::find_if(peers.begin(), peers.end(),
+                                  [&](const auto& peer) { return peer.family() == family; });
+  return found == peers.end() ? nullptr : &*found;
 }
 
 const SubnetModel* DomainModel::subnet(std::string_view subnet_name) const {

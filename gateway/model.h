@@ -78,6 +78,7 @@ struct SubnetModel {
   [[nodiscard]] const Prefix<Space::customer>* prefix_of(
       const IpAddress<Space::customer>& ca) const;
   [[nodiscard]] bool owns(const IpAddress<Space::customer>& ca) const;  // a gateway address
+  [[nodiscard]] bool has_ipv6() const;                                  // an IPv6 prefix
   // It gives the gateway an address in the domain: kind gateway, or router gateway.
   [[nodiscard]] bool has_gateway() const {
     return spec.kind == SubnetKind::gateway || spec.router == SubnetRouter::gateway;
@@ -93,6 +94,9 @@ struct ConnectionModel {
   std::string name;
   NetworkConnectionSpec spec;  // l3.mac_address is always set
   uint64_t etag = 0;
+
+  // The router that routes of this family lead through, or nullptr: the first of its family.
+  [[nodiscard]] const IpAddress<Space::customer>* peer_of(Family family) const;
 };
 
 // What a prefix that is on-link in a domain belongs to. Prefixes of a domain never overlap.

@@ -103,15 +103,11 @@ Result<Outcome> put_resource(ModelDraft& draft, const ResourceKey& key, const Re
   }
   assert(key.index() == spec.index());
   Faults faults;
-  Outcome outcome = Outcome::created;
-  refuse_ipv6(key, spec, Place{}, faults);
-  if (faults.empty()) {
-    outcome = std::visit(
-        [&]<class Key>(const Key& k) {
-          return draft.put(k, std::get<typename SpecOf<Key>::type>(spec), faults);
-        },
-        key);
-  }
+  const Outcome outcome = std::visit(
+      [&]<class Key>(const Key& k) {
+        return draft.put(k, std::get<typename SpecOf<Key>::type>(spec), faults);
+      },
+      key);
   if (!faults.empty()) return tl::make_unexpected(std::move(faults).to_error());
   return outcome;
 }

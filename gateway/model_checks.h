@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,8 @@ inline constexpr uint16_t kMinMtu = 576;
 // A fabric must carry that inside NVGRE.
 inline constexpr uint16_t kMinFabricMtu = kMinMtu + nvgre_overhead(Family::ipv4);
 
-// IPv6 anywhere in a key or spec: not_supported until the line carries it. The one place of the
-// model that says so; everything behind it may take addresses for IPv4.
-void refuse_ipv6(const ResourceKey& key, const ResourceSpec& spec, const Place& place,
-                 Faults& faults);
+// RFC 8200 §5: every link that carries IPv6 takes packets of this size.
+inline constexpr uint16_t kMinMtu6 = 1280;
 
 // Addresses of the gateway on one network or connection: each a host's; no prefix inside another
 // (the same prefix twice is one subnet with two addresses).
@@ -34,7 +33,7 @@ void check_interface_addresses(const std::vector<InterfaceAddress<S>>& addresses
   for (size_t i = 0; i < addresses.size(); ++i) {
     const auto& [address, length] = addresses[i];
     const Place here(place, i);
-    if (const auto why = unfit_for_host(address.v4().value(), length); !why.empty()) {
+    if (const auto why = unfit_for_host(address, length); !why.empty()) {
       faults.invalid(
           here, fmt::format("{} {}; it must be a host's address", addresses[i].to_string(), why));
     }
@@ -63,7 +62,7 @@ void check_on_link(const IpAddress<S>& next_hop, const std::vector<InterfaceAddr
                fmt::format("{} is not on-link: it must lie in a prefix of the gateway's own "
                            "addresses there",
                            next_hop.to_string()));
-  } else if (const auto why = unfit_for_host(next_hop.v4().value(), at->length); !why.empty()) {
+  } else if (const auto why = unfit_for_host(next_hop, at->length); !why.empty()) {
     faults.add(ErrorCode::unfit, place,
                fmt::format("{} {}; it must be a router's address", next_hop.to_string(), why));
   } else if (std::any_of(addresses.begin(), addresses.end(),
@@ -75,17 +74,29 @@ void check_on_link(const IpAddress<S>& next_hop, const std::vector<InterfaceAddr
 }
 
 // Blocks that hold no host's address: this network, loopback, multicast, reserved and broadcast
-// (RFC 6890).
+// (RFC 6890); of IPv6 what is reserved at its beginning, link-local and multicast (RFC 4291 §2.4).
 struct ReservedBlock {
-  uint32_t address;
+  Family family;
+  std::array<uint8_t, 4> begin;
   uint8_t length;
   std::string_view what;
+
+  template <Space S>
+  [[nodiscard]] Prefix<S> prefix() const {
+    std::array<uint8_t, 16> bytes{};
+    std::copy(begin.begin(), begin.end(), bytes.begin());
+    if (family == Family::ipv6) return {Ip6<S>(bytes), length};
+    return {Ip4<S>(uint32_t{begin[0]} << 24), length};
+  }
 };
 inline constexpr ReservedBlock kReservedBlocks[] = {
-    {0x00000000, 8, "0.0.0.0/8 (this network)"},
-    {0x7f000000, 8, "127.0.0.0/8 (loopback)"},
-    {0xe0000000, 4, "224.0.0.0/4 (multicast)"},
-    {0xf0000000, 4, "240.0.0.0/4 (reserved)"},
+    {Family::ipv4, {0}, 8, "0.0.0.0/8 (this network)"},
+    {Family::ipv4, {127}, 8, "127.0.0.0/8 (loopback)"},
+    {Family::ipv4, {224}, 4, "224.0.0.0/4 (multicast)"},
+    {Family::ipv4, {240}, 4, "240.0.0.0/4 (reserved)"},
+    {Family::ipv6, {0}, 16, "::/16 (unspecified, loopback, IPv4-mapped)"},
+    {Family::ipv6, {0xfe, 0x80}, 10, "fe80::/10 (link-local)"},
+    {Family::ipv6, {0xff}, 8, "ff00::/8 (multicast)"},
 };
 
 // Where a route may lead: not to something inside a reserved block. (The default route and other
@@ -93,13 +104,31 @@ inline constexpr ReservedBlock kReservedBlocks[] = {
 template <Space S>
 void check_destination(const Prefix<S>& prefix, const Place& place, Faults& faults) {
   for (const auto& block : kReservedBlocks) {
-    const Prefix<S> reserved(Ip4<S>(block.address), block.length);
+    const auto reserved = block.prefix<S>();
     if (prefix.length() >= block.length && reserved.contains(prefix.address())) {
       faults.add(
           ErrorCode::unfit, place,
           fmt::format("{} lies in {}; no route leads there", prefix.to_string(), block.what));
     }
   }
+}
+
+// A next hop carries packets of its own family.
+template <Space S>
+void check_family(const Prefix<S>& destination, const IpAddress<S>& next_hop, const Place& place,
+                  Faults& faults) {
+  if (destination.family() == next_hop.family()) return;
+  faults.add(
+      ErrorCode::unfit, place,
+      fmt::format("{} cannot be the next hop of {}: it must be {}", next_hop.to_string(),
+                  destination.to_string(),
+                  destination.family() == Family::ipv4 ? "an IPv4 address" : "an IPv6 address"));
+}
+
+template <Space S>
+[[nodiscard]] bool any_ipv6(const std::vector<InterfaceAddress<S>>& addresses) {
+  return std::any_of(addresses.begin(), addresses.end(),
+                     [](const auto& own) { return !own.address.is_v4(); });
 }
 
 template <Space S>
@@ -112,6 +141,7 @@ void check_outside_routes(const std::vector<RouteSpec<S>>& routes,
   for (size_t i = 0; i < routes.size(); ++i) {
     const Place route(list, i);
     check_destination(routes[i].destination_prefix, Place(route, "destinationPrefix"), faults);
+    check_family(routes[i].destination_prefix, routes[i].next_hop, Place(route, "nextHop"), faults);
     check_on_link(routes[i].next_hop, addresses, Place(route, "nextHop"), faults);
     seen.emplace_back(routes[i].destination_prefix, routes[i].next_hop);
   }

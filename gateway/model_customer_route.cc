@@ -18,6 +18,7 @@ void check_next_hop(const DomainModel& domain, CustomerRouteSpec& spec, Faults& 
   const Place body;
   const Place place(body, "nextHop");
   const auto& next_hop = *spec.next_hop;
+  check_family(spec.destination_prefix, next_hop, place, faults);
   const OnLink* on_link = domain.on_link_with(next_hop);
   if (on_link == nullptr || on_link->owner != OnLink::Owner::subnet) {
     const std::string instead =
@@ -30,8 +31,7 @@ void check_next_hop(const DomainModel& domain, CustomerRouteSpec& spec, Faults& 
   }
   const SubnetModel& subnet = *domain.subnet(on_link->name);
   const std::string path = resource_path(VirtualSubnetKey{domain.name, subnet.name});
-  if (const auto why = unfit_for_host(next_hop.v4().value(), on_link->prefix.length());
-      !why.empty()) {
+  if (const auto why = unfit_for_host(next_hop, on_link->prefix.length()); !why.empty()) {
     faults.add(ErrorCode::unfit, place,
                fmt::format("{} {}; it must be a host's address", next_hop.to_string(), why));
   } else if (subnet.owns(next_hop)) {
@@ -60,10 +60,10 @@ void check_via(const DomainModel& domain, CustomerRouteSpec& spec, Faults& fault
     if (connection == nullptr) {
       faults.add(ErrorCode::unfit, Place(body, "networkConnection"),
                  fmt::format("{} does not exist: create it first", path));
-    } else if (connection->spec.l3.peer_ip_addresses.empty()) {
+    } else if (connection->peer_of(spec.destination_prefix.family()) == nullptr) {
       faults.add(ErrorCode::unfit, Place(body, "networkConnection"),
-                 fmt::format("{} has no router: give it one in l3Configuration.peerIPAddresses, or "
-                             "name a nextHop",
+                 fmt::format("{} has no router of this family: give it one in "
+                             "l3Configuration.peerIPAddresses, or name a nextHop",
                              path));
     }
     if (spec.virtual_subnet) {

@@ -36,8 +36,7 @@ class ModelDraft {
     operation_ = operation;
   }
 
-  // Creates or replaces. Notes why not in `faults`. REQUIRES that the parent exists and that the
-  // spec has no IPv6 address.
+  // Creates or replaces. Notes why not in `faults`. REQUIRES that the parent exists.
   Outcome put(const ProviderNetworkKey& key, ProviderNetworkSpec spec, Faults& faults);
   Outcome put(const ExternalNetworkKey& key, ExternalNetworkSpec spec, Faults& faults);
   Outcome put(const RoutingDomainKey& key, RoutingDomainSpec spec, Faults& faults);

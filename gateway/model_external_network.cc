@@ -33,7 +33,8 @@ Outcome ModelDraft::put(const ExternalNetworkKey& key, ExternalNetworkSpec spec,
   const Place body;
   auto after = std::make_shared<ExternalNetworkModel>();
   if (const PortInfo* port = find_port(spec.port, body, faults)) {
-    after->mtu = outside_mtu(spec.mtu, *port, kMinMtu, faults);
+    after->mtu =
+        outside_mtu(spec.mtu, *port, any_ipv6(spec.ip_addresses) ? kMinMtu6 : kMinMtu, faults);
     claim_port({spec.port, spec.vlan_id}, key, body, faults);
     const auto* taken = port->mac_address ? state_.connections_by_external_network.find(
                                                 ExternalNetworkUse{key.name, *port->mac_address})

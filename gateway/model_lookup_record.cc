@@ -37,6 +37,11 @@ void check_identity(const RecordId& id, const LookupRecordSpec& spec, const Plac
       } else if (spec.customer_address && !spec.customer_address->unspecified()) {
         faults.invalid(Place(place, "customerAddress"),
                        "a GatewayWildcard record stands for every address: leave it out");
+      } else if (spec.customer_address &&
+                 spec.customer_address->is_v4() == std::holds_alternative<WildcardV6>(id)) {
+        faults.invalid(Place(place, "customerAddress"),
+                       fmt::format("{} is the other family's: leave it out",
+                                   spec.customer_address->to_string()));
       }
       break;
     case LookupRecordType::l2_only:
@@ -60,7 +65,7 @@ void check_customer_address(const VirtualSubnetKey& key, const SubnetModel& subn
     faults.add(ErrorCode::unfit, place,
                fmt::format("{} lies outside the addressPrefixes of {}", ca.to_string(),
                            resource_path(key)));
-  } else if (const auto why = unfit_for_host(ca.v4().value(), prefix->length()); !why.empty()) {
+  } else if (const auto why = unfit_for_host(ca, prefix->length()); !why.empty()) {
     faults.add(ErrorCode::unfit, place,
                fmt::format("{} {}; it must be a host's address", ca.to_string(), why));
   } else if (subnet.owns(ca)) {
@@ -70,21 +75,25 @@ void check_customer_address(const VirtualSubnetKey& key, const SubnetModel& subn
   }
 }
 
-void check_provider_address(const ProviderNetworkModel& network, const LookupRecordSpec& spec,
-                            const Place& place, Faults& faults) {
+void check_provider_address(const ProviderNetworkModel& network, const VirtualSubnetSpec& subnet,
+                            const LookupRecordSpec& spec, const Place& place, Faults& faults) {
   const auto& pa = spec.provider_address;
   if (network.owns(pa)) {
     if (spec.type == LookupRecordType::gateway_wildcard) return;  // the gateway itself
     faults.add(
         ErrorCode::unfit, place,
         fmt::format("{} is the gateway's own: only a GatewayWildcard may name it", pa.to_string()));
-  } else if (const auto why = unfit_for_host(pa.v4().value()); !why.empty()) {
+  } else if (const auto why = unfit_for_host(pa); !why.empty()) {
     faults.invalid(place, fmt::format("{} {}; it must be a host's address", pa.to_string(), why));
   } else if (!network.reaches(pa)) {
     faults.add(ErrorCode::unfit, place,
                fmt::format("{} is on no provider network of this subnet: it must be on-link or "
                            "routed in {}",
                            pa.to_string(), resource_path(ProviderNetworkKey{network.name})));
+  } else if (pa.family() != subnet.provider_address->family()) {
+    faults.add(ErrorCode::unfit, place,
+               fmt::format("{} and the subnet's providerAddress {} must be of one family",
+                           pa.to_string(), subnet.provider_address->to_string()));
   }
 }
 
@@ -107,7 +116,7 @@ Outcome ModelDraft::put_record(const LookupRecordKey& key, const LookupRecordSpe
     check_customer_address({key.domain, key.subnet}, subnet, *ca, Place(place, "customerAddress"),
                            faults);
   }
-  check_provider_address(*state_.provider_network(subnet.spec.provider_network), spec,
+  check_provider_address(*state_.provider_network(subnet.spec.provider_network), subnet.spec, spec,
                          Place(place, "providerAddress"), faults);
   if (before == nullptr && domain->record_count >= domain->spec.limits.lookup_records) {
     faults.add(ErrorCode::limit_reached, place,
@@ -158,10 +167,7 @@ void ModelDraft::replace_records(const ReplaceRecords& all, Faults& faults) {
     pause();
     const auto& [id, spec] = all.records[i];
     const Place place(list, i);
-    const size_t before = faults.count();
     const LookupRecordKey key{domain, subnet, id};
-    refuse_ipv6(key, spec, place, faults);
-    if (faults.count() != before) continue;
     if (kept.erase(id) == 0) {
       faults.invalid(place, fmt::format("the record {} is given twice", to_string(id)));
       continue;

@@ -60,6 +60,17 @@ void check_routes(const NetworkConnectionSpec& spec, Faults& faults) {
   }
 }
 
+// A customer route that leads through the connection and finds no router of its family there.
+const std::string* route_without_router(const DomainModel& domain, const ConnectionModel& after) {
+  for (auto at = domain.routes_by_via.lower_bound(RouteVia{after.name, {}});
+       at != domain.routes_by_via.end(); ++at) {
+    const auto* via = std::get_if<std::string>(&at->first.via);
+    if (via == nullptr || *via != after.name) break;
+    if (after.peer_of(at->first.prefix.family()) == nullptr) return &at->second;
+  }
+  return nullptr;
+}
+
 // The customer route that leads through a connection, if any: the first of its index.
 const std::string* route_through(const DomainModel& domain, const std::string& connection) {
   const auto at = domain.routes_by_via.lower_bound(RouteVia{connection, {}});
@@ -83,10 +94,11 @@ Outcome ModelDraft::put(const NetworkConnectionKey& key, NetworkConnectionSpec s
   const Place l3(body, "l3Configuration");
   check_addresses(domain, spec.l3, l3, faults);
   check_routes(spec, faults);
-  if (const std::string* route = route_through(domain, key.name);
-      route != nullptr && spec.l3.peer_ip_addresses.empty()) {
+  const ConnectionModel after{key.name, spec, etag_};
+  if (const std::string* route = route_without_router(domain, after)) {
     faults.add(ErrorCode::conflict, Place(l3, "peerIPAddresses"),
-               fmt::format("{} leads through this connection and needs a router: delete it first",
+               fmt::format("{} leads through this connection and needs a router of its family: "
+                           "delete it first",
                            resource_path(CustomerRouteKey{key.domain, *route})));
   }
   if (domain.route_count + spec.routes.size() > domain.spec.limits.routes) {
@@ -130,6 +142,11 @@ void ModelDraft::attach_connection(const NetworkConnectionKey& key, L3Connection
   }
   const PortInfo* port = find_port(shared != nullptr ? shared->spec.port : *l3.port, place, faults);
   if (port == nullptr) return;
+  const uint16_t mtu = shared != nullptr ? shared->mtu : port->mtu;
+  if (any_ipv6(l3.ip_addresses) && mtu < kMinMtu6) {
+    faults.add(ErrorCode::unfit, Place(place, "ipAddresses"),
+               fmt::format("IPv6 needs an MTU of at least {} there; it is {}", kMinMtu6, mtu));
+  }
   if (shared == nullptr) claim_port({*l3.port, l3.vlan_id}, key, place, faults);
 
   // Random addresses of 46 bits: a second clash in a row would be a broken generator.

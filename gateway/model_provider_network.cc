@@ -62,6 +62,12 @@ bool still_fits(const VirtualSubnetKey& key, const SubnetModel& subnet,
                            *subnet.spec.mtu, *subnet.spec.mtu + network.mtu - room));
     return false;
   }
+  if (subnet.has_ipv6() && room < kMinMtu6) {
+    faults.add(ErrorCode::conflict, Place(body, "mtu"),
+               fmt::format("{} has an IPv6 prefix: the fabric's must be at least {}",
+                           resource_path(key), kMinMtu6 + network.mtu - room));
+    return false;
+  }
   for (const auto& [id, record] : subnet.records) {
     const auto& pa = record.provider_address;
     if (network.owns(pa) && record.type != LookupRecordType::gateway_wildcard) {
@@ -93,7 +99,8 @@ Outcome ModelDraft::put(const ProviderNetworkKey& key, ProviderNetworkSpec spec,
   const Place addresses(body, "providerAddresses");
   auto after = std::make_shared<ProviderNetworkModel>();
   if (const PortInfo* port = find_port(spec.port, body, faults)) {
-    after->mtu = outside_mtu(spec.mtu, *port, kMinFabricMtu, faults);
+    after->mtu = outside_mtu(spec.mtu, *port,
+                             any_ipv6(spec.provider_addresses) ? kMinMtu6 : kMinFabricMtu, faults);
     claim_port({spec.port, spec.vlan_id}, key, body, faults);
   }
   if (spec.provider_addresses.empty()) faults.invalid(addresses, "needs at least one address");

@@ -4,6 +4,8 @@
 //
 // Prefixes of one domain never overlap, so an address belongs to at most one subnet or connection;
 // DomainModel::on_link says which. Domains do not know of each other: only VSIDs are shared.
+#include <algorithm>
+
 #include "gateway/model_checks.h"
 #include "gateway/model_draft.h"
 
@@ -12,14 +14,20 @@ namespace {
 
 using Ca = IpAddress<Space::customer>;
 
-// The n-th usable address of a prefix, from 1; nullopt when it is too small (RFC 3021: a /31 has
-// two usable addresses).
+// The n-th usable address of a prefix, 1 or 2; nullopt when it is too small. The first one of a
+// subnet is nobody's (IPv4: the network's; IPv6: the anycast address of its routers), but of two
+// addresses both count (RFC 3021, RFC 6164).
 std::optional<Ca> usable_address(const Prefix<Space::customer>& prefix, uint32_t n) {
-  const uint32_t first = prefix.address().v4().value();
-  const uint64_t size = uint64_t{1} << (32 - prefix.length());
-  const uint64_t usable = size <= 2 ? size : size - 2;
-  if (n > usable) return std::nullopt;
-  return CaAddress(size <= 2 ? first + n - 1 : first + n);
+  const unsigned host_bits = prefix.address().bits() - prefix.length();
+  const bool v4 = prefix.family() == Family::ipv4;
+  const uint64_t nobodys = v4 ? 2 : 1;
+  const uint64_t size = uint64_t{1} << std::min(host_bits, 62U);
+  if (n > (size <= 2 ? size : size - nobodys)) return std::nullopt;
+  const uint32_t step = size <= 2 ? n - 1 : n;
+  if (v4) return CaAddress(prefix.address().v4().value() + step);
+  auto bytes = prefix.address().bytes();
+  bytes[15] = static_cast<uint8_t>(bytes[15] + step);
+  return CaAddress6(bytes);
 }
 
 // Where the gateway stands when nobody says (api.md): as the subnet's router at the first address,
@@ -63,8 +71,7 @@ void check_gateway_addresses(const SubnetModel& subnet, Faults& faults) {
       faults.add(
           ErrorCode::unfit, Place(list, i),
           fmt::format("{} must lie in one of the subnet's addressPrefixes", address.to_string()));
-    } else if (const auto why = unfit_for_host(address.v4().value(), prefix->length());
-               !why.empty()) {
+    } else if (const auto why = unfit_for_host(address, prefix->length()); !why.empty()) {
       faults.add(ErrorCode::unfit, Place(list, i), fmt::format("{} {}", address.to_string(), why));
     } else if (std::find(subnet.gateway_addresses.begin(), end, address) != end) {
       faults.invalid(Place(list, i), fmt::format("{} is listed twice", address.to_string()));
@@ -85,8 +92,7 @@ void check_prefixes(const DomainModel& domain, const VirtualSubnetSpec& spec, Fa
   for (size_t i = 0; i < prefixes.size(); ++i) {
     const Place here(list, i);
     for (const auto& block : kReservedBlocks) {
-      const Prefix<Space::customer> reserved(CaAddress(block.address), block.length);
-      if (!reserved.overlaps(prefixes[i])) continue;
+      if (!block.prefix<Space::customer>().overlaps(prefixes[i])) continue;
       faults.add(ErrorCode::unfit, here,
                  fmt::format("{} overlaps {}", prefixes[i].to_string(), block.what));
     }
@@ -107,8 +113,17 @@ void check_prefixes(const DomainModel& domain, const VirtualSubnetSpec& spec, Fa
 
 // The last address of a prefix.
 Ca last_of(const Prefix<Space::customer>& prefix) {
-  const uint64_t size = uint64_t{1} << (32 - prefix.length());
-  return CaAddress(static_cast<uint32_t>(prefix.address().v4().value() + (size - 1)));
+  auto bytes = prefix.address().bytes();
+  const unsigned bits = prefix.address().bits();
+  for (unsigned i = 0; i < bits / 8; ++i) {
+    const unsigned from = i * 8;
+    if (from + 8 <= prefix.length()) continue;
+    bytes[i] = static_cast<uint8_t>(
+        bytes[i] | (from >= prefix.length() ? 0xffU : 0xffU >> (prefix.length() - from)));
+  }
+  if (bits == 128) return CaAddress6(bytes);
+  return CaAddress(uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 |
+                   bytes[3]);
 }
 
 // The first record whose CA lies in no prefix of the subnet. Steps from prefix to prefix.
@@ -187,10 +202,18 @@ void ModelDraft::choose_for_subnet(const VirtualSubnetKey& key, VirtualSubnetSpe
                     resource_path(ProviderNetworkKey{network->name})));
   }
   const int room = network->mtu - nvgre_overhead(spec.provider_address->family());
-  if (spec.mtu && (*spec.mtu < kMinMtu || *spec.mtu > room)) {
-    faults.add(ErrorCode::unfit, Place(body, "mtu"),
-               fmt::format("{} must be {} to {}: the fabric's {} less the encapsulation", *spec.mtu,
-                           kMinMtu, room, network->mtu));
+  const bool ipv6 = std::any_of(spec.address_prefixes.begin(), spec.address_prefixes.end(),
+                                [](const auto& prefix) { return prefix.family() == Family::ipv6; });
+  const int least = ipv6 ? kMinMtu6 : kMinMtu;
+  if (room < least) {
+    faults.add(ErrorCode::unfit, Place(body, "providerNetwork"),
+               fmt::format("its MTU {} leaves {} inside NVGRE; a subnet with {} needs {}",
+                           network->mtu, room, ipv6 ? "an IPv6 prefix" : "IPv4", least));
+  } else if (spec.mtu && (*spec.mtu < least || *spec.mtu > room)) {
+    faults.add(
+        ErrorCode::unfit, Place(body, "mtu"),
+        fmt::format("{} must be {} to {}: the fabric's {} less the encapsulation{}", *spec.mtu,
+                    least, room, network->mtu, ipv6 ? ", and what IPv6 needs" : ""));
   }
 }
 
@@ -286,6 +309,16 @@ void ModelDraft::check_subnet_contents(const DomainModel& domain, const SubnetMo
                              "subnet",
                              next_hop->to_string(),
                              resource_path(CustomerRouteKey{domain.name, at->second})));
+      return;
+    }
+  }
+  if (before.spec.provider_address->family() != after.spec.provider_address->family()) {
+    for (const auto& [id, record] : after.records) {
+      if (record.provider_address.family() == after.spec.provider_address->family()) continue;
+      faults.add(ErrorCode::conflict, Place(body, "providerAddress"),
+                 fmt::format("{} and the providerAddress {} of {} must be of one family",
+                             after.spec.provider_address->to_string(),
+                             record.provider_address.to_string(), record_path(id)));
       return;
     }
   }

@@ -9,17 +9,11 @@
 #include "compartments/line/answer.h"
 #include "compartments/line/fragment.h"
 #include "gateway/encapsulate.h"
+#include "gateway/respond_parts.h"
+#include "gateway/stations_ipv6.h"
 
 namespace hnv {
 namespace {
-
-void count(Lanes& lanes, const PacketSlot& slot, OriginReason reason) {
-  lanes.counters().originated[static_cast<size_t>(reason)].add();
-  if (slot.compartment != nullptr) slot.compartment->counters[lanes.worker()].originated.add();
-}
-void count(Lanes& lanes, ConsumeReason reason) {
-  lanes.counters().consumed[static_cast<size_t>(reason)].add();
-}
 
 void drop(Lanes& lanes, const PacketSlot& slot, rte_mbuf* mbuf, DropReason reason) {
   const auto index = static_cast<size_t>(reason);
@@ -27,6 +21,7 @@ void drop(Lanes& lanes, const PacketSlot& slot, rte_mbuf* mbuf, DropReason reaso
   if (slot.compartment != nullptr) slot.compartment->counters[lanes.worker()].drops[index].add();
   rte_pktmbuf_free(mbuf);
 }
+
 OriginReason reason_for(const PacketSlot& slot) {
   if (slot.icmp_type == 11) return OriginReason::time_exceeded;
   return slot.icmp_code == 4 ? OriginReason::fragmentation_needed : OriginReason::unreachable;
@@ -40,34 +35,6 @@ uint32_t icmp_source(const PacketSlot& slot) {
   if (slot.ingress == Ingress::nvgre) source = tenant.subnet(slot.in_subnet).icmp_source;
   if (slot.ingress == Ingress::l3) source = tenant.connection(slot.in_connection).icmp_source;
   return source != 0 ? source : tenant.icmp_source;
-}
-
-bool take_icmp_token(CompartmentCounters& counters, unsigned workers, Instant now) {
-  const uint64_t interval = uint64_t{1'000'000'000} / kIcmpErrorsPerSecond * workers;
-  const uint32_t burst = std::max(kIcmpErrorBurst / workers, 1U);
-  const uint64_t since = now.nanoseconds - counters.icmp_refilled_at;
-  if (counters.icmp_refilled_at == 0 || since >= interval * burst) {
-    counters.icmp_tokens = burst;
-    counters.icmp_refilled_at = now.nanoseconds;
-  } else if (since >= interval) {
-    const auto fresh = static_cast<uint32_t>(since / interval);
-    counters.icmp_tokens = std::min(counters.icmp_tokens + fresh, burst);
-    counters.icmp_refilled_at += uint64_t{fresh} * interval;
-  }
-  if (counters.icmp_tokens == 0) return false;
-  --counters.icmp_tokens;
-  return true;
-}
-
-Reentry inside(const PacketSlot& slot) {
-  return Reentry{.mbuf = slot.mbuf,
-                 .stage = Stage::route,
-                 .origin = {.compartment_uid = slot.compartment->uid,
-                            .compartment = slot.compartment->id,
-                            .ingress = Ingress::self}};
-}
-Reentry whole_frame(const PacketSlot& slot) {
-  return Reentry{.mbuf = slot.mbuf, .stage = Stage::rewrite, .complete_frame = true};
 }
 
 // The packet was counted as dropped where it was refused; only an error that is sent counts here.
@@ -88,11 +55,6 @@ void icmp_error(PacketSlot& slot, Instant now, Lanes& lanes, ReentryQueue& reent
   }
   count(lanes, slot, reason_for(slot));
   reentry.push(inside(slot));
-}
-
-const wire::Mac& own_mac(const PacketSlot& slot, const Dataplane& plane) {
-  if (slot.in_connection.valid()) return slot.compartment->connection(slot.in_connection).mac;
-  return plane.attachments->attachments[slot.attachment.value()].mac;
 }
 
 void arp_outside(PacketSlot& slot, const Dataplane& plane, Lanes& lanes, ReentryQueue& reentry) {
@@ -179,6 +141,10 @@ void respond(Burst<Side::outside> in, const Dataplane& plane, Instant now, Lanes
              ReentryQueue& reentry) {
   for (const auto packet : in) {
     PacketSlot& slot = packet.slot();
+    if (slot.family == Family::ipv6) {
+      respond_ipv6(packet, plane, now, lanes, reentry);
+      continue;
+    }
     switch (slot.answer) {
       case Answer::icmp_error:
         icmp_error(slot, now, lanes, reentry);
@@ -198,6 +164,8 @@ void respond(Burst<Side::outside> in, const Dataplane& plane, Instant now, Lanes
       case Answer::fragment:
         fragment_inside(slot, lanes, reentry);
         break;
+      case Answer::nd_reply_outside:
+      case Answer::nd_reply_nvgre:
       case Answer::none:
         assert(false);
         break;

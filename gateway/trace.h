@@ -25,15 +25,15 @@ struct TraceRecord {
   bool dropped = false;
   uint8_t protocol = 0;
   uint16_t source_port = 0, destination_port = 0;
-  uint16_t bytes = 0;                    // IP total length
-  uint32_t source = 0, destination = 0;  // host order
-  uint32_t vsid = 0;                     // by which it came in; 0: another door
+  uint16_t bytes = 0;  // IP total length
+  IpAddress<Space::customer> source{}, destination{};
+  uint32_t vsid = 0;  // by which it came in; 0: another door
 };
 
 // What a filter looks for, with the domain resolved.
 struct TraceMatch {
   uint64_t compartment_uid = 0;
-  std::optional<uint32_t> source{}, destination{};
+  std::optional<IpAddress<Space::customer>> source{}, destination{};
   std::optional<uint8_t> protocol{};
   std::optional<uint16_t> source_port{}, destination_port{};
 };

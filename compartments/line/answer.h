@@ -30,4 +30,17 @@ void make_echo_reply(wire::Ipv4& ip);
 // room in front. REQUIRES may_send_icmp_error and a single segment.
 [[nodiscard]] bool make_icmp_error(rte_mbuf& mbuf, const IcmpError& error, uint32_t source);
 
+// --- the same of IPv6 (RFC 4443) ---
+
+// The echo request whose ICMPv6 header is `offset` behind the IP header becomes the reply.
+void make_echo_reply6(wire::Ipv6& ip, uint32_t offset);
+
+// RFC 4443 §2.4 (e): not about errors or redirects, nothing from or to what is no single node's.
+[[nodiscard]] bool may_send_icmp6_error(const rte_mbuf& mbuf);
+
+// As much of the packet is quoted as fits into the minimum MTU of 1280 bytes (§3). `error.mtu` is
+// the MTU, or the pointer, of its type.
+[[nodiscard]] bool make_icmp6_error(rte_mbuf& mbuf, const IcmpError& error,
+                                    const wire::Address6& source);
+
 }  // namespace hnv

@@ -18,15 +18,19 @@ namespace hnv {
   X(vlan_unknown,           "no network or connection uses this VLAN of the port")                 \
   X(vlan_stacked,           "the frame carries more than one VLAN tag")                            \
   X(mac_not_ours,           "the destination MAC is not ours on this network")                     \
-  X(ether_type_unknown,     "the Ethernet type is not IPv4 or ARP")                                \
-  X(ipv6_not_supported,     "an IPv6 packet: not built yet")                                       \
+  X(ether_type_unknown,     "the Ethernet type is not IPv4, IPv6 or ARP")                          \
   X(arp_bad,                "a malformed ARP packet")                                              \
   X(arp_not_ours,           "an ARP packet that does not concern our addresses")                   \
   X(arp_ambiguous,          "several connections on this network have the address: whose is meant?") \
+  X(nd_bad,                 "a neighbour discovery message that fails RFC 4861's checks")          \
+  X(nd_not_ours,            "neighbour discovery that does not concern our addresses")             \
+  X(nd_ambiguous,           "several connections on this network have the address: whose is meant?") \
+  X(mld_ignored,            "multicast listener discovery: the gateway routes no groups")          \
+  X(extension_header_bad,   "the IPv6 extension headers run over the packet's end, or are too many") \
   X(outer_bad_header,       "outer IP version, header length or total length is wrong")            \
   X(outer_bad_checksum,     "the outer IP header checksum is wrong")                               \
   X(outer_fragment,         "the outer IP packet is a fragment")                                   \
-  X(outer_bad_source,       "the outer source is loopback, multicast, broadcast or our own")       \
+  X(outer_bad_source,       "the outer source is loopback, multicast, link-local or our own")      \
   X(outer_not_ours,         "the outer destination is not one of our addresses")                   \
   X(outer_protocol,         "nothing here serves this protocol on an outside address")             \
   X(gre_not_on_fabric,      "GRE came in on something that is not a provider network")             \
@@ -40,7 +44,7 @@ namespace hnv {
   X(nvgre_wrong_pa,         "the outer destination is not the virtual subnet's provider address")  \
   X(nvgre_inner_vlan,       "the inner frame is tagged (RFC 7637 3.2)")                            \
   X(nvgre_inner_mac,        "the inner destination MAC is not the gateway's")                      \
-  X(nvgre_inner_type,       "the inner Ethernet type is not IPv4 or ARP")                          \
+  X(nvgre_inner_type,       "the inner Ethernet type is not IPv4, IPv6 or ARP")                    \
   X(nvgre_unknown_source,   "no lookup record or wildcard vouches for the source")                 \
   X(nvgre_wrong_source_pa,  "the source's lookup record names another provider address")           \
   X(nvgre_wrong_source_mac, "the source's lookup record names another MAC address")                \
@@ -49,12 +53,12 @@ namespace hnv {
   /* any door: the packet inside the compartment */                                                \
   X(inner_bad_header,       "inner IP version, header length or total length is wrong")            \
   X(inner_bad_checksum,     "the inner IP header checksum is wrong")                               \
-  X(inner_bad_source,       "the source is loopback, multicast, broadcast or the gateway's own")   \
+  X(inner_bad_source,       "the source is loopback, multicast, link-local or the gateway's own")  \
   X(ecn_congestion,         "congestion was marked on the fabric, and the sender knows no ECN (RFC 6040)") \
   /* enter_l3 */                                                                                   \
   X(l3_source_not_routed,   "the source is not reached through this connection (reverse path)")    \
   /* route */                                                                                      \
-  X(inner_bad_destination,  "the destination is loopback, multicast or limited broadcast")         \
+  X(inner_bad_destination,  "the destination is loopback, multicast, link-local or broadcast")     \
   X(directed_broadcast,     "the destination is a subnet's network or broadcast address")          \
   X(ttl_exceeded,           "the hop limit ended here")                                            \
   X(no_route,               "the compartment has no route to the destination")                     \
@@ -97,12 +101,15 @@ enum class OriginReason : uint8_t {
   unreachable,
   fragmentation_needed,
   fragment,
+  neighbor_advertisement,
+  packet_too_big,
+  parameter_problem,
 };
-inline constexpr size_t kOriginReasons = 6;
+inline constexpr size_t kOriginReasons = 9;
 
 // What ended here because it was answered, or cut into fragments.
-enum class ConsumeReason : uint8_t { arp_request, echo_request, fragmented };
-inline constexpr size_t kConsumeReasons = 3;
+enum class ConsumeReason : uint8_t { arp_request, echo_request, fragmented, neighbor_solicitation };
+inline constexpr size_t kConsumeReasons = 4;
 
 [[nodiscard]] std::string_view to_string(DropReason reason);
 [[nodiscard]] std::string_view to_string(OriginReason reason);

@@ -89,6 +89,16 @@ struct IcmpError {
   static constexpr IcmpError time_exceeded() { return {11, 0, 0}; }
 };
 
+// The same of IPv6 (RFC 4443 §3). `mtu` is the pointer of a parameter problem.
+struct Icmp6Error {
+  static constexpr IcmpError no_route() { return {1, 0, 0}; }
+  static constexpr IcmpError address_unreachable() { return {1, 3, 0}; }
+  static constexpr IcmpError port_unreachable() { return {1, 4, 0}; }
+  static constexpr IcmpError packet_too_big(uint16_t mtu) { return {2, 0, mtu}; }
+  static constexpr IcmpError time_exceeded() { return {3, 0, 0}; }
+  static constexpr IcmpError unknown_next_header(uint16_t pointer) { return {4, 1, pointer}; }
+};
+
 template <Stage From>
 class Exit {
  public:

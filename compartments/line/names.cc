@@ -33,15 +33,21 @@ std::string_view explain(DropReason reason) {
 }
 
 std::string_view to_string(OriginReason reason) {
-  static constexpr std::array<std::string_view, kOriginReasons> kNames = {
-      "arp_reply",   "echo_reply",           "time_exceeded",
-      "unreachable", "fragmentation_needed", "fragment"};
+  static constexpr std::array<std::string_view, kOriginReasons> kNames = {"arp_reply",
+                                                                          "echo_reply",
+                                                                          "time_exceeded",
+                                                                          "unreachable",
+                                                                          "fragmentation_needed",
+                                                                          "fragment",
+                                                                          "neighbor_advertisement",
+                                                                          "packet_too_big",
+                                                                          "parameter_problem"};
   return kNames[static_cast<size_t>(reason)];
 }
 
 std::string_view to_string(ConsumeReason reason) {
   static constexpr std::array<std::string_view, kConsumeReasons> kNames = {
-      "arp_request", "echo_request", "fragmented"};
+      "arp_request", "echo_request", "fragmented", "neighbor_solicitation"};
   return kNames[static_cast<size_t>(reason)];
 }
 

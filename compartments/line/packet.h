@@ -24,7 +24,9 @@ enum class Answer : uint8_t {
   none,
   arp_reply_outside,  // the mbuf begins with the Ethernet header of a request on an outside network
   echo_reply_outside,  // likewise, an ICMP echo request to an outside address
+  nd_reply_outside,    // likewise, a neighbour solicitation
   arp_reply_nvgre,     // the mbuf begins with the inner Ethernet header
+  nd_reply_nvgre,      // likewise
   echo_reply_inside,   // the mbuf begins with the inner IP header, as for all below
   icmp_error,
   fragment,  // cut to icmp_mtu; the pieces are routed again
@@ -37,8 +39,8 @@ struct alignas(64) PacketSlot {
   uint8_t* data = nullptr;
   const CompartmentView* compartment = nullptr;
   uint32_t bytes = 0;
-  uint32_t destination = 0;   // inner, host order: the next hop's CA once routed
-  uint32_t outer_source = 0;  // host order; enter_nvgre and ARP answers
+  uint32_t destination = 0;   // inner IPv4, host order: the next hop's CA once routed
+  uint32_t outer_source = 0;  // outer IPv4, host order; enter_nvgre and ARP answers
   uint16_t l2_bytes = 0;      // outside: Ethernet header and tag in front of the IP header
   uint16_t inner = 0;         // what a leave door has put in front of the inner IP header
   AttachmentId attachment{};  // where it came in
@@ -48,7 +50,8 @@ struct alignas(64) PacketSlot {
   Ingress ingress = Ingress::outside;
   bool ttl_decremented = false;
   bool inside = false;
-  bool complete_frame = false;  // at rewrite: the mbuf is a whole frame for mbuf->port
+  bool complete_frame = false;   // at rewrite: the mbuf is a whole frame for mbuf->port
+  Family family = Family::ipv4;  // of the IP header that counts here: the outer one, then the inner
   // From here on what NVGRE to NVGRE does not need.
   ConnectionId in_connection{};  // by which L3 connection it came in
   ConnectionId connection{};     // by which it leaves
@@ -58,6 +61,8 @@ struct alignas(64) PacketSlot {
   uint16_t icmp_mtu = 0;                 // also Answer::fragment
   uint8_t owner = 0;                     // at handoff: the worker that gets it
   uint8_t handoffs = 0;                  // how often a station has handed it over
+  // Inner IPv6, once routed: the next hop's CA, in the packet or in its Hop.
+  const wire::Address6* next_hop6 = nullptr;
 
   // A packet as it arrives: what its mbuf says.
   void load(rte_mbuf* from) {

@@ -100,10 +100,10 @@ constexpr BadBody kBadBodies[] = {
     {"/v1/providerNetworks/f", R"(7)", "invalidValue "},
     {"/v1/providerNetworks/f", R"({)", "invalidValue "},
     {"/v1/providerNetworks/f",
-     R"({"port":"a b","vlanId":4095,"providerAddresses":["192.0.2.0/24","192.0.2.1","2001:db8::1/64","127.0.0.1/8"],
+     R"({"port":"a b","vlanId":4095,"providerAddresses":["192.0.2.0/24","192.0.2.1","fe80::1/64","127.0.0.1/8"],
          "mtu":100,"flowId":"random","colour":"red"})",
      "invalidValue /port, invalidValue /vlanId, invalidValue /providerAddresses/0, invalidValue "
-     "/providerAddresses/1, notSupported /providerAddresses/2, invalidValue /providerAddresses/3, "
+     "/providerAddresses/1, invalidValue /providerAddresses/2, invalidValue /providerAddresses/3, "
      "invalidValue /mtu, invalidValue /flowId, unknownProperty /colour"},
     {"/v1/providerNetworks/f", R"({})", "invalidValue /port, invalidValue /providerAddresses"},
     {"/v1/providerNetworks/f",
@@ -122,9 +122,9 @@ constexpr BadBody kBadBodies[] = {
      R"({"virtualSubnetId":4095,"addressPrefixes":["10.0.0.0/24"],"providerNetwork":"f"})",
      "invalidValue /virtualSubnetId"},
     {"/v1/routingDomains/d/virtualSubnets/s",
-     R"({"virtualSubnetId":16777215,"addressPrefixes":["2001:db8::/64"],"providerNetwork":"f",
+     R"({"virtualSubnetId":16777215,"addressPrefixes":["2001:db8::1/64"],"providerNetwork":"f",
          "macAddress":"01:00:5e:00:00:01","accessControlLists":[]})",
-     "invalidValue /virtualSubnetId, notSupported /addressPrefixes/0, invalidValue /macAddress, "
+     "invalidValue /virtualSubnetId, invalidValue /addressPrefixes/0, invalidValue /macAddress, "
      "notSupported /accessControlLists"},
     {"/v1/routingDomains/d/virtualSubnets/s/lookupRecords/10.0.0.4",
      R"({"customerAddress":"10.0.0.5","providerAddress":"192.0.2.1","macAddress":"02:00:00:00:00:01"})",

@@ -49,7 +49,8 @@ constexpr uint32_t kServer = 0xc0a8630a;     // 192.168.99.10, behind it
 
 struct Size {
   unsigned compartments;
-  unsigned records;  // in all
+  unsigned records;              // in all
+  Family family = Family::ipv4;  // of the fabric and of the tenants' packets
 };
 
 [[noreturn]] void stop(const std::string& why) {
@@ -63,8 +64,19 @@ T must(std::optional<T> value) {
   return *value;
 }
 
-Prefix<Space::customer> prefix(const std::string& text) {
-  return must(Prefix<Space::customer>::parse(text));
+// The IPv6 world is the IPv4 one with fd10::/96 (of tenants) or fd60::/96 (of the fabric) in front.
+wire::Address6 wide(uint8_t block, uint32_t low) {
+  wire::Address6 bytes{0xfd, block};
+  for (unsigned i = 0; i < 4; ++i) bytes[12 + i] = static_cast<uint8_t>(low >> (24 - 8 * i));
+  return bytes;
+}
+template <Space S>
+IpAddress<S> address(Family family, uint32_t low) {
+  if (family == Family::ipv4) return Ip4<S>(low);
+  return Ip6<S>(wide(S == Space::customer ? 0x10 : 0x60, low));
+}
+uint8_t length(Family family, uint8_t bits) {
+  return family == Family::ipv4 ? bits : static_cast<uint8_t>(bits + 96);
 }
 
 uint32_t host_of(unsigned record) { return kFirstHost + record % kHosts; }
@@ -89,6 +101,7 @@ class World {
 
   [[nodiscard]] const Dataplane& plane() const { return plane_; }
   [[nodiscard]] unsigned records_per_domain() const { return size_.records / size_.compartments; }
+  [[nodiscard]] Family family() const { return size_.family; }
   [[nodiscard]] uint32_t gateway_vsid(unsigned domain) const { return 4096 + 2 * domain; }
   [[nodiscard]] wire::Mac connection_mac(unsigned domain) const {
     return plane_.compartment(CompartmentId(domain))->connection(ConnectionId(0)).mac;
@@ -97,6 +110,12 @@ class World {
  private:
   void put(ResourceKey key, ResourceSpec spec) {
     change_.operations.push_back(Put{std::move(key), std::move(spec), {}});
+  }
+  [[nodiscard]] IpAddress<Space::customer> ca(uint32_t low) const {
+    return address<Space::customer>(size_.family, low);
+  }
+  [[nodiscard]] Prefix<Space::customer> prefix(uint32_t low, uint8_t bits) const {
+    return {ca(low), length(size_.family, bits)};
   }
   void put_networks();
   void put_domain(unsigned domain);
@@ -116,7 +135,8 @@ class World {
 void World::put_networks() {
   ProviderNetworkSpec fabric;
   fabric.port = "fabric0";
-  fabric.provider_addresses = {{PaAddress(kOurPa), 16}};
+  fabric.provider_addresses = {
+      {address<Space::provider>(size_.family, kOurPa), length(size_.family, 16)}};
   put(ProviderNetworkKey{"fabric"}, fabric);
   ExternalNetworkSpec shared;
   shared.port = "wan0";
@@ -129,35 +149,35 @@ void World::put_domain(unsigned domain) {
   put(RoutingDomainKey{name}, RoutingDomainSpec{});
   VirtualSubnetSpec gateway;
   gateway.virtual_subnet_id = Vsid::from(gateway_vsid(domain));
-  gateway.address_prefixes = {prefix("10.255.0.0/24")};
+  gateway.address_prefixes = {prefix(0x0aff0000, 24)};
   gateway.kind = SubnetKind::gateway;
   gateway.provider_network = "fabric";
   put(VirtualSubnetKey{name, "gateway"}, gateway);
   VirtualSubnetSpec machines;
   machines.virtual_subnet_id = Vsid::from(gateway_vsid(domain) + 1);
-  machines.address_prefixes = {prefix("10.0.0.0/12")};
+  machines.address_prefixes = {prefix(0x0a000000, 12)};
   machines.provider_network = "fabric";
   put(VirtualSubnetKey{name, "vms"}, machines);
   for (unsigned i = 0; i < records_per_domain(); ++i) {
     LookupRecordSpec record;
-    record.customer_address = CaAddress(kFirstVm + i);
-    record.provider_address = PaAddress(host_of(i));
+    record.customer_address = ca(kFirstVm + i);
+    record.provider_address = address<Space::provider>(size_.family, host_of(i));
     record.mac_address = mac_of(i);
     put(LookupRecordKey{name, "vms", *record.customer_address}, record);
   }
   for (unsigned i = 0; i < kCustomerRoutes; ++i) {
     CustomerRouteSpec route;
-    route.destination_prefix = prefix(fmt::format("172.16.{}.0/24", i));
-    route.next_hop = CaAddress(0x0aff0009);
+    route.destination_prefix = prefix(0xac100000 + (i << 8), 24);
+    route.next_hop = ca(0x0aff0009);
     put(CustomerRouteKey{name, fmt::format("r{}", i)}, route);
   }
   NetworkConnectionSpec connection;
   connection.l3.external_network = "shared";
-  connection.l3.ip_addresses = {{CaAddress(0xc0a83201), 24}};
+  connection.l3.ip_addresses = {{ca(0xc0a83201), length(size_.family, 24)}};
   connection.l3.mac_address =
       MacAddress({2, 2, 0, 0, static_cast<uint8_t>(domain >> 8), static_cast<uint8_t>(domain)});
-  connection.l3.peer_ip_addresses = {CaAddress(kPeer)};
-  connection.routes = {{prefix("192.168.0.0/16"), 1}};
+  connection.l3.peer_ip_addresses = {ca(kPeer)};
+  connection.routes = {{prefix(0xc0a80000, 16), 1}};
   put(NetworkConnectionKey{name, "datacentre"}, connection);
 }
 
@@ -177,7 +197,10 @@ void World::build() {
   // Everybody answers.
   Neighbors::Actions answers;
   for (const auto& request : actions.requests) {
-    const unsigned host = request.key.address.v4().value() - kFirstHost;
+    const auto& bytes = request.key.address.bytes();
+    uint32_t low = 0;
+    std::memcpy(&low, bytes.data() + (request.key.address.is_v4() ? 0 : 12), sizeof low);
+    const unsigned host = __builtin_bswap32(low) - kFirstHost;
     next_hops_.learn(request.key.link, request.key.address, host < kHosts ? mac_of(host) : kPeerMac,
                      kNow, answers);
   }
@@ -213,33 +236,64 @@ wire::Ipv4 ipv4(uint32_t source, uint32_t destination, uint8_t protocol, unsigne
   return ip;
 }
 
+wire::Ipv6 ipv6(const wire::Address6& source, const wire::Address6& destination, uint8_t protocol,
+                unsigned length) {
+  return {.version_class_flow = be32{wire::kIpv6Version},
+          .payload_length = be16{static_cast<uint16_t>(length - sizeof(wire::Ipv6))},
+          .next_header = protocol,
+          .hop_limit = 64,
+          .source = source,
+          .destination = destination};
+}
+
+void put_ip(uint8_t* at, Family family, uint8_t block, uint32_t source, uint32_t destination,
+            uint8_t protocol, unsigned bytes) {
+  if (family == Family::ipv4) {
+    const wire::Ipv4 ip = ipv4(source, destination, protocol, bytes);
+    std::memcpy(at, &ip, sizeof ip);
+  } else {
+    const wire::Ipv6 ip = ipv6(wide(block, source), wide(block, destination), protocol, bytes);
+    std::memcpy(at, &ip, sizeof ip);
+  }
+}
+unsigned ip_bytes(Family family) {
+  return family == Family::ipv4 ? sizeof(wire::Ipv4) : sizeof(wire::Ipv6);
+}
+be16 ether_type_of(Family family) {
+  return family == Family::ipv4 ? wire::ether_type::kIpv4 : wire::ether_type::kIpv6;
+}
+
 // An inner UDP packet; `size` counts like a tenant's Ethernet frame with its check sequence.
-void write_inner(uint8_t* at, uint32_t source, uint32_t destination, unsigned bytes,
+void write_inner(uint8_t* at, Family family, uint32_t source, uint32_t destination, unsigned bytes,
                  Random& random) {
-  const wire::Ipv4 ip = ipv4(source, destination, wire::ip_protocol::kUdp, bytes);
-  std::memcpy(at, &ip, sizeof ip);
+  put_ip(at, family, 0x10, source, destination, wire::ip_protocol::kUdp, bytes);
   const wire::Ports ports{be16{static_cast<uint16_t>(1024 + random.below(60000))}, be16{2000}};
-  std::memcpy(at + sizeof ip, &ports, sizeof ports);
+  std::memcpy(at + ip_bytes(family), &ports, sizeof ports);
 }
 
 Frame nvgre_frame(const World& world, unsigned domain, unsigned record, uint32_t destination,
                   unsigned inner_bytes, Random& random) {
+  const Family family = world.family();
   Frame frame;
   uint8_t* at = frame.bytes;
   const wire::Ethernet outer{wire::Mac::of(kFabricMac), wire::Mac::of(mac_of(record % kHosts)),
-                             wire::ether_type::kIpv4};
+                             ether_type_of(family)};
   std::memcpy(at, &outer, sizeof outer);
-  NvgreHeader header;
-  header.ip =
-      ipv4(host_of(record), kOurPa, wire::ip_protocol::kGre, inner_bytes + wire::kNvgreOverIpv4);
-  header.gre = {be16{0x2000}, wire::kTransparentEthernet,
-                be32{world.gateway_vsid(domain) << 8 | static_cast<uint32_t>(random.below(256))}};
-  header.inner = {wire::Mac::of(kGatewayMac), wire::Mac::of(mac_of(record)),
-                  wire::ether_type::kIpv4};
-  std::memcpy(at + sizeof outer, &header, sizeof header);
-  write_inner(at + sizeof outer + sizeof header, kFirstVm + record, destination, inner_bytes,
-              random);
-  frame.length = static_cast<uint16_t>(sizeof outer + sizeof header + inner_bytes);
+  at += sizeof outer;
+  const unsigned headers = ip_bytes(family) + sizeof(wire::Gre) + sizeof(wire::Ethernet);
+  put_ip(at, family, 0x60, host_of(record), kOurPa, wire::ip_protocol::kGre, headers + inner_bytes);
+  at += ip_bytes(family);
+  const wire::Gre gre{
+      be16{0x2000}, wire::kTransparentEthernet,
+      be32{world.gateway_vsid(domain) << 8 | static_cast<uint32_t>(random.below(256))}};
+  std::memcpy(at, &gre, sizeof gre);
+  at += sizeof gre;
+  const wire::Ethernet inner{wire::Mac::of(kGatewayMac), wire::Mac::of(mac_of(record)),
+                             ether_type_of(family)};
+  std::memcpy(at, &inner, sizeof inner);
+  at += sizeof inner;
+  write_inner(at, family, kFirstVm + record, destination, inner_bytes, random);
+  frame.length = static_cast<uint16_t>(sizeof outer + headers + inner_bytes);
   return frame;
 }
 
@@ -247,9 +301,10 @@ Frame l3_frame(const World& world, unsigned domain, uint32_t destination, unsign
                Random& random) {
   Frame frame;
   const wire::Ethernet ethernet{world.connection_mac(domain), wire::Mac::of(kPeerMac),
-                                wire::ether_type::kIpv4};
+                                ether_type_of(world.family())};
   std::memcpy(frame.bytes, &ethernet, sizeof ethernet);
-  write_inner(frame.bytes + sizeof ethernet, kServer, destination, inner_bytes, random);
+  write_inner(frame.bytes + sizeof ethernet, world.family(), kServer, destination, inner_bytes,
+              random);
   frame.length = static_cast<uint16_t>(sizeof ethernet + inner_bytes);
   return frame;
 }
@@ -333,7 +388,8 @@ void measure(benchmark::State& state, Packets& packets, Pass pass) {
 
 void run_path(benchmark::State& state, Path path, Size size, unsigned bytes) {
   static std::pair<std::string, std::unique_ptr<World>> kept;  // the cases come world by world
-  const std::string name = fmt::format("{}/{}", size.compartments, size.records);
+  const std::string name =
+      fmt::format("{}/{}/{}", size.compartments, size.records, size.family == Family::ipv4 ? 4 : 6);
   if (kept.first != name) kept = {name, std::make_unique<World>(size)};
   const World& world = *kept.second;
   const std::vector<Frame> frames = make_frames(world, path, size.compartments, bytes);
@@ -385,15 +441,23 @@ void register_paths() {
   const std::pair<Path, const char*> paths[] = {{Path::nvgre_to_nvgre, "nvgre_to_nvgre"},
                                                 {Path::nvgre_to_l3, "nvgre_to_l3"},
                                                 {Path::l3_to_nvgre, "l3_to_nvgre"}};
+  const auto add = [](const std::string& name, Path path, Size size, unsigned bytes) {
+    benchmark::RegisterBenchmark(fmt::format("{}/compartments:{}/records:{}/size:{}", name,
+                                             size.compartments, size.records, bytes)
+                                     .c_str(),
+                                 run_path, path, size, bytes)
+        ->UseManualTime()
+        ->MinTime(0.2);
+  };
   for (const Size size : {Size{1, 64}, Size{64, 8000}, Size{4000, 8000}}) {
-    for (const auto& [path, name] : paths) {
-      for (const unsigned bytes : {64U, 512U, 1420U}) {
-        benchmark::RegisterBenchmark(fmt::format("{}/compartments:{}/records:{}/size:{}", name,
-                                                 size.compartments, size.records, bytes)
-                                         .c_str(),
-                                     run_path, path, size, bytes)
-            ->UseManualTime()
-            ->MinTime(0.2);
+    for (const Family family : {Family::ipv4, Family::ipv6}) {
+      for (const auto& [path, name] : paths) {
+        for (const unsigned bytes : {64U, 512U, 1420U}) {
+          // UDP over IPv6 needs a few bytes more.
+          const unsigned frame = family == Family::ipv6 && bytes == 64 ? 70 : bytes;
+          add(family == Family::ipv4 ? name : std::string(name) + "_ipv6", path,
+              {size.compartments, size.records, family}, frame);
+        }
       }
     }
   }

@@ -18,8 +18,8 @@ enum class Whose : uint8_t { nobody, contoso, fabrikam };
 }
 
 Whose owner_of_vsid(uint32_t vsid) {
-  if (vsid >= kContoso.gateway && vsid <= kContoso.far) return Whose::contoso;
-  if (vsid >= kFabrikam.gateway && vsid <= kFabrikam.far) return Whose::fabrikam;
+  if (vsid >= kContoso.gateway && vsid <= kContoso.six) return Whose::contoso;
+  if (vsid >= kFabrikam.gateway && vsid <= kFabrikam.six) return Whose::fabrikam;
   return Whose::nobody;
 }
 
@@ -28,6 +28,33 @@ uint32_t number(const Bytes& frame, size_t at, size_t bytes) {
   for (size_t i = 0; i < bytes; ++i)
     value = value << 8 | (at + i < frame.size() ? frame[at + i] : 0);
   return value;
+}
+
+// How far behind an IPv6 header GRE begins; 0: it does not. Another way than the product's.
+size_t behind_extensions(const Bytes& frame, size_t l3) {
+  uint32_t type = number(frame, l3 + 6, 1);
+  size_t at = 40;
+  for (int i = 0; i < 32 && type != 47; ++i) {
+    const size_t units = number(frame, l3 + at + 1, 1);
+    const uint32_t next = number(frame, l3 + at, 1);
+    switch (type) {
+      case 0:
+      case 43:
+      case 60:
+      case 135:
+      case 139:
+      case 140:
+        at += (units + 1) * 8;
+        break;
+      case 51:
+        at += (units + 2) * 4;
+        break;
+      default:
+        return 0;
+    }
+    type = next;
+  }
+  return type == 47 ? at : 0;
 }
 
 // In whose name a frame goes, by nothing but its outside. `mac_at`: where the gateway's MAC stands,
@@ -43,8 +70,12 @@ Whose whose(unsigned port, const Bytes& frame, size_t mac_at) {
     if (vlan_id != 30 || number(frame, mac_at, 2) != 0x0200) return Whose::nobody;
     return low == 0xc1 ? Whose::contoso : low == 0xc2 ? Whose::fabrikam : Whose::nobody;
   }
-  if (number(frame, l3 - 2, 2) != 0x0800 || number(frame, l3 + 9, 1) != 47) return Whose::nobody;
-  const size_t header = size_t{number(frame, l3, 1) & 15U} * 4;
+  const bool v6 = number(frame, l3 - 2, 2) == 0x86dd;
+  if (!v6 && (number(frame, l3 - 2, 2) != 0x0800 || number(frame, l3 + 9, 1) != 47)) {
+    return Whose::nobody;
+  }
+  const size_t header = v6 ? behind_extensions(frame, l3) : size_t{number(frame, l3, 1) & 15U} * 4;
+  if (header == 0) return Whose::nobody;
   return owner_of_vsid(number(frame, l3 + header + 4, 3));
 }
 
@@ -56,6 +87,7 @@ FuzzWorld::FuzzWorld() : network_(twin_ports()), line_(network_) {
     for (const char* name : {"private", "shared"}) {
       const std::string link = "routingDomains/" + tenant.name + "/networkConnections/" + name;
       (void)network_.demand(link, name[0] == 'p' ? "192.168.7.50" : "192.168.9.50");
+      (void)network_.demand(link, name[0] == 'p' ? "fd07::50" : "fd09::50");
     }
   }
   network_.answer_all();

@@ -43,8 +43,9 @@ void run_cases(std::span<const LineCase> cases) {
 }
 
 std::vector<std::span<const LineCase>> all_case_tables() {
-  return {classify_cases(), outside_answer_cases(), gre_cases(),   inner_cases(), source_cases(),
-          l3_cases(),       route_cases(),          leave_cases(), answer_cases()};
+  return {classify_cases(), outside_answer_cases(), gre_cases(),   inner_cases(),  source_cases(),
+          l3_cases(),       route_cases(),          leave_cases(), answer_cases(), ipv6_cases(),
+          nd_cases(),       icmp6_cases()};
 }
 
 }  // namespace hnv

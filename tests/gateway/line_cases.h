@@ -37,6 +37,9 @@ void run_cases(std::span<const LineCase> cases);
 [[nodiscard]] std::span<const LineCase> route_cases();
 [[nodiscard]] std::span<const LineCase> leave_cases();
 [[nodiscard]] std::span<const LineCase> answer_cases();
+[[nodiscard]] std::span<const LineCase> ipv6_cases();
+[[nodiscard]] std::span<const LineCase> nd_cases();
+[[nodiscard]] std::span<const LineCase> icmp6_cases();
 
 // What is one sentence to write: an inner packet's frame in the tenant's web subnet's gateway VSID.
 [[nodiscard]] inline Frame from_vm(const Tenant& t, const Frame& inner) {

@@ -103,13 +103,6 @@ const LineCase kCases[] = {
                   payload(46);
          },
      .drop = ether_type_unknown},
-    {.name = "IPv6",
-     .in =
-         [](const Tenant&) {
-           return Frame(eth(kFabricMac, kStranger).with([](EthLayer& l) { l.type = 0x86dd; })) /
-                  payload(60);
-         },
-     .drop = ipv6_not_supported},
     // ARP.
     {.name = "ARP too short",
      .in =

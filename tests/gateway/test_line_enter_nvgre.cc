@@ -159,14 +159,6 @@ const LineCase kInner[] = {
            }) / payload(30);
          },
      .drop = nvgre_inner_type},
-    {.name = "inner IPv6",
-     .in =
-         [](const Tenant& t) {
-           return fabric() / gre(t.gateway) / eth(kGatewayMac, kVm11Mac).with([](EthLayer& l) {
-             l.type = 0x86dd;
-           }) / payload(40);
-         },
-     .drop = ipv6_not_supported},
     {.name = "inner IP cut short",
      .in =
          [](const Tenant& t) {

@@ -78,7 +78,7 @@ TEST(Trace, ReadsWhatRewriteDrops) {
   for (unsigned i = 0; i < HoldTable::kPerNextHop; ++i) {
     line.run(kFabricPort, from_vm(kContoso, vm_udp()));
   }
-  const auto trace = trace_of(line, {.source = ip4("10.0.1.11")});
+  const auto trace = trace_of(line, {.source = CaAddress(ip4("10.0.1.11"))});
   line.run(kFabricPort, from_vm(kContoso, vm_udp()));
   const auto events = events_of(*trace);
   EXPECT_EQ(way(events),
@@ -91,8 +91,8 @@ TEST(Trace, ReadsWhatRewriteDrops) {
 
 TEST(Trace, FiltersByTheFlow) {
   TestLine line;
-  const auto trace =
-      trace_of(line, {.destination = ip4("10.0.1.12"), .protocol = 6, .destination_port = 80});
+  const auto trace = trace_of(
+      line, {.destination = CaAddress(ip4("10.0.1.12")), .protocol = 6, .destination_port = 80});
   line.run(kFabricPort, from_vm(kContoso, vm_udp()));
   line.run(kFabricPort, from_vm(kContoso, Frame(ip("10.0.1.11", "10.0.1.12")) / tcp(1000, 443)));
   EXPECT_TRUE(events_of(*trace).empty());

@@ -282,42 +282,6 @@ TEST(Model, WildcardMayNameTheGatewayItself) {
   EXPECT_FALSE(read(*model, RECORDS "wildcard-v4").contains("customerAddress"));
 }
 
-TEST(Model, Ipv6IsRefusedInOnePlaceEverywhere) {
-  const auto ca6 = *IpAddress<Space::customer>::parse("2001:db8::1");
-  const auto pa6 = *IpAddress<Space::provider>::parse("2001:db8::1");
-  VirtualSubnetSpec subnet;
-  subnet.address_prefixes = {Prefix<Space::customer>(ca6, 64)};
-  subnet.provider_network = "fabric";
-  ProviderNetworkSpec fabric;
-  fabric.port = "wan1";
-  fabric.provider_addresses = {{pa6, 64}};
-  NetworkConnectionSpec door;
-  door.l3.port = "wan1";
-  door.l3.ip_addresses = {{ca6, 64}};
-  auto by_ca = record_spec("10.0.0.5", "192.0.2.50");
-  by_ca.customer_address = ca6;
-  auto by_pa = record_spec("10.0.0.5", "192.0.2.50");
-  by_pa.provider_address = pa6;
-  const std::pair<Put, const char*> cases[] = {
-      {{VirtualSubnetKey{"contoso", "s"}, subnet, {}}, "/addressPrefixes/0"},
-      {{ProviderNetworkKey{"n"}, fabric, {}}, "/providerAddresses/0"},
-      {{NetworkConnectionKey{"contoso", "n"}, door, {}}, "/l3Configuration/ipAddresses/0"},
-      {{LookupRecordKey{"contoso", "web", ca6}, by_ca, {}}, ""},
-      {{record_key("10.0.0.5"), by_pa, {}}, "/providerAddress"},
-  };
-  for (const auto& [put, target] : cases) {
-    const auto done = try_operation(base_model(), put);
-    ASSERT_FALSE(done.has_value()) << target;
-    EXPECT_EQ(done.error().error.code, ErrorCode::not_supported) << target;
-    EXPECT_EQ(done.error().error.target, target);
-  }
-  auto wildcard = record_spec("", "192.0.2.50");
-  wildcard.type = LookupRecordType::gateway_wildcard;
-  const auto done = try_operation(base_model(), Put{record_key("wildcard-v6"), wildcard, {}});
-  ASSERT_FALSE(done.has_value());
-  EXPECT_EQ(done.error().error.code, ErrorCode::not_supported);
-}
-
 TEST(Model, ReplaceRecordsLeavesExactlyWhatIsGiven) {
   const auto base = must_apply(
       base_model(),

@@ -57,7 +57,7 @@ ROWS = [
      subnet(addressPrefixes=["10.0.1.128/25"]), 409, "conflict", "addressPrefixes"),
     ("a prefix with host bits", "PUT", NEW,
      subnet(addressPrefixes=["10.0.7.1/24"]), 400, "invalidValue", "addressPrefixes"),
-    ("an IPv6 prefix", "PUT", NEW, subnet(addressPrefixes=["2001:db8::/64"]), 422, "notSupported", "addressPrefixes"),
+    ("a link-local prefix", "PUT", NEW, subnet(addressPrefixes=["fe80::/64"]), 422, "unfit", "addressPrefixes"),
     ("a provider network that does not exist", "PUT", NEW,
      subnet(providerNetwork="nowhere"), 422, "unfit", "providerNetwork"),
     ("a provider address that is not the network's", "PUT", NEW,

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include <fmt/format.h>
+
 #include "compartments/address.h"
 
 namespace hnv {
@@ -21,6 +23,7 @@ struct Inner {
   Bytes bytes;
   uint16_t ether_type = 0;
   uint8_t ip_protocol = 17;
+  std::optional<size_t> checksum_at{};  // of ICMPv6, which waits for its pseudo header
 };
 
 class Writer {
@@ -40,6 +43,11 @@ class Writer {
     return *this;
   }
   Writer& address(const std::string& text) { return u32(ip4(text)); }
+  Writer& address6(const std::string& text) {
+    const auto address = ip6_bytes(text);
+    out_.insert(out_.end(), address.begin(), address.end());
+    return *this;
+  }
   Writer& bytes(const Bytes& b) {
     out_.insert(out_.end(), b.begin(), b.end());
     return *this;
@@ -115,6 +123,45 @@ Inner wrap(const ArpLayer& l, const Inner& in) {
   w.u16(l.operation).mac(l.sender_mac).address(l.sender_ip).mac(l.target_mac);
   return {w.address(l.target_ip).bytes(in.bytes).take(), 0x0806, 0};
 }
+Inner wrap(const Ip6Layer& l, const Inner& in) {
+  Writer w;
+  const auto payload = static_cast<uint16_t>(in.bytes.size());
+  w.u32(uint32_t{l.version.value_or(6)} << 28 | l.flow_label);
+  w.u16(l.payload_length.value_or(payload)).u8(l.next_header.value_or(in.ip_protocol));
+  w.u8(l.hop_limit).address6(l.source).address6(l.destination);
+  Bytes upper = in.bytes;
+  if (in.checksum_at) {
+    Writer pseudo;
+    const auto bytes = static_cast<uint32_t>(upper.size() - (*in.checksum_at - 2));
+    pseudo.address6(l.source).address6(l.destination).u32(bytes).u32(58);
+    pseudo.bytes(Bytes(upper.end() - bytes, upper.end()));
+    const uint16_t sum = internet_checksum(pseudo.view());
+    upper[*in.checksum_at] = static_cast<uint8_t>(sum >> 8);
+    upper[*in.checksum_at + 1] = static_cast<uint8_t>(sum);
+  }
+  return {w.bytes(upper).take(), 0x86dd, 41};
+}
+Inner wrap(const ExtensionLayer& l, const Inner& in) {
+  Writer w;
+  w.u8(in.ip_protocol).u8(l.length).bytes(l.body);
+  Inner out{w.view(), 0, l.type};
+  if (in.checksum_at) out.checksum_at = *in.checksum_at + out.bytes.size();
+  out.bytes.insert(out.bytes.end(), in.bytes.begin(), in.bytes.end());
+  return out;
+}
+Inner wrap(const Icmp6Layer& l, const Inner& in) {
+  Writer w;
+  w.u8(l.type).u8(l.code).u16(l.checksum.value_or(0)).u16(l.word0).u16(l.word1).bytes(in.bytes);
+  Inner out{w.take(), 0, 58};
+  if (!l.checksum) out.checksum_at = 2;
+  return out;
+}
+Inner wrap(const NdLayer& l, const Inner& in) {
+  Writer w;
+  w.u8(l.type).u8(0).u16(0).u32(l.flags).address6(l.target);
+  if (l.option != 0) w.u8(l.option).u8(1).mac(l.mac);
+  return {w.bytes(in.bytes).take(), 0, 58, 2};
+}
 Inner wrap(const RawLayer& l, const Inner& in) {
   Writer w;
   return {w.bytes(l.bytes).bytes(in.bytes).take(), in.ether_type, in.ip_protocol};
@@ -125,6 +172,12 @@ Inner wrap(const RawLayer& l, const Inner& in) {
 uint32_t ip4(const std::string& text) {
   const auto address = address_text::parse4(text);
   if (!address) die("no IPv4 address: " + text);
+  return *address;
+}
+
+std::array<uint8_t, 16> ip6_bytes(const std::string& text) {
+  const auto address = address_text::parse6(text);
+  if (!address) die("no IPv6 address: " + text);
   return *address;
 }
 
@@ -201,6 +254,57 @@ ArpLayer arp_reply(std::string sender_mac, std::string sender_ip, std::string ta
   layer.target_mac = std::move(target_mac);
   layer.target_ip = std::move(target_ip);
   return layer;
+}
+Ip6Layer ip6(std::string source, std::string destination) {
+  Ip6Layer layer;
+  layer.source = std::move(source);
+  layer.destination = std::move(destination);
+  return layer;
+}
+ExtensionLayer extension(uint8_t type, size_t bytes) {
+  ExtensionLayer layer;
+  layer.type = type;
+  layer.length = static_cast<uint8_t>(bytes / 8 - 1);
+  layer.body = Bytes(bytes - 2);
+  return layer;
+}
+ExtensionLayer fragment_header(uint16_t offset, uint8_t more) {
+  ExtensionLayer layer = extension(44);
+  layer.body[0] = static_cast<uint8_t>(offset >> 5);
+  layer.body[1] = static_cast<uint8_t>(offset << 3 | more);
+  return layer;
+}
+Icmp6Layer icmp6(uint8_t type, uint8_t code) {
+  Icmp6Layer layer;
+  layer.type = type;
+  layer.code = code;
+  return layer;
+}
+Icmp6Layer echo_request6(uint16_t id, uint16_t sequence) {
+  Icmp6Layer layer = icmp6(128);
+  layer.word0 = id;
+  layer.word1 = sequence;
+  return layer;
+}
+Frame solicitation(const std::string& source, const std::string& source_mac,
+                   const std::string& target) {
+  const auto a = ip6_bytes(target);
+  const std::string group = fmt::format("ff02::1:ff{:02x}:{:02x}{:02x}", a[13], a[14], a[15]);
+  NdLayer ask;
+  ask.target = target;
+  ask.option = source == "::" ? 0 : 1;
+  ask.mac = source_mac;
+  return Frame(ip6(source, group).with([](Ip6Layer& l) { l.hop_limit = 255; })) / ask;
+}
+Frame advertisement(const std::string& target, const std::string& target_mac,
+                    const std::string& asker, uint32_t flags) {
+  NdLayer answer;
+  answer.type = 136;
+  answer.flags = flags | 0x40000000;
+  answer.target = target;
+  answer.option = 2;
+  answer.mac = target_mac;
+  return Frame(ip6(target, asker).with([](Ip6Layer& l) { l.hop_limit = 255; })) / answer;
 }
 RawLayer raw(Bytes bytes) { return {std::move(bytes)}; }
 RawLayer payload(size_t count) {

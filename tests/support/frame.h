@@ -8,6 +8,7 @@
 //   … / ip("10.0.1.11", "10.0.1.12").with([](IpLayer& l) { l.ttl = 1; }) / udp(1000, 2000)
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -73,12 +74,37 @@ struct ArpLayer : LayerBase<ArpLayer> {
   uint16_t operation = 1;
   std::string sender_mac, sender_ip, target_mac, target_ip;
 };
+struct Ip6Layer : LayerBase<Ip6Layer> {
+  std::string source, destination;
+  uint8_t hop_limit = 64;
+  uint32_t flow_label = 0;
+  std::optional<uint8_t> version, next_header;
+  std::optional<uint16_t> payload_length;
+};
+// An extension header: its first two bytes (next header, length) and `body` behind them.
+struct ExtensionLayer : LayerBase<ExtensionLayer> {
+  uint8_t type = 0;  // its own: what the header in front says
+  uint8_t length = 0;
+  Bytes body;
+};
+struct Icmp6Layer : LayerBase<Icmp6Layer> {
+  uint8_t type = 128, code = 0;
+  uint16_t word0 = 0, word1 = 0;
+  std::optional<uint16_t> checksum;  // default the right one, pseudo header included
+};
+struct NdLayer : LayerBase<NdLayer> {  // solicitation and advertisement
+  uint8_t type = 135;
+  uint32_t flags = 0;
+  std::string target;
+  uint8_t option = 0;  // 1: source, 2: target link-layer address; 0: none
+  std::string mac;
+};
 struct RawLayer {
   Bytes bytes;
 };
 
 using Layer = std::variant<EthLayer, VlanLayer, IpLayer, GreLayer, UdpLayer, TcpLayer, IcmpLayer,
-                           ArpLayer, RawLayer>;
+                           ArpLayer, Ip6Layer, ExtensionLayer, Icmp6Layer, NdLayer, RawLayer>;
 
 class Frame {
  public:
@@ -120,11 +146,24 @@ class Frame {
                                    std::string target_ip);
 [[nodiscard]] ArpLayer arp_reply(std::string sender_mac, std::string sender_ip,
                                  std::string target_mac, std::string target_ip);
+[[nodiscard]] Ip6Layer ip6(std::string source, std::string destination);
+[[nodiscard]] ExtensionLayer extension(uint8_t type, size_t bytes = 8);
+// Offset in units of 8 bytes; more fragments follow or not.
+[[nodiscard]] ExtensionLayer fragment_header(uint16_t offset, uint8_t more);
+[[nodiscard]] Icmp6Layer icmp6(uint8_t type, uint8_t code = 0);
+[[nodiscard]] Icmp6Layer echo_request6(uint16_t id = 7, uint16_t sequence = 1);
+// Hop limit 255 and the right group; of an address, from `source` with its MAC.
+[[nodiscard]] Frame solicitation(const std::string& source, const std::string& source_mac,
+                                 const std::string& target);
+// Solicited, to `asker`; `flags` beside that.
+[[nodiscard]] Frame advertisement(const std::string& target, const std::string& target_mac,
+                                  const std::string& asker, uint32_t flags);
 [[nodiscard]] RawLayer raw(Bytes bytes);
 // `count` bytes 0, 1, 2 …
 [[nodiscard]] RawLayer payload(size_t count);
 
 // Host order. Dies on anything that is no address: a typing error in a test.
 [[nodiscard]] uint32_t ip4(const std::string& text);
+[[nodiscard]] std::array<uint8_t, 16> ip6_bytes(const std::string& text);
 
 }  // namespace hnv

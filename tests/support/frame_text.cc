@@ -2,6 +2,7 @@
 #include "tests/support/frame_text.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -29,6 +30,12 @@ class Reader {
     return value;
   }
   void address(const std::string& name) { add(name, address_text::format4(number(4))); }
+  void address6(const std::string& name) {
+    std::array<uint8_t, 16> bytes{};
+    std::copy_n(left_.begin(), 16, bytes.begin());
+    left_ = left_.subspan(16);
+    add(name, address_text::format6(bytes));
+  }
   void mac(const std::string& name) {
     MacAddress::Bytes bytes{};
     std::copy_n(left_.begin(), 6, bytes.begin());
@@ -50,6 +57,36 @@ class Reader {
 };
 
 void read_ethernet(Reader& in, const std::string& prefix);
+
+// Shown with the same care as IPv4; extension headers as bytes.
+void read_ip6(Reader& in, const std::string& prefix) {
+  if (!in.has(40)) return in.rest(prefix + "ip6", 40);
+  in.field(prefix + "ip6.version_class_flow", 4, true);
+  in.field(prefix + "ip6.payload_length", 2);
+  const uint32_t protocol = in.field(prefix + "ip6.next_header", 1);
+  in.field(prefix + "ip6.hop_limit", 1);
+  in.address6(prefix + "ip6.source");
+  in.address6(prefix + "ip6.destination");
+  if (protocol == 47 && in.has(8)) {
+    in.field(prefix + "gre.flags", 2, true);
+    in.field(prefix + "gre.protocol", 2, true);
+    in.field(prefix + "gre.vsid", 3);
+    in.field(prefix + "gre.flow_id", 1);
+    return read_ethernet(in, prefix + "inner.");
+  }
+  if (protocol == 58 && in.has(8)) {
+    const uint32_t type = in.field(prefix + "icmp6.type", 1);
+    in.field(prefix + "icmp6.code", 1);
+    in.field(prefix + "icmp6.checksum", 2, true);
+    in.field(prefix + "icmp6.word", 4, true);
+    if ((type == 135 || type == 136) && in.has(16)) in.address6(prefix + "nd.target");
+    if (type >= 1 && type <= 4) read_ip6(in, prefix + "icmp6.quoted.");
+  }
+  if ((protocol == 6 || protocol == 17) && in.has(4)) {
+    in.field(prefix + "port.source", 2);
+    in.field(prefix + "port.destination", 2);
+  }
+}
 
 void read_ip(Reader& in, const std::string& prefix) {
   if (!in.has(20)) return in.rest(prefix + "ip", 20);
@@ -109,6 +146,7 @@ void read_ethernet(Reader& in, const std::string& prefix) {
     type = in.field(prefix + "vlan.type", 2, true);
   }
   if (type == 0x0800) read_ip(in, prefix);
+  if (type == 0x86dd) read_ip6(in, prefix);
   if (type == 0x0806) read_arp(in, prefix);
 }
 

@@ -145,8 +145,7 @@ void TestDataplane::answer_all() {
   }
   Neighbors::Actions actions;
   for (const NeighborKey& key : keys) {
-    next_hops_.learn(key.link, key.address, mac_from(mac_of(key.address.v4().value())),
-                     clock_.now(), actions);
+    next_hops_.learn(key.link, key.address, mac_from(mac_of(key.address)), clock_.now(), actions);
   }
   next_hops_.apply(actions.changes);
   publish();
@@ -227,6 +226,12 @@ LinkId TestDataplane::link(const std::string& name) const {
   const auto at = compiled_->link_ids.find(name);
   if (at == compiled_->link_ids.end()) die("no such link: " + name);
   return at->second;
+}
+
+std::string TestDataplane::mac_of(const LinkAddress& address) {
+  if (address.is_v4()) return mac_of(address.v4().value());
+  const auto& b = address.bytes();
+  return fmt::format("02:a6:{:02x}:{:02x}:{:02x}:{:02x}", b[3], b[7], b[14], b[15]);
 }
 
 std::string TestDataplane::mac_of(uint32_t address) {

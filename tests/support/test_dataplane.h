@@ -71,7 +71,8 @@ class TestDataplane {
   [[nodiscard]] CompartmentCounters& counters(const std::string& domain) const;
   [[nodiscard]] ManualClock& clock() { return clock_; }
   [[nodiscard]] const NextHops& next_hops() const { return next_hops_; }
-  [[nodiscard]] static std::string mac_of(uint32_t address);  // "02:aa:" and the address
+  [[nodiscard]] static std::string mac_of(uint32_t address);            // "02:aa:" and the address
+  [[nodiscard]] static std::string mac_of(const LinkAddress& address);  // IPv6: "02:a6:" and some
 
  private:
   [[nodiscard]] tl::expected<Transition, ChangeError> applied(

@@ -29,6 +29,21 @@ Frame fabric(const std::string& from, const std::string& to) {
 Frame tagged_fabric(const std::string& from) {
   return Frame(eth(kFabricMac, kHostMac)) / vlan(50) / outer(from, "10.252.0.1");
 }
+Frame fabric6(const std::string& from, const std::string& to) {
+  return Frame(eth(kFabricMac, kHostMac)) / vlan(60) / ip6(from, to);
+}
+Frame vm_udp6(const std::string& from, const std::string& to) {
+  return Frame(ip6(from, to)) / udp(1000, 2000) / payload(18);
+}
+Frame to_vm6(const ToVm6& to, const Frame& inner) {
+  const std::string neighbor = to.neighbor.empty() ? to.host : to.neighbor;
+  const uint32_t hash = inner.layers().empty() ? 0 : flow_hash(inner);
+  const uint8_t flow_id = to.zero_flow_id ? uint8_t{0} : static_cast<uint8_t>(hash >> 24);
+  const uint32_t label = hash >> 12 == 0 ? 1 : hash >> 12;
+  return Frame(eth(TestDataplane::mac_of(*LinkAddress::parse(neighbor)), kFabricMac)) / vlan(60) /
+         ip6("fd60::1", to.host).with([&](Ip6Layer& l) { l.flow_label = label; }) /
+         gre(to.vsid, flow_id) / eth(to.vm_mac, kGatewayMac) / inner;
+}
 Frame nvgre(uint32_t vsid, const std::string& source_mac, const std::string& destination_mac) {
   return Frame(gre(vsid, 0x5a)) / eth(destination_mac, source_mac);
 }
@@ -50,11 +65,14 @@ Frame to_vm(const ToVm& to) {
          gre(to.vsid, to.flow_id) / eth(to.vm_mac, kGatewayMac);
 }
 
-uint8_t flow_of(const Frame& inner_ip) {
+uint32_t flow_hash(const Frame& inner_ip) {
   const Bytes bytes = inner_ip.bytes();
-  return flow_id_of(*reinterpret_cast<const wire::Ipv4*>(bytes.data()),
-                    static_cast<uint32_t>(bytes.size()));
+  if (bytes[0] >> 4 == 6) return flow_of(*reinterpret_cast<const wire::Ipv6*>(bytes.data()));
+  if (bytes[0] >> 4 != 4) return 0;
+  return flow_of(*reinterpret_cast<const wire::Ipv4*>(bytes.data()),
+                 static_cast<uint32_t>(bytes.size()));
 }
+uint8_t flow_of(const Frame& inner_ip) { return static_cast<uint8_t>(flow_hash(inner_ip) >> 24); }
 
 TestLine::TestLine() : own_(twin_dataplane(1)), network_(own_.get()), line_(0, 2) {}
 TestLine::TestLine(TestDataplane& network) : network_(&network), line_(0, 2) {}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reverse path validation at the L3 door (RFC 3704), of either family.
+#pragma once
+
+#include "compartments/compartment_view.h"
+
+namespace hnv {
+
+// `source_hop` is what the FIB says of the packet's source; invalid: nothing.
+[[nodiscard]] inline bool reached_through(const CompartmentView& tenant, HopId source_hop,
+                                          ConnectionId connection) {
+  switch (tenant.connection(connection).source_validation) {
+    case SourceValidation::off:
+      return true;
+    case SourceValidation::loose:
+      return source_hop.valid() && tenant.hop(source_hop).kind != HopKind::unreachable;
+    case SourceValidation::strict:
+      break;
+  }
+  if (!source_hop.valid()) return false;
+  const Hop& hop = tenant.hop(source_hop);
+  return (hop.kind == HopKind::connection || hop.kind == HopKind::connection_via) &&
+         hop.connection == connection;
+}
+
+// Our own addresses, and those that are no single host's: whatever sourceValidation says.
+[[nodiscard]] inline bool is_nobodys_source(HopKind kind) {
+  return kind == HopKind::local || kind == HopKind::directed_broadcast;
+}
+
+}  // namespace hnv

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Neighbour discovery on the line (RFC 4861): whom the gateway answers, where, and what it leaves
+// to others.
+#include <gtest/gtest.h>
+
+#include "tests/gateway/line_cases.h"
+
+namespace hnv {
+namespace {
+
+using enum DropReason;
+
+constexpr const char* kAsker = "02:aa:0a:fa:00:0b";
+constexpr const char* kAllNodesMac = "33:33:00:00:00:01";
+constexpr uint32_t kOverride = 0x20000000, kRouter = 0x80000000;
+
+Frame to_group(const char* mac, uint16_t id) { return Frame(eth(mac, kAsker)) / vlan(id); }
+
+// The advertisement in a virtual subnet, as it goes back over the IPv6 fabric.
+Frame six_answer(const Tenant& t, const char* target) {
+  return to_vm6({.vsid = t.six}, Frame()) /
+         advertisement(target, kGatewayMac, "fd10:0:0:4::41", kRouter | kOverride);
+}
+
+const LineCase kDiscovery[] = {
+    {.name = "who has our PA",
+     .in =
+         [](const Tenant&) {
+           return to_group("33:33:ff:00:00:01", 60) / solicitation("fd60::11", kAsker, "fd60::1");
+         },
+     .out =
+         [](const Tenant&) {
+           return Frame(eth(kAsker, kFabricMac)) / vlan(60) /
+                  advertisement("fd60::1", kFabricMac, "fd60::11", kOverride);
+         }},
+    {.name = "a probe of our PA, by unicast and from a link-local address",
+     .in =
+         [](const Tenant&) {
+           NdLayer ask;
+           ask.target = "fd60::1";
+           return Frame(eth(kFabricMac, kAsker)) / vlan(60) /
+                  ip6("fe80::11", "fd60::1").with([](Ip6Layer& l) { l.hop_limit = 255; }) / ask;
+         },
+     .out =
+         [](const Tenant&) {
+           return Frame(eth(kAsker, kFabricMac)) / vlan(60) /
+                  advertisement("fd60::1", kFabricMac, "fe80::11", kOverride);
+         }},
+    {.name = "who has the link-local address of our MAC",
+     .in =
+         [](const Tenant&) {
+           return to_group("33:33:ff:00:00:f0", 60) /
+                  solicitation("fd60::11", kAsker, "fe80::ff:fe00:f0");
+         },
+     .out =
+         [](const Tenant&) {
+           return Frame(eth(kAsker, kFabricMac)) / vlan(60) /
+                  advertisement("fe80::ff:fe00:f0", kFabricMac, "fd60::11", kOverride);
+         }},
+    {.name = "somebody takes our PA for its own (RFC 4862 §5.4.3): all nodes are told",
+     .in =
+         [](const Tenant&) {
+           return to_group("33:33:ff:00:00:01", 60) / solicitation("::", kAsker, "fd60::1");
+         },
+     .out =
+         [](const Tenant&) {
+           NdLayer answer;
+           answer.type = 136;
+           answer.flags = kOverride;
+           answer.target = "fd60::1";
+           answer.option = 2;
+           answer.mac = kFabricMac;
+           return Frame(eth(kAllNodesMac, kFabricMac)) / vlan(60) /
+                  ip6("fd60::1", "ff02::1").with([](Ip6Layer& l) { l.hop_limit = 255; }) / answer;
+         }},
+    {.name = "who has somebody else's address",
+     .in =
+         [](const Tenant&) {
+           return to_group("33:33:ff:00:00:12", 60) / solicitation("fd60::11", kAsker, "fd60::12");
+         },
+     .drop = nd_not_ours},
+    {.name = "a solicitation that crossed a router",
+     .in =
+         [](const Tenant&) {
+           NdLayer ask;
+           ask.target = "fd60::1";
+           return Frame(eth(kFabricMac, kAsker)) / vlan(60) / ip6("fd60::11", "fd60::1") / ask;
+         },
+     .drop = nd_bad},
+    {.name = "a solicitation under a group's MAC",
+     .in =
+         [](const Tenant&) {
+           return Frame(eth(kFabricMac, "33:33:00:00:00:05")) / vlan(60) /
+                  solicitation("fd60::11", kAsker, "fd60::1");
+         },
+     .drop = nd_bad},
+    {.name = "another router's advertisement",
+     .in =
+         [](const Tenant&) {
+           return to_group(kAllNodesMac, 60) /
+                  ip6("fe80::11", "ff02::1").with([](Ip6Layer& l) { l.hop_limit = 255; }) /
+                  icmp6(134) / payload(8);
+         },
+     .drop = nd_not_ours},
+    {.name = "who has our address on the private network: a router answers",
+     .in =
+         [](const Tenant& t) {
+           return Frame(eth("33:33:ff:00:00:01", kPeerMac)) / vlan(t.private_vlan) /
+                  solicitation("fd07::fe", kPeerMac, "fd07::1");
+         },
+     .port = kWanPort,
+     .out =
+         [](const Tenant& t) {
+           return Frame(eth(kPeerMac, kPrivateMac)) / vlan(t.private_vlan) /
+                  advertisement("fd07::1", kPrivateMac, "fd07::fe", kRouter | kOverride);
+         },
+     .out_port = kWanPort},
+    {.name = "both tenants have the address on the shared network",
+     .in =
+         [](const Tenant&) {
+           return Frame(eth("33:33:ff:00:00:01", kPeerMac)) / vlan(30) /
+                  solicitation("fd09::9", kPeerMac, "fd09::1");
+         },
+     .port = kWanPort,
+     .drop = nd_ambiguous},
+    {.name = "but a probe to one's MAC says which",
+     .in =
+         [](const Tenant& t) {
+           return shared_net(t) / solicitation("fd09::9", kPeerMac, "fd09::1");
+         },
+     .port = kWanPort,
+     .out =
+         [](const Tenant& t) {
+           return Frame(eth(kPeerMac, t.shared_mac)) / vlan(30) /
+                  advertisement("fd09::1", t.shared_mac, "fd09::9", kRouter | kOverride);
+         },
+     .out_port = kWanPort},
+    // --- in a virtual subnet ---
+    {.name = "a VM asks for its router",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac, "33:33:ff:00:00:01") /
+                  solicitation("fd10:0:0:4::41", kVm41Mac, "fd10:0:0:4::1");
+         },
+     .out = [](const Tenant& t) { return six_answer(t, "fd10:0:0:4::1"); }},
+    {.name = "a VM asks for the router's link-local address",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac, "33:33:ff:00:00:01") /
+                  solicitation("fd10:0:0:4::41", kVm41Mac, "fe80::ff:fe00:1");
+         },
+     .out = [](const Tenant& t) { return six_answer(t, "fe80::ff:fe00:1"); }},
+    {.name = "a VM asks over the IPv4 fabric",
+     .in =
+         [](const Tenant& t) {
+           return fabric("10.250.0.12", "10.250.0.2") / nvgre(t.db, kVm21Mac, "33:33:ff:00:00:01") /
+                  solicitation("fd10:0:0:2::21", kVm21Mac, "fd10:0:0:2::1");
+         },
+     .out =
+         [](const Tenant& t) {
+           return to_vm({.vm_mac = kVm21Mac, .vsid = t.db, .from = "10.250.0.2"}) /
+                  advertisement("fd10:0:0:2::1", kGatewayMac, "fd10:0:0:2::21",
+                                kRouter | kOverride);
+         }},
+    {.name = "a VM asks for another VM: the records are the neighbours",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac, "33:33:ff:00:00:42") /
+                  solicitation("fd10:0:0:4::41", kVm41Mac, "fd10:0:0:4::42");
+         },
+     .drop = nd_not_ours},
+    {.name = "the hosts' distributed router is not ours",
+     .in =
+         [](const Tenant& t) {
+           return fabric() / nvgre(t.web, kVm11Mac, "33:33:ff:00:00:01") /
+                  solicitation("fd10:0:0:1::11", kVm11Mac, "fd10:0:0:1::1");
+         },
+     .drop = nd_not_ours},
+    {.name = "nobody vouches for the asker",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac, "33:33:ff:00:00:01") /
+                  solicitation("fd10:0:0:4::99", kVm41Mac, "fd10:0:0:4::1");
+         },
+     .drop = nvgre_unknown_source},
+    {.name = "the asker is on another host",
+     .in =
+         [](const Tenant& t) {
+           return fabric6("fd60::33") / nvgre(t.six, kVm41Mac, "33:33:ff:00:00:01") /
+                  solicitation("fd10:0:0:4::41", kVm41Mac, "fd10:0:0:4::1");
+         },
+     .drop = nvgre_wrong_source_pa},
+    {.name = "the option names another MAC than the frame",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac, "33:33:ff:00:00:01") /
+                  solicitation("fd10:0:0:4::41", kVm42Mac, "fd10:0:0:4::1");
+         },
+     .drop = nvgre_wrong_source_mac},
+    {.name = "a solicitation with a wrong checksum",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac, "33:33:ff:00:00:01") /
+                  ip6("fd10:0:0:4::41", "ff02::1:ff00:1").with([](Ip6Layer& l) {
+                    l.hop_limit = 255;
+                  }) /
+                  icmp6(135).with([](Icmp6Layer& l) { l.checksum = 1; }) / payload(16);
+         },
+     .drop = nd_bad},
+    {.name = "ARP over the IPv6 fabric",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac, "ff:ff:ff:ff:ff:ff") /
+                  arp_request(kVm41Mac, "10.0.4.41", "10.0.4.1");
+         },
+     .out =
+         [](const Tenant& t) {
+           return to_vm6({.vsid = t.six}, Frame()) /
+                  arp_reply(kGatewayMac, "10.0.4.1", kVm41Mac, "10.0.4.41");
+         }},
+};
+
+}  // namespace
+
+std::span<const LineCase> nd_cases() { return kDiscovery; }
+
+TEST(Discovery, AnswersForOurAddressesOnly) { run_cases(kDiscovery); }
+
+TEST(Discovery, AdvertisementsGoToTheControlThread) {
+  TestLine line;
+  const Frame solicited = Frame(eth(kFabricMac, kAsker)) / vlan(60) /
+                          advertisement("fd60::11", kAsker, "fd60::1", kOverride);
+  EXPECT_TRUE(line.run(kFabricPort, solicited).empty());
+  ASSERT_EQ(line.notes().size(), 1U);
+  EXPECT_FALSE(line.notes()[0].resolve);
+  EXPECT_EQ(line.notes()[0].family, Family::ipv6);
+  // A takeover that all nodes hear: on the fabric, not where tenants' machines speak.
+  NdLayer takeover;
+  takeover.type = 136;
+  takeover.flags = kOverride;
+  takeover.target = "fd60::11";
+  takeover.option = 2;
+  takeover.mac = kAsker;
+  const Frame unsolicited =
+      Frame(ip6("fd60::11", "ff02::1").with([](Ip6Layer& l) { l.hop_limit = 255; })) / takeover;
+  line.run(kFabricPort, to_group(kAllNodesMac, 60) / unsolicited);
+  EXPECT_EQ(line.notes().size(), 2U);
+  line.run(kWanPort, Frame(eth(kAllNodesMac, kAsker)) / vlan(30) / unsolicited);
+  EXPECT_EQ(line.notes().size(), 2U);
+  EXPECT_EQ(line.drops(nd_not_ours), 1U);
+  EXPECT_EQ(line.fault(), "");
+}
+
+}  // namespace hnv
