@@ -105,12 +105,22 @@ class HopVia {
 // Half a line, so that one prefetch brings all of it.
 struct alignas(32) Hop {
   HopKind kind = HopKind::none;
+  // Not 0: routes share their load over hops, and this is the first of them; 1 + the number of the
+  // HopGroup.
+  uint16_t group = 0;
   SubnetId subnet{};
   ConnectionId connection{};
   NextHopId next_hop{};
   HopVia via{};
 };
 static_assert(sizeof(Hop) == 32);
+
+// Hops that share the load of a route. A flow's hash chooses the bucket; a packet reads one word.
+struct alignas(64) HopGroup {
+  static constexpr uint32_t kBuckets = 256;
+  std::array<HopId, kBuckets> bucket{};
+  std::array<HopId, 16> members{};  // for questions; invalid behind the last
+};
 
 struct alignas(64) ConnectionCounters {  // one worker's
   Counter in_packets, in_bytes, out_packets, out_bytes;
@@ -163,6 +173,7 @@ struct alignas(64) CompartmentView {
   // The second one.
   const Fib6* fib6 = nullptr;
   const CustomerMap* records = nullptr;
+  const HopGroup* groups = nullptr;  // by Hop::group - 1
   // Distinguishes this domain from an earlier holder of the same id, for packets that wait.
   uint64_t uid = 0;
   CompartmentId id{};
@@ -177,6 +188,7 @@ struct alignas(64) CompartmentView {
   std::shared_ptr<const Fib6> fib6_owner;
   std::shared_ptr<const CustomerMap> records_owner;
   std::shared_ptr<const std::vector<Hop>> hops_owner;
+  std::shared_ptr<const std::vector<HopGroup>> groups_owner;
   std::shared_ptr<const std::vector<SubnetView>> subnets_owner;
   std::shared_ptr<const std::vector<ConnectionView>> connections_owner;
   std::shared_ptr<CompartmentCounters[]> counters_owner;
@@ -195,6 +207,10 @@ struct alignas(64) CompartmentView {
     return connections[c.value()].counters[worker];
   }
   [[nodiscard]] const Hop& hop(HopId h) const { return hops[h.value()]; }
+  // Of the hops that share the load, the one for a flow.
+  [[nodiscard]] const Hop& member(const Hop& shared, uint32_t flow) const {
+    return hop(groups[shared.group - 1].bucket[flow % HopGroup::kBuckets]);
+  }
 };
 
 }  // namespace hnv

@@ -4,19 +4,21 @@
 //
 // Like RRAS's RTM it keeps every candidate that any source offers for a prefix and says which one
 // is best: the lowest preference (a property of the source), then the lowest metric, then the
-// lowest next hop. (Equal cost inside one source will become a group; it is decided at the same
-// place, after the metric.) Only changes of the best route leave the table, as deltas for the FIB.
+// lowest next hop. Candidates of one source that are equal up to the metric share the load when
+// they all lead through a next hop.
 //
-// One red-black tree node a candidate, ordered by prefix and then by who offered it: about 112
-// bytes a route, no second allocation. The candidates of a prefix are neighbours, and prefixes come
-// in the order that Fib4::build wants.
+// A next hop that lies on no interface is found through the table itself: through the best route to
+// it, and that one's next hops, at most eight routes deep.
+//
+// The candidates lie in a CowMap, ordered by prefix and then by who offered them: a copy of the
+// table costs a count, a change of the copy one chunk. The candidates of a prefix are neighbours,
+// and prefixes come in the order that Fib4::build wants.
 #pragma once
 
 #include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -24,6 +26,7 @@
 
 #include "compartments/address.h"
 #include "compartments/clock.h"
+#include "compartments/cow_map.h"
 #include "compartments/ids.h"
 #include "compartments/spec.h"
 
@@ -67,6 +70,10 @@ struct ConnectionViaHop {  // through a router on an L3 connection
   ConnectionId connection;
   friend auto operator<=>(const ConnectionViaHop&, const ConnectionViaHop&) = default;
 };
+struct RecursiveHop {  // through an address that another route leads to
+  IpAddress<Space::customer> via;
+  friend auto operator<=>(const RecursiveHop&, const RecursiveHop&) = default;
+};
 struct BroadcastHop {  // a network or directed broadcast address: not forwarded
   friend auto operator<=>(const BroadcastHop&, const BroadcastHop&) = default;
 };
@@ -74,7 +81,7 @@ struct UnreachableHop {
   friend auto operator<=>(const UnreachableHop&, const UnreachableHop&) = default;
 };
 using RouteHop = std::variant<LocalHop, SubnetHop, ConnectionHop, SubnetViaHop, ConnectionViaHop,
-                              BroadcastHop, UnreachableHop>;
+                              RecursiveHop, BroadcastHop, UnreachableHop>;
 
 // The next-hop address; none for hops without one.
 [[nodiscard]] std::optional<IpAddress<Space::customer>> via_of(const RouteHop& hop);
@@ -91,12 +98,28 @@ struct RouteCandidate {
   friend bool operator==(const RouteCandidate&, const RouteCandidate&) = default;
 };
 
+// Hops that share the load of one prefix: sorted, each once, at most kMaxSharing. One hop when
+// nothing is shared.
+using RouteHops = std::vector<RouteHop>;
+constexpr size_t kMaxSharing = 16;
+
+// What the candidates of a prefix come to. The pointer holds until the table changes.
+struct RouteChoice {
+  const RouteCandidate* best = nullptr;
+  RouteHops hops;
+};
+
+// Where hops lead once next hops are found through the table.
+struct Resolution {
+  RouteHops hops;   // none is a RecursiveHop; empty: `how` says why
+  std::string how;  // "through 10.9.0.0/16", or "10.9.0.1 has no route"; empty: nothing to find
+};
+
 // The best route of a prefix changed; at least one side is set, and they differ in more than age.
 struct RouteDelta {
   Prefix<Space::customer> prefix;
   std::optional<RouteCandidate> before;
   std::optional<RouteCandidate> after;
-  // Whether the FIB is concerned.
   [[nodiscard]] bool hop_changed() const { return !before || !after || before->hop != after->hop; }
 };
 
@@ -104,14 +127,16 @@ struct RouteDelta {
 struct RouteExplanation {
   RouteCandidate candidate;
   uint32_t preference = 0;
-  bool best = false;
-  std::string reason;  // one sentence that names the deciding attribute
+  bool best = false;   // of those that share the load, each
+  std::string reason;  // a sentence that names the deciding attribute; a second one where the next
+                       // hop is found through other routes
 };
 
-// Threads: the control thread only.
+// Threads: that of a value. A copy is independent and may be read by other threads.
 class RouteTable {
  public:
   explicit RouteTable(const RoutePreferences& preferences = {}) : preferences_(preferences) {}
+  [[nodiscard]] const RoutePreferences& preferences() const { return preferences_; }
 
   // Adds the candidate, or replaces the one with the same (prefix, source, origin). An offer that
   // changes nothing keeps the age of the first.
@@ -119,14 +144,17 @@ class RouteTable {
   // Nothing happens when there is no such candidate.
   [[nodiscard]] std::optional<RouteDelta> remove(const Prefix<Space::customer>& prefix,
                                                  RouteSource source, RouteOrigin origin);
-  // Weighs everything anew.
+  // Weighs everything anew; nothing to do when they are the same.
   [[nodiscard]] std::vector<RouteDelta> set_preferences(const RoutePreferences& preferences);
 
-  // The best candidate, or null. Pointers hold until the next change of that candidate.
+  // The best candidate, or null. Pointers hold until the next change of the table.
   [[nodiscard]] const RouteCandidate* best(const Prefix<Space::customer>& prefix) const;
   // The best candidate of the longest prefix that holds the address, or null.
   [[nodiscard]] const RouteCandidate* longest_match(
       const IpAddress<Space::customer>& address) const;
+  // Nothing when the prefix has no candidate.
+  [[nodiscard]] std::optional<RouteChoice> choice(const Prefix<Space::customer>& prefix) const;
+  [[nodiscard]] Resolution resolve(const RouteHops& hops) const;
   // Every candidate of the prefix, the best one first, then in the order in which they would
   // follow.
   [[nodiscard]] std::vector<RouteExplanation> explain(const Prefix<Space::customer>& prefix) const;
@@ -141,6 +169,21 @@ class RouteTable {
       at = group.end;
     }
   }
+  // Calls visit(prefix, choice) for each prefix that is or lies in `block`, in that order.
+  template <class Visit>
+  void for_each_choice_in(const Prefix<Space::customer>& block, Visit visit) const {
+    for (auto at = first_of(block); at != candidates_.end();) {
+      const auto group = group_at(at);
+      const Prefix<Space::customer>& prefix = at->first.prefix;
+      if (!block.contains(prefix.address())) break;
+      if (prefix.length() >= block.length()) visit(prefix, choice_of(at, group));
+      at = group.end;
+    }
+  }
+  template <class Visit>
+  void for_each_candidate(Visit visit) const {
+    for (const auto& [key, candidate] : candidates_) visit(candidate);
+  }
 
   [[nodiscard]] size_t candidates() const { return candidates_.size(); }
   [[nodiscard]] size_t prefixes() const { return prefixes_; }
@@ -149,29 +192,33 @@ class RouteTable {
   struct Key {
     Prefix<Space::customer> prefix;
     RouteSource source = RouteSource::local;
-    RouteOrigin origin;
+    RouteOrigin origin{0};
     friend auto operator<=>(const Key&, const Key&) = default;
   };
-  struct Order {                  // by (prefix, source, origin), or by prefix alone
-    using is_transparent = void;  // NOLINT(readability-identifier-naming)
-    bool operator()(const RouteCandidate& a, const RouteCandidate& b) const;
-    bool operator()(const RouteCandidate& a, const Key& b) const;
-    bool operator()(const Key& a, const RouteCandidate& b) const;
-    bool operator()(const RouteCandidate& a, const Prefix<Space::customer>& b) const;
-    bool operator()(const Prefix<Space::customer>& a, const RouteCandidate& b) const;
-  };
-  using Candidates = std::set<RouteCandidate, Order>;
+  using Candidates = CowMap<Key, RouteCandidate>;
   struct Group {  // the candidates of one prefix
     const RouteCandidate* best = nullptr;
     Candidates::const_iterator end;
   };
+  struct Finding {                                // a resolution under way
+    std::vector<Prefix<Space::customer>> stack;   // from where it began to where it is
+    std::vector<Prefix<Space::customer>> passed;  // routes that were of use, in order
+    RouteHops hops;
+    std::string failure;
+  };
 
+  [[nodiscard]] Candidates::const_iterator first_of(const Prefix<Space::customer>& prefix) const {
+    return candidates_.lower_bound(Key{prefix});  // no source and no origin is lower
+  }
   [[nodiscard]] static Group group_at(Candidates::const_iterator first,
                                       Candidates::const_iterator end,
                                       const RoutePreferences& preferences);
   [[nodiscard]] Group group_at(Candidates::const_iterator first) const {
     return group_at(first, candidates_.end(), preferences_);
   }
+  [[nodiscard]] RouteChoice choice_of(Candidates::const_iterator first, const Group& group) const;
+  void find(const RouteHop& hop, Finding& finding) const;
+  void find_behind(const RouteCandidate& match, const RecursiveHop& hop, Finding& finding) const;
 
   class Watch;
 

@@ -222,7 +222,7 @@ void Compiler::remove_domain(const std::string& name) {
     if (subnet.wildcard6.type != RecordType::none) release(subnet.wildcard6.next_hop);
   }
   for (const L2Record& l2 : domain.view->l2_records) release(l2.record.next_hop);
-  for (const NextHopId peer : domain.peers) release(peer);
+  domain.hops.for_each_next_hop([this](NextHopId id) { release(id); });
   for (const auto& [connection, id] : domain.connections) {
     give_up_link(connection_link_name(name, connection));
   }
@@ -234,7 +234,7 @@ void Compiler::remove_domain(const std::string& name) {
 }
 
 void Compiler::compile_domain(const std::string& name, bool structural,
-                              const TouchedRecords& records) {
+                              const TouchedInDomain& touched) {
   if (new_.domain(name) == nullptr) return remove_domain(name);
   const auto* found = before_.domains.find(name);
   const std::shared_ptr<const CompiledDomain> before = found == nullptr ? nullptr : *found;
@@ -249,7 +249,8 @@ void Compiler::compile_domain(const std::string& name, bool structural,
   }
   DomainCompiler domain(*this, name, before.get(), id);
   if (structural) domain.structure();
-  for (const TouchedRecord* record : records) {
+  if (!structural) domain.customer_routes(touched.routes);
+  for (const TouchedRecord* record : touched.records) {
     pause();
     domain.record(*record);
   }
@@ -287,8 +288,10 @@ void Compiler::sort_out(const std::vector<Touched>& touched) {
       }
     } else if (const auto* domain = std::get_if<TouchedDomain>(&thing)) {
       structural_.insert(domain->name);
+    } else if (const auto* route = std::get_if<TouchedRoute>(&thing)) {
+      inside_[route->domain].routes.push_back(route->id);
     } else if (const auto* record = std::get_if<TouchedRecord>(&thing)) {
-      records_[record->domain].push_back(record);
+      inside_[record->domain].records.push_back(record);
     }
   }
 }
@@ -306,13 +309,13 @@ Compilation Compiler::run(const std::vector<Touched>& touched) {
       });
   if (attachments_touched) compile_attachments();
   if (networks_touched_) add_network_links();
-  static const TouchedRecords kNone;
+  static const TouchedInDomain kNone;
   for (const std::string& name : structural_) {
-    const auto records = records_.find(name);
-    compile_domain(name, true, records == records_.end() ? kNone : records->second);
+    const auto touched_inside = inside_.find(name);
+    compile_domain(name, true, touched_inside == inside_.end() ? kNone : touched_inside->second);
   }
-  for (const auto& [name, records] : records_) {
-    if (!structural_.contains(name)) compile_domain(name, false, records);
+  for (const auto& [name, touched_inside] : inside_) {
+    if (!structural_.contains(name)) compile_domain(name, false, touched_inside);
   }
   if (connections_touched_ || networks_touched_) compile_l3_table();
   if (vsids_touched_) compile_vsids();

@@ -7,6 +7,7 @@
 // untouched.
 //
 //   a lookup record   → one page of its domain's CustomerMap
+//   a customer route  → one entry of its domain's route table and FIB
 //   a domain          → its CompartmentView: subnets, connections, route table, FIB
 //   a network, or a subnet or connection that comes or goes → the tables of VSIDs, MACs,
 //   attachments
@@ -26,6 +27,7 @@
 #include "compartments/cow_map.h"
 #include "compartments/route_table.h"
 #include "gateway/dataplane.h"
+#include "gateway/hop_table.h"
 #include "gateway/model.h"
 #include "gateway/next_hops.h"
 
@@ -33,20 +35,14 @@ namespace hnv {
 
 // Control side of one domain's compiled form. Immutable, as everything below.
 struct CompiledDomain {
-  struct CandidateKey {
-    Prefix<Space::customer> prefix;
-    RouteSource source = RouteSource::local;
-    RouteOrigin origin{};
-    friend auto operator<=>(const CandidateKey&, const CandidateKey&) = default;
-  };
   std::shared_ptr<const CompartmentView> view;
   std::map<std::string, SubnetId> subnets;
   std::map<std::string, ConnectionId> connections;
-  std::map<std::string, RouteOrigin> origins;  // of customer routes, by id
-  std::vector<CaKey> own;                      // own addresses in the view's records
+  CowMap<std::string, RouteOrigin> origins;  // of customer routes, by id
+  uint32_t next_origin = 0;
+  std::vector<CaKey> own;  // own addresses in the view's records
   std::shared_ptr<const RouteTable> routes;
-  std::vector<CandidateKey> candidates;  // what `routes` holds, sorted
-  std::vector<NextHopId> peers;          // next hops that the hops name
+  HopTable hops;
   std::vector<VsidSpec> vsids;
 };
 

@@ -25,7 +25,7 @@ const CompartmentView* fresh_base() {
     view.fib6 = view.fib6_owner.get();
     view.subnets_owner = std::make_shared<const std::vector<SubnetView>>();
     view.connections_owner = std::make_shared<const std::vector<ConnectionView>>();
-    view.hops_owner = std::make_shared<const std::vector<Hop>>();
+    HopTable().show_in(view);
     return view;
   }();
   return &kNothing;

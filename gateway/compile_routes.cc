@@ -3,8 +3,8 @@
 // One domain's routes: the candidates that the configuration offers, the route table that chooses
 // among them, and the two FIBs made of its choices.
 #include <algorithm>
-#include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "gateway/compiler.h"
@@ -18,18 +18,40 @@ Prefix<Space::customer> host_prefix(const IpAddress<Space::customer>& address) {
   return {address, address.bits()};
 }
 
-CompiledDomain::CandidateKey key_of(const RouteCandidate& candidate) {
+using CandidateKey = std::tuple<Prefix<Space::customer>, RouteSource, RouteOrigin>;
+CandidateKey key_of(const RouteCandidate& candidate) {
   return {candidate.prefix, candidate.source, candidate.origin};
 }
 
-// RouteOrigin of a customer route: a number of its own for as long as it exists.
-RouteOrigin origin_of(const std::string& id, const std::map<std::string, RouteOrigin>& before,
-                      std::map<std::string, RouteOrigin>& now, uint32_t& next) {
-  const auto old = before.find(id);
-  const RouteOrigin origin = old != before.end() ? old->second : RouteOrigin(next++);
-  now.emplace(id, origin);
-  return origin;
+bool is_configured(RouteSource source) {
+  return source != RouteSource::ebgp && source != RouteSource::ibgp;
 }
+
+template <class Route>
+Route route_of(const Prefix<Space::customer>& prefix, HopId hop);
+template <>
+Route4 route_of<Route4>(const Prefix<Space::customer>& prefix, HopId hop) {
+  return {prefix.address().v4(), prefix.length(), hop};
+}
+template <>
+Route6 route_of<Route6>(const Prefix<Space::customer>& prefix, HopId hop) {
+  return {prefix.address().v6(), prefix.length(), hop};
+}
+
+// REQUIRES a table and numbers that live as long, and agree.
+template <class Route>
+RoutesIn<Route> routes_in(const RouteTable& table, const HopTable& hops) {
+  return [&](const Prefix<Space::customer>& block) {
+    std::vector<Route> inside;
+    table.for_each_choice_in(block, [&](const auto& prefix, const RouteChoice& choice) {
+      inside.push_back(route_of<Route>(prefix, hops.find(choice.hops)));
+    });
+    return inside;
+  };
+}
+
+const Prefix<Space::customer> kAll4{CaAddress(0), 0};
+const Prefix<Space::customer> kAll6{CaAddress6(), 0};
 
 }  // namespace
 
@@ -84,47 +106,89 @@ Candidates DomainCompiler::candidates() {
            .installed_at = now});
     }
   }
-  std::map<std::string, RouteOrigin> origins;
-  uint32_t next_origin = 0;
-  for (const auto& [id, origin] : next_.origins) {
-    next_origin = std::max(next_origin, origin.value() + 1);
-  }
-  for (const auto& [id, route] : model_.routes) {
-    const CustomerRouteSpec& spec = route->spec;
-    RouteCandidate candidate{.prefix = spec.destination_prefix,
-                             .source = RouteSource::static_route,
-                             .origin = origin_of(id, next_.origins, origins, next_origin),
-                             .metric = spec.metric,
-                             .installed_at = now};
-    if (spec.network_connection) {
-      const ConnectionModel& connection = *model_.connection(*spec.network_connection);
-      candidate.hop = ConnectionViaHop{*connection.peer_of(spec.destination_prefix.family()),
-                                       next_.connections.at(*spec.network_connection)};
-    } else {
-      candidate.hop = SubnetViaHop{*spec.next_hop, next_.subnets.at(*spec.virtual_subnet)};
-    }
-    out.push_back(std::move(candidate));
-  }
-  next_.origins = std::move(origins);
+  for (const auto& [id, route] : model_.routes)
+    out.push_back(customer_route(*route, origin_of(id)));
   return out;
 }
 
+// A number of the route's own for as long as it exists.
+RouteOrigin DomainCompiler::origin_of(const std::string& id) {
+  if (const RouteOrigin* known = next_.origins.find(id); known != nullptr) return *known;
+  const RouteOrigin fresh(next_.next_origin++);
+  next_.origins.insert_or_assign(id, fresh);
+  return fresh;
+}
+
+RouteCandidate DomainCompiler::customer_route(const CustomerRouteModel& route, RouteOrigin origin) {
+  const CustomerRouteSpec& spec = route.spec;
+  RouteCandidate candidate{.prefix = spec.destination_prefix,
+                           .source = RouteSource::static_route,
+                           .origin = origin,
+                           .metric = spec.metric,
+                           .installed_at = compiler_.now()};
+  if (spec.network_connection) {
+    const ConnectionModel& connection = *model_.connection(*spec.network_connection);
+    candidate.hop = ConnectionViaHop{*connection.peer_of(spec.destination_prefix.family()),
+                                     next_.connections.at(*spec.network_connection)};
+  } else if (spec.virtual_subnet) {
+    candidate.hop = SubnetViaHop{*spec.next_hop, next_.subnets.at(*spec.virtual_subnet)};
+  } else {
+    candidate.hop = RecursiveHop{*spec.next_hop};
+  }
+  return candidate;
+}
+
+// Everything that is configured is offered anew: an offer that changes nothing keeps its age, and
+// what is not offered any more goes.
 void DomainCompiler::routes() {
   auto table = std::make_shared<RouteTable>(*next_.routes);
   (void)table->set_preferences(model_.spec.route_preferences);
-  std::vector<CompiledDomain::CandidateKey> keys;
   const Candidates offered = candidates();
+  std::vector<CandidateKey> keys;
+  keys.reserve(offered.size());
   for (const RouteCandidate& candidate : offered) keys.push_back(key_of(candidate));
   std::sort(keys.begin(), keys.end());
-  for (const auto& old : next_.candidates) {
-    if (!std::binary_search(keys.begin(), keys.end(), old)) {
-      (void)table->remove(old.prefix, old.source, old.origin);
+  std::vector<CandidateKey> gone;
+  table->for_each_candidate([&](const RouteCandidate& old) {
+    if (is_configured(old.source) && !std::binary_search(keys.begin(), keys.end(), key_of(old))) {
+      gone.push_back(key_of(old));
+    }
+  });
+  for (const auto& [prefix, source, origin] : gone) (void)table->remove(prefix, source, origin);
+  for (const RouteCandidate& candidate : offered) (void)table->put(candidate);
+  std::vector<std::string> forgotten;
+  for (const auto& [id, origin] : next_.origins) {
+    if (!model_.routes.contains(id)) forgotten.push_back(id);
+  }
+  for (const std::string& id : forgotten) next_.origins.erase(id);
+  fibs(*table);
+  next_.routes = std::move(table);
+}
+
+void DomainCompiler::customer_routes(const std::vector<std::string>& ids) {
+  if (ids.empty()) return;
+  auto table = std::make_shared<RouteTable>(*next_.routes);
+  std::set<Prefix<Space::customer>> prefixes;
+  for (const std::string& id : ids) {
+    compiler_.pause();
+    const RouteOrigin origin = origin_of(id);
+    const CustomerRouteModel* old = compiler_.old_model().domain(name_)->route(id);
+    const CustomerRouteModel* now = model_.route(id);
+    if (old != nullptr) {
+      const auto& prefix = old->spec.destination_prefix;
+      prefixes.insert(prefix);
+      if (now == nullptr || now->spec.destination_prefix != prefix) {
+        (void)table->remove(prefix, RouteSource::static_route, origin);
+      }
+    }
+    if (now != nullptr) {
+      prefixes.insert(now->spec.destination_prefix);
+      (void)table->put(customer_route(*now, origin));
+    } else {
+      next_.origins.erase(id);
     }
   }
-  // An offer that changes nothing keeps its age.
-  for (const RouteCandidate& candidate : offered) (void)table->put(candidate);
-  next_.candidates = std::move(keys);
-  fib(*table);
+  change_fibs(*next_.routes, *table, prefixes);
   next_.routes = std::move(table);
 }
 
@@ -144,44 +208,69 @@ Hop DomainCompiler::hop_of(const RouteHop& hop) {
     Hop operator()(const ConnectionViaHop& h) const {
       const LinkId link = self.view_->connection(h.connection).link;
       const NextHopId next_hop = self.compiler_.acquire(link, link_address(h.via));
-      self.next_.peers.push_back(next_hop);
       return {.kind = HopKind::connection_via,
               .connection = h.connection,
               .next_hop = next_hop,
               .via = HopVia(h.via)};
     }
+    Hop operator()(const RecursiveHop&) const { return {.kind = HopKind::unreachable}; }
     Hop operator()(const BroadcastHop&) const { return {.kind = HopKind::directed_broadcast}; }
     Hop operator()(const UnreachableHop&) const { return {.kind = HopKind::unreachable}; }
   };
   return std::visit(Make{*this}, hop);
 }
 
-void DomainCompiler::fib(const RouteTable& table) {
-  for (const NextHopId peer : next_.peers) compiler_.release(peer);
-  next_.peers.clear();
-  std::vector<Route4> entries;
-  std::vector<Route6> entries6;
-  auto hops = std::make_shared<std::vector<Hop>>();
-  std::map<RouteHop, HopId> numbers;
-  table.for_each_best([&](const RouteCandidate& best) {
-    const auto [at, fresh] = numbers.try_emplace(best.hop);
-    if (fresh) {
-      at->second = HopId(static_cast<uint32_t>(hops->size()));
-      hops->push_back(hop_of(best.hop));
-    }
-    const auto& [address, length] = std::pair(best.prefix.address(), best.prefix.length());
-    if (address.is_v4()) {
-      entries.push_back({address.v4(), length, at->second});
-    } else {
-      entries6.push_back({address.v6(), length, at->second});
-    }
-  });
-  view_->fib_owner = Fib4::build(entries);
+HopTable::Editor DomainCompiler::edit_hops(HopTable base, const RouteTable& table) {
+  return {std::move(base),
+          {.make = [this](const RouteHop& hop) { return hop_of(hop); },
+           .give_back =
+               [this](const Hop& hop) {
+                 if (hop.kind == HopKind::connection_via) compiler_.release(hop.next_hop);
+               },
+           .resolve = [&table](const RouteHops& hops) { return table.resolve(hops).hops; }}};
+}
+
+// Both FIBs from the whole table. Interfaces may be others now, so all hops are made anew.
+void DomainCompiler::fibs(const RouteTable& table) {
+  next_.hops.for_each_next_hop([this](NextHopId id) { compiler_.release(id); });
+  HopTable::Editor hops = edit_hops(HopTable(), table);
+  const auto number = [&](const auto&, const RouteChoice& choice) { hops.acquire(choice.hops); };
+  table.for_each_choice_in(kAll4, number);
+  table.for_each_choice_in(kAll6, number);
+  next_.hops = std::move(hops).finish();
+  view_->fib_owner = Fib4::build(routes_in<Route4>(table, next_.hops)(kAll4));
   view_->fib = view_->fib_owner.get();
-  view_->fib6_owner = Fib6::build(entries6);
+  view_->fib6_owner = Fib6::build(routes_in<Route6>(table, next_.hops)(kAll6));
   view_->fib6 = view_->fib6_owner.get();
-  view_->hops_owner = hops;
-  view_->hops = hops->data();
+  next_.hops.show_in(*view_);
+}
+
+// What became of these prefixes, and of next hops that are found through them.
+void DomainCompiler::change_fibs(const RouteTable& before, const RouteTable& after,
+                                 const std::set<Prefix<Space::customer>>& prefixes) {
+  HopTable::Editor hops = edit_hops(next_.hops, after);
+  std::vector<FibChange> changes4;
+  std::vector<FibChange> changes6;
+  for (const auto& prefix : prefixes) {
+    const auto was = before.choice(prefix);
+    const auto is = after.choice(prefix);
+    if (was && is && was->hops == is->hops) continue;
+    FibChange change{prefix, std::nullopt};
+    if (is) change.hop = hops.acquire(is->hops);
+    if (was) hops.release(was->hops);
+    if (was || is) (prefix.family() == Family::ipv4 ? changes4 : changes6).push_back(change);
+  }
+  hops.resolve_again();
+  next_.hops = std::move(hops).finish();
+  if (!changes4.empty()) {
+    view_->fib_owner = view_->fib_owner->with(changes4, routes_in<Route4>(after, next_.hops));
+    view_->fib = view_->fib_owner.get();
+  }
+  if (!changes6.empty()) {
+    view_->fib6_owner = view_->fib6_owner->with(changes6, routes_in<Route6>(after, next_.hops));
+    view_->fib6 = view_->fib6_owner.get();
+  }
+  next_.hops.show_in(*view_);
 }
 
 }  // namespace hnv

@@ -13,7 +13,11 @@
 
 namespace hnv {
 
-using TouchedRecords = std::vector<const TouchedRecord*>;
+// What differs inside a domain.
+struct TouchedInDomain {
+  std::vector<std::string> routes;  // customer routes, by id
+  std::vector<const TouchedRecord*> records;
+};
 
 class Compiler {
  public:
@@ -53,7 +57,7 @@ class Compiler {
   void compile_attachments();
   void compile_l3_table();
   void compile_vsids();
-  void compile_domain(const std::string& name, bool structural, const TouchedRecords& records);
+  void compile_domain(const std::string& name, bool structural, const TouchedInDomain& touched);
   void remove_domain(const std::string& name);
   void sort_out(const std::vector<Touched>& touched);
 
@@ -70,7 +74,7 @@ class Compiler {
   bool connections_touched_ = false;
   bool vsids_touched_ = false;
   std::set<std::string> structural_;
-  std::map<std::string, TouchedRecords> records_;
+  std::map<std::string, TouchedInDomain> inside_;
 };
 
 [[nodiscard]] std::string provider_link_name(const std::string& network);
@@ -86,6 +90,8 @@ class DomainCompiler {
 
   // Subnets, connections, routes: everything but the lookup records.
   void structure();
+  // Of these customer routes only; needs nothing of structure().
+  void customer_routes(const std::vector<std::string>& ids);
   void record(const TouchedRecord& touched);
   [[nodiscard]] std::shared_ptr<const CompiledDomain> finish();
 
@@ -108,8 +114,13 @@ class DomainCompiler {
   [[nodiscard]] std::vector<RouteCandidate> candidates();
   void on_link_candidates(const Prefix<Space::customer>& prefix, const RouteHop& hop,
                           std::vector<RouteCandidate>& out) const;
+  [[nodiscard]] RouteCandidate customer_route(const CustomerRouteModel& route, RouteOrigin origin);
+  [[nodiscard]] RouteOrigin origin_of(const std::string& id);
   void routes();
-  void fib(const RouteTable& table);
+  void fibs(const RouteTable& table);
+  void change_fibs(const RouteTable& before, const RouteTable& after,
+                   const std::set<Prefix<Space::customer>>& prefixes);
+  [[nodiscard]] HopTable::Editor edit_hops(HopTable base, const RouteTable& table);
   [[nodiscard]] Hop hop_of(const RouteHop& hop);
 
   Compiler& compiler_;

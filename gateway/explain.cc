@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Why a packet goes where it goes: the same tables that the workers read, asked on the http thread.
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -33,6 +34,7 @@ std::string interface_of(const CompiledDomain& domain, const RouteHop& hop) {
     std::string operator()(const SubnetViaHop& h) const { return subnet(h.subnet); }
     std::string operator()(const ConnectionHop& h) const { return connection(h.connection); }
     std::string operator()(const ConnectionViaHop& h) const { return connection(h.connection); }
+    std::string operator()(const RecursiveHop&) const { return "none"; }
     std::string operator()(const BroadcastHop&) const { return "none"; }
     std::string operator()(const UnreachableHop&) const { return "none"; }
   };
@@ -45,8 +47,7 @@ IpAddress<Space::customer> via_of(const Hop& hop, Family family) {
   return CaAddress6(hop.via.v6());
 }
 
-// What the dataplane does with a packet that this hop is for.
-std::string hop_text(const CompiledDomain& domain, const Hop& hop, Family family) {
+std::string one_hop_text(const CompiledDomain& domain, const Hop& hop, Family family) {
   switch (hop.kind) {
     case HopKind::local:
       return "local";
@@ -88,6 +89,22 @@ IpAddress<Space::customer> sample_of(const Prefix<Space::customer>& prefix, unsi
   if (size == 16) return CaAddress6(bytes);
   return CaAddress(uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 |
                    bytes[3]);
+}
+
+// What the dataplane does with a packet that this hop is for; of hops that share the load, each
+// with the share of flows that it has.
+std::string hop_text(const CompiledDomain& domain, const Hop& hop, Family family) {
+  if (hop.group == 0) return one_hop_text(domain, hop, family);
+  const HopGroup& group = domain.view->groups[hop.group - 1];
+  std::string text;
+  for (const HopId member : group.members) {
+    if (!member.valid()) break;
+    const auto buckets = std::count(group.bucket.begin(), group.bucket.end(), member);
+    text += fmt::format("{}{} ({} of {} flows)", text.empty() ? "shared: " : ", ",
+                        one_hop_text(domain, domain.view->hop(member), family), buckets,
+                        HopGroup::kBuckets);
+  }
+  return text;
 }
 
 // The hop that the FIB holds for the prefix itself: an address in it that no longer prefix covers.
@@ -236,6 +253,11 @@ Result<LookupExplanation> ControlLoop::explain(
   const HopId id = look_up(*compiled_domain.view, destination);
   const Hop hop = id.valid() ? compiled_domain.view->hop(id) : Hop{};
   if (out.route) out.route->fib = hop_text(compiled_domain, hop, destination.family());
+  if (hop.group != 0) {
+    out.verdict = "by its flow sent one of the ways that share the load: " +
+                  hop_text(compiled_domain, hop, destination.family());
+    return out;
+  }
   switch (hop.kind) {
     case HopKind::subnet:
     case HopKind::subnet_via:

@@ -258,11 +258,16 @@ struct TouchedExternalNetwork {
   friend bool operator==(const TouchedExternalNetwork&, const TouchedExternalNetwork&) = default;
 };
 struct TouchedDomain {
-  // The domain came or went, or its spec, a subnet's spec, a route or a connection differs (or
-  // came, or went). Records are not covered: they have their own entries below, also those that
-  // came or went with their subnet.
+  // The domain came or went, or its spec, a subnet's spec or a connection differs (or came, or
+  // went). Routes and records are not covered: they have their own entries below, also those that
+  // came or went with their domain or subnet.
   std::string name;
   friend bool operator==(const TouchedDomain&, const TouchedDomain&) = default;
+};
+struct TouchedRoute {
+  // The customer route came, went or differs.
+  std::string domain, id;
+  friend bool operator==(const TouchedRoute&, const TouchedRoute&) = default;
 };
 struct TouchedRecord {
   // The record came, went or differs: look it up in the old and in the new model.
@@ -270,12 +275,12 @@ struct TouchedRecord {
   RecordId id;
   friend bool operator==(const TouchedRecord&, const TouchedRecord&) = default;
 };
-using Touched =
-    std::variant<TouchedProviderNetwork, TouchedExternalNetwork, TouchedDomain, TouchedRecord>;
+using Touched = std::variant<TouchedProviderNetwork, TouchedExternalNetwork, TouchedDomain,
+                             TouchedRoute, TouchedRecord>;
 
 // In this order: provider networks, external networks, then domain by domain (itself first, then
-// its records by subnet). Cost: that of what differs, not of what there is. The two need not be
-// neighbouring generations.
+// its routes, then its records by subnet). Cost: that of what differs, not of what there is. The
+// two need not be neighbouring generations.
 [[nodiscard]] std::vector<Touched> differences(const DesiredState& before,
                                                const DesiredState& after, const Pause& pause = {});
 

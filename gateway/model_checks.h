@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -159,5 +160,11 @@ uint16_t outside_mtu(const std::optional<uint16_t>& asked, const PortInfo& port,
 
 // A MAC that one station can own.
 void check_station_mac(const MacAddress& mac, const Place& place, Faults& faults);
+
+// The next hops of customer routes that lie in `prefix`, which is on-link by this change: each must
+// be a host's address there, and none for which `is_own` holds.
+void check_next_hops_in(const DomainModel& domain, const Prefix<Space::customer>& prefix,
+                        const std::function<bool(const IpAddress<Space::customer>&)>& is_own,
+                        const Place& place, Faults& faults);
 
 }  // namespace hnv

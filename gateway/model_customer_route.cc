@@ -2,6 +2,8 @@
 //
 // Customer routes: static routes in a domain, to a neighbour in a virtual subnet or out of a
 // network connection.
+#include <algorithm>
+
 #include "gateway/model_checks.h"
 #include "gateway/model_draft.h"
 
@@ -13,6 +15,32 @@ RouteVia via_of(const CustomerRouteSpec& spec) {
   return {*spec.network_connection, spec.destination_prefix};
 }
 
+// A next hop in no virtual subnet: on a connection's network, or behind other routes. Those may
+// come and go, so that there is one now is not asked for.
+void check_far_next_hop(const DomainModel& domain, const CustomerRouteSpec& spec,
+                        const OnLink* on_link, Faults& faults) {
+  const Place body;
+  const Place place(body, "nextHop");
+  const auto& next_hop = *spec.next_hop;
+  const uint8_t length = on_link == nullptr ? next_hop.bits() : on_link->prefix.length();
+  if (const auto why = unfit_for_host(next_hop, length); !why.empty()) {
+    faults.add(ErrorCode::unfit, place,
+               fmt::format("{} {}; it must be a host's address", next_hop.to_string(), why));
+  } else if (on_link != nullptr) {
+    const auto& own = domain.connection(on_link->name)->spec.l3.ip_addresses;
+    if (std::any_of(own.begin(), own.end(), [&](const auto& o) { return o.address == next_hop; })) {
+      faults.add(ErrorCode::unfit, place,
+                 fmt::format("{} is the gateway's own address in {}; it must be another host's",
+                             next_hop.to_string(),
+                             resource_path(NetworkConnectionKey{domain.name, on_link->name})));
+    }
+  }
+  if (spec.virtual_subnet) {
+    faults.add(ErrorCode::unfit, Place(body, "virtualSubnet"),
+               fmt::format("{} lies in no virtual subnet: leave this out", next_hop.to_string()));
+  }
+}
+
 // Finds the subnet that holds the next hop, and fills it in.
 void check_next_hop(const DomainModel& domain, CustomerRouteSpec& spec, Faults& faults) {
   const Place body;
@@ -21,13 +49,7 @@ void check_next_hop(const DomainModel& domain, CustomerRouteSpec& spec, Faults& 
   check_family(spec.destination_prefix, next_hop, place, faults);
   const OnLink* on_link = domain.on_link_with(next_hop);
   if (on_link == nullptr || on_link->owner != OnLink::Owner::subnet) {
-    const std::string instead =
-        on_link == nullptr
-            ? "lies in no virtual subnet of the domain"
-            : fmt::format("lies on {}: name it as networkConnection, or give it the route",
-                          resource_path(NetworkConnectionKey{domain.name, on_link->name}));
-    faults.add(ErrorCode::unfit, place, fmt::format("{} {}", next_hop.to_string(), instead));
-    return;
+    return check_far_next_hop(domain, spec, on_link, faults);
   }
   const SubnetModel& subnet = *domain.subnet(on_link->name);
   const std::string path = resource_path(VirtualSubnetKey{domain.name, subnet.name});
@@ -73,6 +95,24 @@ void check_via(const DomainModel& domain, CustomerRouteSpec& spec, Faults& fault
 }
 
 }  // namespace
+
+void check_next_hops_in(const DomainModel& domain, const Prefix<Space::customer>& prefix,
+                        const std::function<bool(const IpAddress<Space::customer>&)>& is_own,
+                        const Place& place, Faults& faults) {
+  auto at = domain.routes_by_via.lower_bound(RouteVia{prefix.address(), {}});
+  for (; at != domain.routes_by_via.end(); ++at) {
+    const auto* next_hop = std::get_if<IpAddress<Space::customer>>(&at->first.via);
+    if (next_hop == nullptr || !prefix.contains(*next_hop)) return;
+    if (!is_own(*next_hop) && unfit_for_host(*next_hop, prefix.length()).empty()) {
+      continue;
+    }
+    faults.add(
+        ErrorCode::conflict, place,
+        fmt::format("{} is the next hop of {}: it must be a host's address", next_hop->to_string(),
+                    resource_path(CustomerRouteKey{domain.name, at->second})));
+    return;
+  }
+}
 
 Outcome ModelDraft::put(const CustomerRouteKey& key, CustomerRouteSpec spec, Faults& faults) {
   const DomainModel& current = *state_.domain(key.domain);

@@ -35,8 +35,11 @@ class DifferenceWalk {
  private:
   void domain(const std::string& name, const DomainModel& before, const DomainModel& after) {
     const size_t at = touched_.size();
-    bool structural = before.etag != after.etag || !(before.routes == after.routes) ||
-                      !(before.connections == after.connections);
+    bool structural = before.etag != after.etag || !(before.connections == after.connections);
+    decltype(before.routes)::difference(before.routes, after.routes,
+                                        [&](const std::string& id, const auto*, const auto*) {
+                                          touched_.emplace_back(TouchedRoute{name, id});
+                                        });
     CowMap<std::string, std::shared_ptr<const SubnetModel>>::difference(
         before.subnets, after.subnets,
         [&](const std::string& subnet, const auto* old_subnet, const auto* new_subnet) {

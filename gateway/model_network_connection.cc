@@ -107,6 +107,14 @@ Outcome ModelDraft::put(const NetworkConnectionKey& key, NetworkConnectionSpec s
                            resource_path(RoutingDomainKey{key.domain}), domain.spec.limits.routes));
   }
   attach_connection(key, spec.l3, l3, faults);
+  const auto& addresses = spec.l3.ip_addresses;
+  for (const auto& own : addresses) {
+    const auto is_own = [&](const Ca& a) {
+      return std::any_of(addresses.begin(), addresses.end(),
+                         [&](const auto& other) { return other.address == a; });
+    };
+    check_next_hops_in(domain, own.prefix(), is_own, Place(l3, "ipAddresses"), faults);
+  }
 
   domain.route_count += spec.routes.size();
   for (const auto& own : spec.l3.ip_addresses) {

@@ -165,6 +165,14 @@ Outcome ModelDraft::put(const VirtualSubnetKey& key, VirtualSubnetSpec spec, Fau
   check_prefixes(domain, after->spec, faults);
   if (faults.empty()) check_gateway_addresses(*after, faults);
   if (before && faults.empty()) check_subnet_contents(domain, *before, *after, faults);
+  if (faults.empty()) {
+    const Place body;
+    for (const auto& prefix : after->spec.address_prefixes) {
+      check_next_hops_in(
+          domain, prefix, [&](const Ca& a) { return after->owns(a); },
+          Place(body, "addressPrefixes"), faults);
+    }
+  }
 
   auto& watch = gateway_watch_[key.domain];
   if (before && before->has_gateway() && !after->has_gateway()) watch.removed_by = operation_;

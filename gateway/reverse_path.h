@@ -3,9 +3,16 @@
 // Reverse path validation at the L3 door (RFC 3704), of either family.
 #pragma once
 
+#include <algorithm>
+
 #include "compartments/compartment_view.h"
 
 namespace hnv {
+
+[[nodiscard]] inline bool leads_through(const Hop& hop, ConnectionId connection) {
+  return (hop.kind == HopKind::connection || hop.kind == HopKind::connection_via) &&
+         hop.connection == connection;
+}
 
 // `source_hop` is what the FIB says of the packet's source; invalid: nothing.
 [[nodiscard]] inline bool reached_through(const CompartmentView& tenant, HopId source_hop,
@@ -20,8 +27,12 @@ namespace hnv {
   }
   if (!source_hop.valid()) return false;
   const Hop& hop = tenant.hop(source_hop);
-  return (hop.kind == HopKind::connection || hop.kind == HopKind::connection_via) &&
-         hop.connection == connection;
+  if (hop.group == 0) return leads_through(hop, connection);
+  // Answers of a flow may come by any of the ways that share its load.
+  const auto& members = tenant.groups[hop.group - 1].members;
+  return std::any_of(members.begin(), members.end(), [&](HopId member) {
+    return member.valid() && leads_through(tenant.hop(member), connection);
+  });
 }
 
 // Our own addresses, and those that are no single host's: whatever sourceValidation says.

@@ -8,6 +8,7 @@
 // lowered only for packets that were not made here (RFC 1812 §5.3.1) and have not been here before
 // another worker handed them over; an answer of ours begins its life here.
 #include "compartments/checksum.h"
+#include "compartments/flow_hash.h"
 #include "compartments/ip_checks.h"
 #include "compartments/scratch.h"
 #include "gateway/stations.h"
@@ -98,6 +99,9 @@ void route(Burst<Side::inside> in, Exit<Stage::route> out) {
     } else if (const Hop& hop = packet.slot().compartment->hop(hops[i]);
                hop.kind == HopKind::local) {
       deliver(packet, packet.at<wire::Ipv4>(0), out);
+    } else if (hop.group != 0) [[unlikely]] {
+      const uint32_t flow = flow_hash(packet.at<wire::Ipv4>(0));
+      forward(packet, packet.slot().compartment->member(hop, flow), out);
     } else {
       forward(packet, hop, out);
     }

@@ -4,6 +4,7 @@
 // Groups are not routed, and link-local addresses leave no link (RFC 4291 §2.5.6).
 #include "compartments/ip6_checks.h"
 #include "compartments/scratch.h"
+#include "gateway/encapsulate.h"
 #include "gateway/stations_ipv6.h"
 
 namespace hnv {
@@ -41,7 +42,8 @@ void deliver(Packet<Side::inside> packet, const wire::Ipv6& ip, Out out) {
 void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
   PacketSlot& slot = packet.slot();
   auto& ip = packet.at<wire::Ipv6>(0);
-  if (slot.ingress != Ingress::self) {
+  // Not for what was made here, nor twice for what comes by again.
+  if (slot.ingress != Ingress::self && !slot.ttl_decremented) {
     if (ip.hop_limit <= 1) {
       return out.refuse(packet, DropReason::ttl_exceeded, Icmp6Error::time_exceeded());
     }
@@ -96,6 +98,9 @@ void route_ipv6(Burst<Side::inside> in, Exit<Stage::route> out) {
     } else if (const Hop& hop = packet.slot().compartment->hop(hops[i]);
                hop.kind == HopKind::local) {
       deliver(packet, packet.at<wire::Ipv6>(0), out);
+    } else if (hop.group != 0) [[unlikely]] {
+      const uint32_t flow = flow_of(packet.at<wire::Ipv6>(0));
+      forward(packet, packet.slot().compartment->member(hop, flow), out);
     } else {
       forward(packet, hop, out);
     }

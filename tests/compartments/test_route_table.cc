@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "compartments/route_table.h"
@@ -81,13 +82,13 @@ TEST(RouteTable, ExplainsEachCandidate) {
   const auto all = table.explain(prefix(p));
   ASSERT_EQ(all.size(), 4U);
   EXPECT_TRUE(all[0].best);
-  EXPECT_FALSE(all[1].best);
-  EXPECT_EQ(all[0].reason,
-            "Best: its next hop (via 10.0.0.7) is lower than the other (via 10.0.0.8), with equal "
-            "preference and metric.");
-  EXPECT_EQ(all[1].reason,
-            "Not best: its next hop (via 10.0.0.8) is higher than the other (via 10.0.0.7), with "
-            "equal preference and metric.");
+  EXPECT_TRUE(all[1].best);
+  EXPECT_FALSE(all[2].best);
+  EXPECT_EQ(all[0].candidate.hop, via("10.0.0.7"));
+  for (const size_t i : {size_t{0}, size_t{1}}) {
+    EXPECT_EQ(all[i].reason,
+              "Best: it shares the load with 1 other of equal preference and metric.");
+  }
   EXPECT_EQ(all[2].reason, "Not best: its metric 20 is higher than 10, with equal preference.");
   EXPECT_EQ(all[3].reason, "Not best: its preference 200 (ibgp) is higher than 3 (static).");
   EXPECT_EQ(all[3].preference, 200U);
@@ -96,6 +97,100 @@ TEST(RouteTable, ExplainsEachCandidate) {
   RouteTable one;
   (void)one.put(candidate(p, RouteSource::local, 0, LocalHop{}));
   EXPECT_EQ(one.explain(prefix(p))[0].reason, "Best: it is the only candidate.");
+}
+
+TEST(RouteTable, EqualCandidatesOfOneSourceShareTheLoad) {
+  const std::string p = "10.1.0.0/16";
+  const RouteHop first = via("10.0.0.1");
+  const RouteHop second = ConnectionViaHop{address("10.0.0.2"), ConnectionId(0)};
+  const RouteCandidate base = candidate(p, RouteSource::static_route, 10, first, 0);
+  struct Case {
+    const char* name;
+    RouteCandidate other;
+    RouteHops hops;
+  };
+  const Case cases[] = {
+      {"equal", candidate(p, RouteSource::static_route, 10, second, 1), {first, second}},
+      {"dearer", candidate(p, RouteSource::static_route, 11, second, 1), {first}},
+      {"cheaper", candidate(p, RouteSource::static_route, 9, second, 1), {second}},
+      {"another source of equal preference",
+       candidate(p, RouteSource::network_connection, 10, second, 1),
+       {first}},
+      {"the same next hop twice", candidate(p, RouteSource::static_route, 10, first, 1), {first}},
+      {"on-link is not shared",
+       candidate(p, RouteSource::static_route, 10, SubnetHop{SubnetId(1)}, 1),
+       {SubnetHop{SubnetId(1)}}},
+  };
+  for (const Case& c : cases) {
+    RouteTable table;
+    (void)table.put(base);
+    (void)table.put(c.other);
+    RouteHops expected = c.hops;
+    std::sort(expected.begin(), expected.end());
+    EXPECT_EQ(table.choice(prefix(p))->hops, expected) << c.name;
+  }
+  RouteTable many;
+  for (uint32_t i = 0; i < 20; ++i) {
+    const RouteHop hop = SubnetViaHop{Ca(CaAddress(0x0a000000 + i)), SubnetId(0)};
+    (void)many.put(candidate(p, RouteSource::static_route, 10, hop, i));
+  }
+  EXPECT_EQ(many.choice(prefix(p))->hops.size(), kMaxSharing);
+  EXPECT_EQ(many.explain(prefix(p))[16].reason, "Not best: 16 others share the load already.");
+  EXPECT_FALSE(many.choice(prefix("10.1.0.0/17")));
+}
+
+TEST(RouteTable, FindsNextHopsThroughOtherRoutes) {
+  const auto recursive = [](const std::string& a) { return RouteHop(RecursiveHop{address(a)}); };
+  const SubnetId subnet(3);
+  RouteTable table;
+  const auto put = [&](const std::string& p, const RouteHop& hop, uint32_t origin = 0) {
+    (void)table.put(candidate(p, RouteSource::static_route, 1, hop, origin));
+  };
+  put("10.0.0.0/24", SubnetHop{subnet});
+  put("10.0.0.1/32", LocalHop{});
+  put("10.1.0.0/24", via("10.0.0.7"));
+  put("10.2.0.0/24", recursive("10.1.0.9"));
+  put("10.3.0.0/24", via("10.0.0.8"), 0);
+  put("10.3.0.0/24", via("10.0.0.9"), 1);
+  put("10.4.0.0/24", recursive("10.5.0.1"));
+  put("10.5.0.0/24", recursive("10.4.0.1"));
+  put("10.6.0.0/24", recursive("10.6.0.1"));
+  for (int i = 0; i < 10; ++i) {  // 20.0 through 20.1 through … 20.9, which is on-link
+    const auto net = [](int n) { return fmt::format("20.{}.0.", n); };
+    put(net(i) + "0/24", i == 9 ? RouteHop(SubnetHop{subnet}) : recursive(net(i + 1) + "1"));
+  }
+  struct Case {
+    const char* via;
+    RouteHops hops;
+    const char* how;
+  };
+  const auto on_link = [&](const char* a) { return RouteHop(SubnetViaHop{address(a), subnet}); };
+  const Case cases[] = {
+      {"10.0.0.5", {on_link("10.0.0.5")}, "through 10.0.0.0/24"},
+      {"10.1.0.5", {via("10.0.0.7")}, "through 10.1.0.0/24"},
+      {"10.2.0.5", {via("10.0.0.7")}, "through 10.2.0.0/24, 10.1.0.0/24"},
+      {"10.3.0.5", {via("10.0.0.8"), via("10.0.0.9")}, "through 10.3.0.0/24"},
+      {"20.2.0.5",
+       {on_link("20.9.0.1")},
+       "through 20.2.0.0/24, 20.3.0.0/24, 20.4.0.0/24, 20.5.0.0/24, 20.6.0.0/24, 20.7.0.0/24, "
+       "20.8.0.0/24, 20.9.0.0/24"},
+      {"20.1.0.5", {}, "20.9.0.1 is more than 8 routes away"},
+      {"10.4.0.5", {}, "10.4.0.1 leads back to 10.4.0.0/24"},
+      {"10.6.0.5", {}, "10.6.0.1 leads back to 10.6.0.0/24"},
+      {"10.0.0.1", {}, "10.0.0.1 is local"},
+      {"30.0.0.1", {}, "30.0.0.1 has no route"},
+  };
+  for (const Case& c : cases) {
+    const Resolution found = table.resolve({recursive(c.via)});
+    EXPECT_EQ(found.hops, c.hops) << c.via;
+    EXPECT_EQ(found.how, c.how);
+  }
+  EXPECT_EQ(table.resolve({via("30.0.0.1")}).how, "") << "nothing to find";
+  EXPECT_EQ(table.explain(prefix("10.2.0.0/24"))[0].reason,
+            "Best: it is the only candidate. Its next hop is found through 10.1.0.0/24.");
+  EXPECT_EQ(table.explain(prefix("10.4.0.0/24"))[0].reason,
+            "Best: it is the only candidate. Its next hop is unresolved: 10.5.0.1 leads back to "
+            "10.5.0.0/24.");
 }
 
 TEST(RouteTable, OrdersNextHops) {

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The hops of one domain, control side. Routes lead to sets of hops; each set has one number, what
+// FIBs answer, for as long as a route leads to it. What workers find under the number:
+//
+//   one hop             → a Hop
+//   several             → a Hop that names a HopGroup
+//   a next hop that is  → what the route table says of it now: when another route changes, the
+//   found through        entry changes and the FIB does not
+//   other routes
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "compartments/compartment_view.h"
+#include "compartments/cow_map.h"
+#include "compartments/route_table.h"
+
+namespace hnv {
+
+// Immutable; a copy costs little. Changed by an Editor.
+class HopTable {
+ public:
+  class Editor;
+
+  // Invalid when no route leads there.
+  [[nodiscard]] HopId find(const RouteHops& hops) const;
+  void show_in(CompartmentView& view) const;
+  // The outside next hops that the hops hold.
+  void for_each_next_hop(const std::function<void(NextHopId)>& visit) const;
+
+ private:
+  struct Number {
+    HopId id;
+    uint32_t uses = 0;  // routes, and sets that have it as a member
+    RouteHops members;  // empty: this is a hop itself, or leads nowhere
+  };
+
+  CowMap<RouteHops, Number> numbers_;
+  std::set<RouteHops> recursive_;  // sets that hold a RecursiveHop
+  std::shared_ptr<const std::vector<Hop>> hops_ = std::make_shared<const std::vector<Hop>>();
+  std::shared_ptr<const std::vector<HopGroup>> groups_ =
+      std::make_shared<const std::vector<HopGroup>>();
+  std::vector<HopId> free_hops_;
+  std::vector<uint16_t> free_groups_;
+};
+
+// One thread; not reused after finish().
+class HopTable::Editor {
+ public:
+  // What it asks its owner for.
+  struct Owner {
+    std::function<Hop(const RouteHop&)> make;  // of a hop that is not recursive; takes next hops
+    std::function<void(const Hop&)> give_back;
+    std::function<RouteHops(const RouteHops&)> resolve;
+  };
+
+  Editor(HopTable base, Owner owner) : next_(std::move(base)), owner_(std::move(owner)) {}
+
+  // One more route leads there, one less.
+  HopId acquire(const RouteHops& hops);
+  void release(const RouteHops& hops);
+  // Routes have changed: looks again where next hops lead that are found through them.
+  void resolve_again();
+
+  [[nodiscard]] const HopTable& now() const { return next_; }
+  [[nodiscard]] HopTable finish() &&;
+
+ private:
+  [[nodiscard]] Hop& entry(HopId id);
+  [[nodiscard]] std::vector<HopGroup>& groups();
+  void write_members(HopId id, const RouteHops& members);
+  void free_group_of(HopId id);
+
+  HopTable next_;
+  Owner owner_;
+  std::shared_ptr<std::vector<Hop>> hops_;  // a copy of ours, once something changes
+  std::shared_ptr<std::vector<HopGroup>> groups_;
+};
+
+}  // namespace hnv
