@@ -87,6 +87,24 @@ constexpr Column<DomainStatistics> kDomains[] = {
      field<&DomainStatistics::moved_record_packets>},
 };
 
+constexpr Column<WorkerState> kWorkers[] = {
+    {"hnv_worker_stuck", "1 when the worker does not breathe", kGauge, field<&WorkerState::stuck>},
+    {"hnv_worker_queued_packets", "Packets others handed over and it has not taken yet", kGauge,
+     field<&WorkerState::queued>},
+    {"hnv_worker_held_packets", "Packets that wait inside", kGauge, field<&WorkerState::held>},
+    {"hnv_worker_rx_packets_total", "Packets received", kCounter, field<&WorkerState::rx_packets>},
+    {"hnv_worker_tx_packets_total", "Packets sent", kCounter, field<&WorkerState::tx_packets>},
+    {"hnv_worker_drops_total", "Packets dropped", kCounter, field<&WorkerState::drops>},
+    {"hnv_worker_handed_in_packets_total", "Packets from other workers", kCounter,
+     field<&WorkerState::handed_in>},
+    {"hnv_worker_handed_out_packets_total", "Packets to other workers", kCounter,
+     field<&WorkerState::handed_out>},
+    {"hnv_worker_breaths_total", "Turns of the loop", kCounter, field<&WorkerState::breaths>},
+    {"hnv_worker_idle_breaths_total", "Turns that found nothing to do", kCounter,
+     field<&WorkerState::idle_breaths>},
+    {"hnv_worker_sleeps_total", "Times it slept", kCounter, field<&WorkerState::sleeps>},
+};
+
 constexpr Column<StatisticsState> kControl[] = {
     {"hnv_publishes_total", "Dataplanes published", kCounter, field<&StatisticsState::publishes>},
     {"hnv_dataplanes_waiting", "Old dataplanes not yet freed", kGauge,
@@ -143,11 +161,9 @@ void add_ledger(Families& out, const DropsState& state) {
 void add_stations(Families& out, const StatisticsState& state) {
   std::map<std::string, uint64_t> packets;
   std::map<std::string, uint64_t> vectors;
-  for (const auto& worker : state.workers) {
-    for (const auto& station : worker.stations) {
-      packets[station.name] += station.packets;
-      vectors[station.name] += station.vectors;
-    }
+  for (const auto& station : state.total.stations) {
+    packets[station.name] += station.packets;
+    vectors[station.name] += station.vectors;
   }
   const auto list = [](const std::map<std::string, uint64_t>& sums) {
     std::vector<NamedCount> counts;
@@ -190,6 +206,9 @@ std::vector<prometheus::MetricFamily> GatewayMetrics::Collect() const {
   add_ledger(out, control_.drops());
   const StatisticsState statistics = control_.statistics();
   add_table<StatisticsState>(out, kControl, {statistics}, none);
+  add_table<WorkerState>(out, kWorkers, statistics.workers, [](const WorkerState& w) {
+    return Labels{{"worker", std::to_string(w.worker)}};
+  });
   add_stations(out, statistics);
   const auto domains = control_.all_domain_statistics();
   add_table<DomainStatistics>(out, kDomains, domains, [](const DomainStatistics& d) {

@@ -25,6 +25,7 @@ struct SystemState {
   double uptime_seconds = 0;
   uint64_t generation = 0;  // of the desired state
   uint32_t workers = 0;
+  std::vector<uint32_t> stuck_workers;  // that do not breathe
   bool hugepages = false;
   uint64_t memory_bytes = 0;  // of the packet memory (EAL)
   uint32_t packet_buffers = 0;
@@ -57,6 +58,9 @@ struct LedgerState {
 struct DropsState {
   LedgerState ledger;  // summed over the workers
   std::vector<LedgerState> workers;
+  // Between workers: handed out by one, not yet handed in by another. Counted a moment later than
+  // the ledgers: exact when nothing moves.
+  uint64_t in_rings = 0;
   std::vector<NamedCount> drops;       // every reason, by name, also those at zero
   std::vector<NamedCount> originated;  // by reason
   std::vector<NamedCount> consumed;    // by reason
@@ -68,15 +72,24 @@ struct StationState {
   uint64_t vectors = 0;  // times the station had work
 };
 
-struct WorkerState {
-  uint32_t worker = 0;
-  uint32_t lcore = 0;
+struct WorkerCounts {
+  uint64_t rx_packets = 0, tx_packets = 0, drops = 0;
+  uint64_t handed_in = 0, handed_out = 0;  // from and to other workers
+  uint64_t held = 0;                       // packets that wait inside it
   uint64_t breaths = 0, idle_breaths = 0, sleeps = 0;
   std::vector<StationState> stations;
 };
 
+struct WorkerState : WorkerCounts {
+  uint32_t worker = 0;
+  uint32_t lcore = 0;   // the processor, as configured
+  bool stuck = false;   // does not breathe; its counts are those of when it last did
+  uint64_t queued = 0;  // packets that others have handed over and it has not taken yet
+};
+
 struct StatisticsState {
   std::vector<WorkerState> workers;
+  WorkerCounts total;  // summed over them
   uint64_t publishes = 0;
   uint64_t roots_waiting = 0;  // old dataplanes not yet freed
 };

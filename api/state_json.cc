@@ -28,15 +28,26 @@ Json ledger_json(const LedgerState& ledger) {
           {"balanced", ledger.balanced}};
 }
 
-Json worker_json(const WorkerState& worker) {
+Json counts_json(const WorkerCounts& counts) {
   Json stations = Json::array();
-  for (const auto& station : worker.stations) {
+  for (const auto& station : counts.stations) {
     stations.push_back(
         {{"station", station.name}, {"packets", station.packets}, {"vectors", station.vectors}});
   }
-  return {{"worker", worker.worker},   {"lcore", worker.lcore},
-          {"breaths", worker.breaths}, {"idleBreaths", worker.idle_breaths},
-          {"sleeps", worker.sleeps},   {"stations", std::move(stations)}};
+  return {{"rxPackets", counts.rx_packets}, {"txPackets", counts.tx_packets},
+          {"drops", counts.drops},          {"handedIn", counts.handed_in},
+          {"handedOut", counts.handed_out}, {"held", counts.held},
+          {"breaths", counts.breaths},      {"idleBreaths", counts.idle_breaths},
+          {"sleeps", counts.sleeps},        {"stations", std::move(stations)}};
+}
+
+Json worker_json(const WorkerState& worker) {
+  Json json = counts_json(worker);
+  json["worker"] = worker.worker;
+  json["lcore"] = worker.lcore;
+  json["state"] = worker.stuck ? "stuck" : "running";
+  json["queued"] = worker.queued;
+  return json;
 }
 
 Json candidate_json(const RouteCandidateState& candidate) {
@@ -63,6 +74,7 @@ Json state_json(const SystemState& state) {
           {"uptime", state.uptime_seconds},
           {"generation", state.generation},
           {"workers", state.workers},
+          {"stuckWorkers", state.stuck_workers},
           {"hugepages", state.hugepages},
           {"memoryBytes", state.memory_bytes},
           {"packetBuffers", state.packet_buffers},
@@ -95,6 +107,7 @@ Json state_json(const DropsState& state) {
   for (const auto& worker : state.workers) workers.push_back(ledger_json(worker));
   return {{"ledger", ledger_json(state.ledger)},
           {"workers", std::move(workers)},
+          {"inRings", state.in_rings},
           {"drops", counts(state.drops)},
           {"originated", counts(state.originated)},
           {"consumed", counts(state.consumed)}};
@@ -104,6 +117,7 @@ Json state_json(const StatisticsState& state) {
   Json workers = Json::array();
   for (const auto& worker : state.workers) workers.push_back(worker_json(worker));
   return {{"workers", std::move(workers)},
+          {"total", counts_json(state.total)},
           {"publishes", state.publishes},
           {"rootsWaiting", state.roots_waiting}};
 }

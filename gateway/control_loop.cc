@@ -73,6 +73,7 @@ ControlLoop::ControlLoop(const Parts& parts)
     config.busy_poll = bootstrap_.busy_poll;
     workers_.push_back(std::make_unique<Worker>(std::move(config), rcu_, *published_, handoffs_));
   }
+  watches_.resize(context_.workers);
   resolver_ = std::make_unique<Resolver>(next_hops_, eal_.packets(),
                                          [this](rte_mbuf* mbuf) { return inject(mbuf); });
   const Model nothing;
@@ -177,6 +178,7 @@ void ControlLoop::take_punts(Instant at) {
 void ControlLoop::on_timer(Instant at) {
   next_tick_ = at + kTick;
   resolver_->tick(at);
+  watch_workers(at);
   if (trace_) drain_trace();
   // A migration's second is over. Not while a compilation is under way: it builds on what there is.
   if (under_way_) return;
@@ -190,6 +192,28 @@ void ControlLoop::on_timer(Instant at) {
   const std::scoped_lock lock(compiled_mutex_);
   compiled_ = std::move(next);
   root_dirty_ = true;
+}
+
+void ControlLoop::watch_workers(Instant at) {
+  for (unsigned w = 0; w < workers(); ++w) {
+    const unsigned lcore = workers_[w]->config().lcore;
+    switch (watches_[w].look(workers_[w]->breaths(), at)) {
+      case WorkerWatch::News::none:
+        break;
+      case WorkerWatch::News::stuck:
+        stuck_.fetch_or(uint64_t{1} << w, std::memory_order_relaxed);
+        spdlog::error(
+            "worker {} on lcore {} is stuck: no breath for {} ms", w, lcore,
+            std::chrono::duration_cast<std::chrono::milliseconds>(WorkerWatch::kPatience).count());
+        break;
+      case WorkerWatch::News::recovered:
+        stuck_.fetch_and(~(uint64_t{1} << w), std::memory_order_relaxed);
+        spdlog::warn(
+            "worker {} on lcore {} breathes again, after {} ms", w, lcore,
+            std::chrono::duration_cast<std::chrono::milliseconds>(watches_[w].missed()).count());
+        break;
+    }
+  }
 }
 
 class ControlLoop::UnderWay {

@@ -27,6 +27,7 @@
 #include "gateway/trace.h"
 #include "gateway/transaction.h"
 #include "gateway/worker.h"
+#include "gateway/worker_watch.h"
 
 namespace hnv {
 
@@ -95,6 +96,10 @@ class ControlLoop final : public Control {
   [[nodiscard]] bool due();
   void take_punts(Instant now);
   void on_timer(Instant now);
+  void watch_workers(Instant now);
+  [[nodiscard]] bool is_stuck(unsigned worker) const {  // from any thread
+    return (stuck_.load(std::memory_order_relaxed) >> worker & 1) != 0;
+  }
   void publish_if_dirty();
   void publish();
   void drain_trace() const;
@@ -151,6 +156,8 @@ class ControlLoop final : public Control {
   std::unique_ptr<Published<Dataplane>> published_;
   Handoffs handoffs_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<WorkerWatch> watches_;  // by worker
+  std::atomic<uint64_t> stuck_{0};    // a bit a worker
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<ChangeQueue> changes_;
   std::atomic<uint64_t> publishes_{0};

@@ -62,6 +62,42 @@ std::vector<NamedCount> named(const std::vector<WorkerPicture>& pictures,
   return out;
 }
 
+WorkerCounts counts_of(const WorkerPicture& picture) {
+  const WorkerCounters& c = picture.counters;
+  WorkerCounts counts;
+  counts.rx_packets = c.rx.value();
+  counts.tx_packets = c.tx.value();
+  for (const Counter& n : c.drops) counts.drops += n.value();
+  counts.handed_in = c.handed_in.value();
+  counts.handed_out = c.handed_out.value();
+  counts.held = picture.held;
+  counts.breaths = c.breaths.value();
+  counts.idle_breaths = c.idle_breaths.value();
+  counts.sleeps = c.sleeps.value();
+  for (size_t s = 0; s < kStages; ++s) {
+    counts.stations.push_back({std::string(to_string(static_cast<Stage>(s))),
+                               c.stations[s].packets.value(), c.stations[s].vectors.value()});
+  }
+  return counts;
+}
+
+void add(WorkerCounts& total, const WorkerCounts& one) {
+  for (uint64_t WorkerCounts::*count :
+       {&WorkerCounts::rx_packets, &WorkerCounts::tx_packets, &WorkerCounts::drops,
+        &WorkerCounts::handed_in, &WorkerCounts::handed_out, &WorkerCounts::held,
+        &WorkerCounts::breaths, &WorkerCounts::idle_breaths, &WorkerCounts::sleeps}) {
+    total.*count += one.*count;
+  }
+  if (total.stations.empty()) {
+    total.stations = one.stations;
+    return;
+  }
+  for (size_t s = 0; s < total.stations.size(); ++s) {
+    total.stations[s].packets += one.stations[s].packets;
+    total.stations[s].vectors += one.stations[s].vectors;
+  }
+}
+
 DomainStatistics statistics_of(const std::string& name, const CompartmentView& view,
                                unsigned workers) {
   DomainStatistics out;
@@ -111,6 +147,9 @@ SystemState ControlLoop::system() const {
   state.uptime_seconds = std::chrono::duration<double>(Clock::now() - started_).count();
   state.generation = config()->generation();
   state.workers = workers();
+  for (unsigned w = 0; w < workers(); ++w) {
+    if (is_stuck(w)) state.stuck_workers.push_back(w);
+  }
   state.hugepages = eal_.hugepages();
   state.memory_bytes = eal_.memory_bytes();
   state.packet_buffers = bootstrap_.packet_buffers;
@@ -128,18 +167,13 @@ std::vector<PortState> ControlLoop::ports() const {
 StatisticsState ControlLoop::statistics() const {
   StatisticsState state;
   for (unsigned w = 0; w < workers(); ++w) {
-    const WorkerPicture picture = workers_[w]->picture(kPatience);
     WorkerState worker;
+    static_cast<WorkerCounts&>(worker) = counts_of(workers_[w]->picture(kPatience));
     worker.worker = w;
     worker.lcore = workers_[w]->config().lcore;
-    worker.breaths = picture.counters.breaths.value();
-    worker.idle_breaths = picture.counters.idle_breaths.value();
-    worker.sleeps = picture.counters.sleeps.value();
-    for (size_t s = 0; s < kStages; ++s) {
-      const auto& station = picture.counters.stations[s];
-      worker.stations.push_back({std::string(to_string(static_cast<Stage>(s))),
-                                 station.packets.value(), station.vectors.value()});
-    }
+    worker.stuck = is_stuck(w);
+    worker.queued = handoffs_.waiting_for(w);
+    add(state.total, worker);
     state.workers.push_back(std::move(worker));
   }
   state.publishes = publishes_.load(std::memory_order_relaxed);
@@ -147,13 +181,20 @@ StatisticsState ControlLoop::statistics() const {
   return state;
 }
 
-DropsState ControlLoop::drops() const { return drops_of(pictures()); }
+DropsState ControlLoop::drops() const {
+  DropsState state = drops_of(pictures());
+  state.in_rings = handoffs_.waiting();
+  return state;
+}
 
 DropsState ControlLoop::final_drops() {
   for (const auto& worker : workers_) worker->drain_handed();
   std::vector<WorkerPicture> seen;
   for (const auto& worker : workers_) seen.push_back(worker->final_picture());
-  return drops_of(seen);
+  DropsState state = drops_of(seen);
+  // What one handed out another has handed in: only now, with empty rings, is this exact.
+  state.ledger.balanced &= state.ledger.handed_in == state.ledger.handed_out;
+  return state;
 }
 
 DropsState ControlLoop::drops_of(const std::vector<WorkerPicture>& seen) {

@@ -63,6 +63,9 @@ std::string view_ports(const Json& json) {
                             {"MAC", "macAddress"},
                             {"LINK", "linkUp"},
                             {"MTU", "mtu"},
+                            {"RXQ", "rxQueues"},
+                            {"TXQ", "txQueues"},
+                            {"SPREADING", "spreading"},
                             {"RX", "rxPackets"},
                             {"TX", "txPackets"},
                             {"MISSED", "rxMissed"},
@@ -87,6 +90,8 @@ std::string view_drops(const Json& json) {
       term("rx"), term("handedIn"), term("injected"), term("originated"), term("tx"), term("drops"),
       term("punts"), term("consumed"), term("handedOut"), term("held"),
       ledger.value("balanced", false) ? "balanced" : "NOT BALANCED");
+  if (json.value("inRings", 0) > 0)
+    text += fmt::format("{} between workers\n", cell(json["inRings"]));
   text += count_table("DROPPED BECAUSE", json["drops"]);
   text += count_table("ORIGINATED AS", json["originated"]);
   text += count_table("CONSUMED AS", json["consumed"]);
@@ -160,10 +165,25 @@ std::string view_statistics(const Json& json) {
     }
   }
   std::string text = table({{"WORKER", "worker"},
-                            {"STATION", "station"},
-                            {"PACKETS", "packets"},
-                            {"VECTORS", "vectors"}},
-                           rows);
+                            {"LCORE", "lcore"},
+                            {"STATE", "state"},
+                            {"RX", "rxPackets"},
+                            {"TX", "txPackets"},
+                            {"DROPS", "drops"},
+                            {"HANDED IN", "handedIn"},
+                            {"HANDED OUT", "handedOut"},
+                            {"QUEUED", "queued"},
+                            {"HELD", "held"},
+                            {"BREATHS", "breaths"},
+                            {"IDLE", "idleBreaths"},
+                            {"SLEEPS", "sleeps"}},
+                           json["workers"]);
+  text += "\n";
+  text += table({{"WORKER", "worker"},
+                 {"STATION", "station"},
+                 {"PACKETS", "packets"},
+                 {"VECTORS", "vectors"}},
+                rows);
   text += "\n";
   text += table({{"DOMAIN", "routingDomain"},
                  {"IN", "inboundPackets"},

@@ -179,7 +179,12 @@ std::vector<PortState> FakeControl::ports() const {
 StatisticsState FakeControl::statistics() const {
   WorkerState worker;
   worker.stations = {{"classify", 10, 2}, {"route", 8, 2}};
-  return {.workers = {worker, worker}, .publishes = 3};
+  WorkerCounts total;
+  total.stations = {{"classify", 20, 4}, {"route", 16, 4}};
+  WorkerState second = worker;
+  second.worker = 1;
+  second.stuck = true;
+  return {.workers = {worker, second}, .total = total, .publishes = 3};
 }
 
 DropsState FakeControl::drops() const {
