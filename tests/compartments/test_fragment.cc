@@ -112,7 +112,7 @@ TEST(Rfc791, MalformedOptionsDoNoHarm) {
   FakeMbufs mbufs;
   Random random(6);
   for (unsigned round = 0; round < 2000; ++round) {
-    Bytes options(4 * (1 + random.below(10)));
+    Bytes options(4 * size_t{1 + random.below(10)});
     for (auto& byte : options) byte = static_cast<uint8_t>(random());
     const Bytes whole = packet(static_cast<unsigned>(200 + random.below(1000)), options, 0, random);
     const auto mtu = static_cast<uint16_t>(68 + random.below(300));
