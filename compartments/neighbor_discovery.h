@@ -51,23 +51,4 @@ struct NdAdvertisement {
 };
 void write_advertisement(uint8_t* at, const NdAdvertisement& answer);
 
-// A router's advertisement (§4.2) with its MAC, its MTU and the on-link prefixes of the link, from
-// which hosts make their addresses when a prefix is a /64 (RFC 4862 §5.5.3).
-inline constexpr unsigned kMaxAdvertisedPrefixes = 16;
-struct NdPrefix {
-  wire::Address6 network{};
-  uint8_t length = 0;
-};
-struct NdRouterAdvertisement {
-  wire::Mac own_mac{};  // the source is its link-local address
-  wire::Address6 destination{};
-  uint16_t mtu = 0;
-  const NdPrefix* prefixes = nullptr;
-  unsigned prefix_count = 0;  // at most kMaxAdvertisedPrefixes
-};
-[[nodiscard]] constexpr uint32_t router_advertisement_bytes(unsigned prefixes) {
-  return sizeof(wire::Ipv6) + 16 + sizeof(wire::LinkLayerOption) + 8 + prefixes * 32;
-}
-void write_router_advertisement(uint8_t* at, const NdRouterAdvertisement& router);
-
 }  // namespace hnv

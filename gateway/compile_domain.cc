@@ -373,11 +373,12 @@ void DomainCompiler::wildcards_and_l2() {
   for (const auto& [name, subnet] : model_.subnets) {
     const auto& network = *compiler_.new_model().provider_network(subnet->spec.provider_network);
     const SubnetId id = next_.subnets.at(name);
-    const auto fill = [&](const RecordId& which, CustomerRecord& out) {
-      const LookupRecord* wildcard = subnet->records.find(which);
+    const auto fill = [this, &network, &model = *subnet](const RecordId& which,
+                                                         CustomerRecord& out) {
+      const LookupRecord* wildcard = model.records.find(which);
       // A wildcard that names the gateway itself is the hosts' view of us: nothing to send to.
       if (wildcard == nullptr || network.owns(wildcard->provider_address)) return;
-      out = filled(*subnet, *wildcard);
+      out = filled(model, *wildcard);
     };
     fill(WildcardV4{}, (*table)[id.value()].wildcard);
     fill(WildcardV6{}, (*table)[id.value()].wildcard6);

@@ -174,6 +174,19 @@ void enter(Packet<Side::outside> packet, const NvgreCandidate& candidate, bool u
   out.to<Stage::route>(out.enter(packet, *slot.compartment));
 }
 
+// Who vouches for it; then it is inside.
+[[gnu::always_inline]] inline void let_in(const NvgreCandidate* candidates,
+                                          const CustomerRecord* const* records, unsigned count,
+                                          const Dataplane& plane, Out out) {
+  for (unsigned i = 0; i < count; ++i) {
+    const Packet<Side::outside> packet(*candidates[i].slot);
+    const Attachment& from = plane.attachments->attachments[packet.slot().attachment.value()];
+    if (check_source(packet, candidates[i], records[i], from.link, out)) {
+      enter(packet, candidates[i], from.uniform_class, out);
+    }
+  }
+}
+
 }  // namespace
 
 [[gnu::noinline]] bool read_inner(Packet<Side::outside> packet, const NvgreCandidate& candidate,
@@ -333,14 +346,7 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
     candidates[left++] = candidate;
   }
   find_bulk(maps.data(), sources.data(), records.data(), left);
-  // Who vouches for it; then it is inside.
-  for (unsigned i = 0; i < left; ++i) {
-    const Packet<Side::outside> packet(*candidates[i].slot);
-    const Attachment& from = plane.attachments->attachments[packet.slot().attachment.value()];
-    if (check_source(packet, candidates[i], records[i], from.link, out)) {
-      enter(packet, candidates[i], from.uniform_class, out);
-    }
-  }
+  let_in(candidates.data(), records.data(), left, plane, out);
   if (ipv6_count > 0) enter_nvgre_ipv6(ipv6.data(), ipv6_count, plane, out);
 }
 

@@ -94,30 +94,6 @@ TEST(NeighborDiscovery, S724NobodyInParticularIsAnsweredAtAllNodes) {
   EXPECT_EQ(m.read()->flags & wire::kNdSolicited, 0U);
 }
 
-TEST(NeighborDiscovery, ARouterAdvertisementNamesItsPrefixes) {
-  Message m;
-  const NdPrefix prefixes[] = {{a6("fd00:1::"), 64}, {a6("fd00:2::"), 112}};
-  write_router_advertisement(m.bytes.data(), {.own_mac = kMac,
-                                              .destination = kAllNodes,
-                                              .mtu = 1438,
-                                              .prefixes = prefixes,
-                                              .prefix_count = 2});
-  const uint8_t* at = m.bytes.data() + sizeof(wire::Ipv6);
-  EXPECT_EQ(m.ip().source, a6("fe80::ff:fe00:11"));
-  EXPECT_EQ(m.ip().total_length(), router_advertisement_bytes(2));
-  EXPECT_EQ(at[0], wire::icmp6::kRouterAdvertisement);
-  EXPECT_EQ(at[24], 5) << "MTU option";
-  EXPECT_EQ(at[30] << 8 | at[31], 1438);
-  EXPECT_EQ(at[32], 3) << "prefix option";
-  EXPECT_EQ(at[34], 64);
-  EXPECT_EQ(at[35], 0xc0);
-  EXPECT_EQ(at[66], 112);
-  EXPECT_EQ(at[67], 0x80) << "RFC 4862 makes addresses in a /64 only";
-  const uint64_t sum =
-      checksum_sum6(m.ip().source, m.ip().destination, 58, at, m.ip().payload_length.value());
-  EXPECT_EQ(checksum_fold(sum), 0xffff);
-}
-
 struct Spoilt {
   const char* name;
   bool advertises;

@@ -55,10 +55,10 @@ Frame packet_of(Choices& c, const char* source, const char* destination) {
     if (c.one_in(16)) l.version = c.byte() % 16;
   }));
   for (unsigned i = c.byte() % 4; i > 0; --i) {
-    frame = frame /
-            extension(c.among(kExtensions), 8U * (1U + c.byte() % 3U)).with([&](ExtensionLayer& l) {
-              if (c.one_in(8)) l.length = c.byte();
-            });
+    frame = frame / extension(c.among(kExtensions), size_t{8} * (1U + c.byte() % 3U))
+                        .with([&](ExtensionLayer& l) {
+                          if (c.one_in(8)) l.length = c.byte();
+                        });
   }
   return frame;
 }

@@ -77,10 +77,10 @@ TEST(ModelIpv6, RecordsRoutesAndConnections) {
 }
 
 struct Refusal {
-  const char* name;
+  const char* name = "";
   Request request;
-  ErrorCode code;
-  const char* target;
+  ErrorCode code = ErrorCode::internal;
+  const char* target = "";
 };
 
 TEST(ModelIpv6, EveryRuleOfItsOwnRefuses) {
