@@ -82,7 +82,7 @@ ROWS = [
     ("a route to a connection that does not exist", "PUT", f"{CONTOSO}/customerRoutes/r1",
      {"destinationPrefix": "172.20.0.0/16", "networkConnection": "none"}, 422, "unfit", "networkConnection"),
     ("a route with a next hop that is no host", "PUT", f"{CONTOSO}/customerRoutes/r1",
-     {"destinationPrefix": "172.20.0.0/16", "nextHop": "224.0.0.5"}, 422, "unfit", "nextHop"),
+     {"destinationPrefix": "172.20.0.0/16", "nextHop": "224.0.0.5"}, 400, "invalidValue", "nextHop"),
     ("a VLAN of another tenant's private connection", "PUT", f"{CONTOSO}/networkConnections/new",
      connection(l3Configuration={"port": "wan0", "vlanId": 200, "ipAddresses": ["192.168.70.1/24"]}), 409, "conflict", "vlanId"),
     ("a VLAN of an external network", "PUT", f"{CONTOSO}/networkConnections/new",
