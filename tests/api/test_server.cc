@@ -44,6 +44,7 @@ class Server : public ApiFixture {
   std::unique_ptr<httplib::SSLClient> tls_client() {
     auto client = std::make_unique<httplib::SSLClient>("127.0.0.1", server_->tcp_port());
     client->enable_server_certificate_verification(false);
+    client->set_read_timeout(60);  // under TSan on a busy machine 3 MB take their time
     client->set_default_headers({{"Authorization", std::string("Bearer ") + kToken}});
     client->set_keep_alive(true);
     return client;
