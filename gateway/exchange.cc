@@ -9,7 +9,7 @@ namespace hnv {
 
 unsigned Exchange::take_in(Line& line) {
   const unsigned workers = handoffs_.workers();
-  if (workers == 1) return 0;
+  if (workers <= 1) return 0;
   const unsigned room = line.room();
   unsigned left = room - room / 4;
   unsigned taken = 0;

@@ -30,6 +30,7 @@ uint16_t port_owned_by(unsigned owner, unsigned workers) {
 }
 std::vector<std::pair<unsigned, Bytes>> sorted(const std::vector<Sent>& sent) {
   std::vector<std::pair<unsigned, Bytes>> out;
+  out.reserve(sent.size());
   for (const Sent& s : sent) out.emplace_back(s.port, s.frame);
   std::sort(out.begin(), out.end());
   return out;
