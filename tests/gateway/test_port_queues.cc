@@ -50,7 +50,7 @@ TEST(PortQueues, ADriverThatSaysNothingHasOnePair) {
 }
 
 TEST(PortQueues, EachQueueHasOneWorker) {
-  for (unsigned workers = 1; workers <= 5; ++workers) {
+  for (uint16_t workers = 1; workers <= 5; ++workers) {
     for (unsigned port = 0; port < 6; ++port) {
       for (uint16_t rx = 1; rx <= 8; ++rx) {
         for (uint16_t tx = 1; tx <= workers; ++tx) {
