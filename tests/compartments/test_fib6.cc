@@ -82,7 +82,8 @@ CaAddress6 random_address(Random& random) {
   std::array<uint8_t, 16> bytes{};
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
   if (random() % 4 != 0) {
-    for (size_t i = 0; i < 16; ++i) bytes[i] &= i % 8 < 6 ? 0 : 0x13;
+    for (size_t i = 0; i < 16; ++i)
+      bytes[i] = static_cast<uint8_t>(bytes[i] & (i % 8 < 6 ? 0 : 0x13));
   }
   if (random() % 8 == 0) bytes.fill(0xff);
   if (random() % 8 == 0) std::fill(bytes.begin() + 8, bytes.end(), 0xff);
