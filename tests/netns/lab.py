@@ -129,10 +129,13 @@ def hints(lab):
           f"  {ctl} routes contoso             the route table, every candidate explained\n"
           f"  {ctl} lookup contoso 10.0.1.11   where a packet would go\n"
           f"  curl --unix-socket {lab.gateway.config['api']['socket']} http://localhost/metrics\n"
-          "  packaging/lab shell contoso-web1    then: curl 192.168.50.10; ping 10.0.3.11\n"
-          "  packaging/lab shell fabrikam-web1   the same addresses, another network\n"
-          "  packaging/lab shell switch          then: tcpdump -ni gw-fab0 proto gre\n"
-          f"  packaging/lab status | logs [NAME] | down\n\nNames for shell: {', '.join(NAMES)}")
+          "  packaging/lab run contoso-web1 curl 192.168.50.10\n"
+          "  packaging/lab run contoso-web1 curl -6 'http://[fd50::10]/'\n"
+          "  packaging/lab run fabrikam-web1 …    the same commands, another network\n"
+          "  packaging/lab run contoso-web1 tracepath -n fd10:0:0:3::11   the gateway is one hop; MTU 1400\n"
+          "  packaging/lab run switch tcpdump -ni gw-fab0 proto gre\n"
+          "  packaging/lab shell NAME             a shell there\n"
+          f"  packaging/lab status | logs [NAME] | down\n\nNames for run and shell: {', '.join(NAMES)}")
 
 
 def status(lab):
@@ -152,18 +155,22 @@ def status(lab):
     return 0
 
 
-def shell(lab, name):
+def execute(lab, name, *argv):
+    """Becomes the command in that namespace; without one, a shell."""
     if name not in NAMES:
         print(f"lab: no {name}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
     environment = {**os.environ, "PS1": f"[{name}] \\w \\$ "}
-    os.execvpe("ip", ["ip", "netns", "exec", f"hnv-{lab.run.id}-{name}", "bash", "--norc"], environment)
+    argv = argv or ("bash", "--norc")
+    os.execvpe("ip", ["ip", "netns", "exec", f"hnv-{lab.run.id}-{name}", *argv], environment)
 
 
 def main():
     command, arguments = sys.argv[1], sys.argv[2:]
-    if len(arguments) > (command in ("shell", "logs")) or command == "shell" and not arguments:
-        print(f"lab: {command} takes {'one name' if command == 'shell' else 'no more arguments'}", file=sys.stderr)
+    wanted = {"shell": "one name", "run": "a name and a command"}.get(command, "no more arguments")
+    few, many = {"shell": (1, 1), "run": (2, 1000), "logs": (0, 1)}.get(command, (0, 0))
+    if not few <= len(arguments) <= many:
+        print(f"lab: {command} takes {wanted}", file=sys.stderr)
         return 2
     if command == "up":
         with only_one():
@@ -191,7 +198,7 @@ def main():
     if command == "prove":
         with only_one():
             return prove(lab)
-    return status(lab) if command == "status" else shell(lab, arguments[0])
+    return status(lab) if command == "status" else execute(lab, *arguments)
 
 
 if __name__ == "__main__":

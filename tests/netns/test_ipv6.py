@@ -34,12 +34,6 @@ PA = "fd60::1"
 PLACES = {"front": ("host1", 4, "11", "00:15:5d:04:00:11"), "back": ("host2", 5, "12", "00:15:5d:05:00:12")}
 
 
-def dual_stack(space, interface, *addresses):
-    """Switches IPv6 on for one interface and gives it addresses that are used at once."""
-    space("sysctl", "-qw", f"net.ipv6.conf.{interface}.disable_ipv6=0", f"net.ipv6.conf.{interface}.accept_ra=0")
-    space.ip(*(f"addr add {a} dev {interface}" + (" nodad" if ":" in a else "") for a in addresses))
-
-
 class Host:
     """NVGRE over IPv6 by Open vSwitch, for VMs whose router is the gateway."""
 
@@ -57,7 +51,7 @@ class Host:
             "--", "set", "interface", "gre0", "type=gre", "options:remote_ip=flow", "options:key=flow",
             *(["--", "set", "port", "br-phy", f"tag={tag}"] if tag else []))
         self.space.ip(f"link set br-phy mtu {MTU} up")
-        dual_stack(self.space, "br-phy", f"{pa}/64")
+        self.space.dual_stack("br-phy", f"{pa}/64")
         self.gre, self.vms, self.flows = self._number("gre0"), 0, []
 
     def _number(self, interface):
@@ -91,7 +85,7 @@ class Vm:
         self.space = run.namespace(f"{tenant.name}-{subnet.name}")
         host.add(self)
         self.space.ip(f"link set eth0 address {self.mac}")
-        dual_stack(self.space, "eth0", f"{self.ca}/24", f"{self.ca6}/64")
+        self.space.dual_stack("eth0", f"{self.ca}/24", f"{self.ca6}/64")
         self.space.ip(f"route add default via 10.0.{number}.1", f"route add ::/0 via fd10:0:0:{number}::1")
 
 
@@ -107,9 +101,8 @@ class Ipv6Fabric(Topology):
             for subnet in tenant.subnets.values():
                 self.vms[name, subnet.name] = Vm(run, tenant, subnet, self.hosts[PLACES[subnet.name][0]])
             server = self.servers[name] = Server(run, self.switch, f"{name}-server", name, "192.168.50.10/24",
-                                                 "192.168.50.1", vlan, "02:00:00:00:50:10")
-            dual_stack(server.space, "eth0", "fd50::10/64")
-            server.space.ip("route add ::/0 via fd50::1")
+                                                 "192.168.50.1", vlan, "02:00:00:00:50:10",
+                                                 address6="fd50::10/64", gateway6="fd50::1")
         for host in self.hosts.values():
             host.publish()
         self.gateway.port(self.switch, "fabric0", "fab0", trunks=[60], mtu=MTU)

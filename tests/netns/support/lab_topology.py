@@ -17,17 +17,23 @@
      VSIDs differ (contoso 5000 to 5003, fabrikam 6000 to 6003). The gateway is 10.0.0.2 in each
      tenant's gateway subnet, 10.0.3.1 in legacy, and 192.168.50.1 toward each tenant's physical
      network, where the tenant's server is 192.168.50.10.
+
+     All of it is dual stack: 10.0.N.x is also fd10:0:0:N::x, 192.168.50.x is fd50::x. Into legacy
+     packets of 1,400 bytes go and no larger ones, so that there is a path MTU to discover.
 """
 
 from .nvgre_host import Centre, GatewaySide, NvgreHost, Subnet, Tenant, Vm
 from .server import Server
-from .topology import Topology, record
+from .topology import Topology, records
 
 FABRIC_VLAN = 50
 FABRIC_MTU = 1700
 GATEWAY_PA = "10.250.0.1"
 SERVER = "192.168.50.10"
 SERVER_GATEWAY = "192.168.50.1"
+SERVER6 = "fd50::10"
+SERVER_GATEWAY6 = "fd50::1"
+LEGACY_MTU = 1400
 TENANTS = {"contoso": (1, 5000, 100), "fabrikam": (2, 6000, 200)}  # number, first VSID, VLAN
 MACS = {"web1": "00:15:5d:01:00:11", "web2": "00:15:5d:01:00:12", "app1": "00:15:5d:02:00:11",
         "app2": "00:15:5d:02:00:12", "legacy1": "00:15:5d:03:00:11"}
@@ -58,16 +64,19 @@ class Lab(Topology):
         self.gateway.port(self.switch, "wan0", "wan0", trunks=[t[2] for t in TENANTS.values()])
 
     def _tenant(self, name, number, vsid, vlan):
-        subnets = [Subnet("web", vsid + 1, "10.0.1.0/24"), Subnet("app", vsid + 2, "10.0.2.0/24"),
-                   Subnet("legacy", vsid + 3, "10.0.3.0/24", router="gateway")]
+        subnets = [Subnet("web", vsid + 1, "10.0.1.0/24", prefix6="fd10:0:0:1::/64"),
+                   Subnet("app", vsid + 2, "10.0.2.0/24", prefix6="fd10:0:0:2::/64"),
+                   Subnet("legacy", vsid + 3, "10.0.3.0/24", router="gateway", prefix6="fd10:0:0:3::/64")]
         tenant = self.tenants[name] = Tenant(name, number, subnets)
         for vm_name, mac in MACS.items():
             subnet = tenant.subnets[vm_name[:-1]]
             ca = f"{subnet.prefix.rsplit('.', 1)[0]}.1{vm_name[-1]}"
-            vm = self.vms[name, vm_name] = Vm(self.run, f"{name}-{vm_name}", tenant, subnet, ca, mac)
+            vm = self.vms[name, vm_name] = Vm(self.run, f"{name}-{vm_name}", tenant, subnet, ca, mac,
+                                              ca6=f"{subnet.prefix6.partition('/')[0]}1{vm_name[-1]}")
             self.centre.add(vm, self.hosts[PLACES[vm_name]])
         self.servers[name] = Server(self.run, self.switch, f"{name}-server", name, f"{SERVER}/24",
-                                    SERVER_GATEWAY, vlan, "02:00:00:00:50:10", iperf_port=5200 + number)
+                                    SERVER_GATEWAY, vlan, "02:00:00:00:50:10", iperf_port=5200 + number,
+                                    address6=f"{SERVER6}/64", gateway6=SERVER_GATEWAY6)
 
     def tell(self, line):
         if self._tell:
@@ -90,18 +99,20 @@ class Lab(Topology):
         _, vsid, vlan = TENANTS[name]
         out = [{"path": domain, "body": {"description": f"the network of {name}"}},
                {"path": f"{domain}/virtualSubnets/gateway", "body": {
-                   "virtualSubnetId": vsid, "addressPrefixes": ["10.0.0.0/24"], "kind": "gateway",
+                   "virtualSubnetId": vsid, "addressPrefixes": ["10.0.0.0/24", "fd10::/64"], "kind": "gateway",
                    "providerNetwork": "fabric"}}]
         for subnet in tenant.subnets.values():
             out.append({"path": f"{domain}/virtualSubnets/{subnet.name}", "body": {
-                "virtualSubnetId": subnet.vsid, "addressPrefixes": [subnet.prefix], "kind": "vm",
-                "router": subnet.router, "providerNetwork": "fabric"}})
+                "virtualSubnetId": subnet.vsid, "addressPrefixes": [subnet.prefix, subnet.prefix6], "kind": "vm",
+                "router": subnet.router, "providerNetwork": "fabric",
+                **({"mtu": LEGACY_MTU} if subnet.name == "legacy" else {})}})
         for vm in self.centre.vms:
             if vm.tenant is tenant:
-                out.append(record(vm))
+                out += records(vm)
         out.append({"path": f"{domain}/networkConnections/datacentre", "body": {
             "connectionType": "L3",
-            "l3Configuration": {"port": "wan0", "vlanId": vlan, "ipAddresses": [f"{SERVER_GATEWAY}/24"]}}})
+            "l3Configuration": {"port": "wan0", "vlanId": vlan,
+                                "ipAddresses": [f"{SERVER_GATEWAY}/24", f"{SERVER_GATEWAY6}/64"]}}})
         return out
 
     def start_gateway(self):

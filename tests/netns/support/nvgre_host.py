@@ -9,14 +9,16 @@ host it lives. Hosts never learn: publish() writes the whole policy into each ho
 What a host does, table by table of br-int:
 
   0   who sends: a local VM with its own MAC and CA (anything else is spoofed), or the fabric
+      (IPv6: also a solicitation from the link-local address of its MAC)
   10  from the fabric, accept only: VSID of the VM's subnet, and the source CA's own host as outer
       source with that VM's MAC (same subnet) or the router's (routed), or the gateway's PA and MAC
-  20  from a VM: ARP is answered from policy, never flooded; same subnet goes to the record's host;
+  20  from a VM: ARP and neighbour solicitations are answered from policy, never flooded; same subnet goes to the record's host;
       what is for the router's MAC is routed here (TTL, MACs, VSID of the destination's subnet), by
       default to the gateway: its CA's MAC and PA, and the VSID of the *gateway subnet*
 
 A host with a partial policy (`routes_to`) accepts as any other, but routes only to the subnets
-named; all else takes its default route.
+named; all else takes its default route. Subnets and VMs have IPv6 addresses beside those of IPv4
+where their maker gives them some.
 """
 
 import ipaddress
@@ -27,6 +29,14 @@ from .run import veth
 
 # Every host has the same one, so that a VM's neighbour entry for .1 stays right when it moves.
 ROUTER_MAC = "00:15:5d:00:00:01"
+_NA_FLAGS = "0xe0000000"  # router, solicited, override
+
+
+def link_local(mac):
+    """The address that the kernel gives an interface with this MAC (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    host = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + host))
 
 
 @dataclass(frozen=True)
@@ -35,10 +45,15 @@ class Subnet:
     vsid: int
     prefix: str
     router: str = "distributed"  # or "gateway": no distributed router, VMs ask the gateway
+    prefix6: str = ""
 
     @property
     def router_address(self):
         return str(next(ipaddress.ip_network(self.prefix).hosts()))
+
+    @property
+    def router_address6(self):
+        return str(next(ipaddress.ip_network(self.prefix6).hosts()))
 
 
 @dataclass
@@ -67,9 +82,9 @@ class Tenant:
 class Vm:
     """A VM: a namespace with a wire to its host, and to two hosts while it moves."""
 
-    def __init__(self, run, name, tenant, subnet, ca, mac, mtu=1500):
+    def __init__(self, run, name, tenant, subnet, ca, mac, mtu=1500, ca6=None):
         self.space = run.namespace(name)
-        self.name, self.tenant, self.subnet, self.ca, self.mac = name, tenant, subnet, ca, mac
+        self.name, self.tenant, self.subnet, self.ca, self.mac, self.ca6 = name, tenant, subnet, ca, mac, ca6
         self.mtu = mtu
         self.host = None
         self.wires = {}  # host -> (interface of the VM, port of br-int)
@@ -81,6 +96,8 @@ class Vm:
         veth(host.space, port, self.space, interface)
         self.space.ip(f"link set {interface} address {self.mac} mtu {self.mtu}",
                       f"addr add {self.ca}/32 dev {interface}")
+        if self.ca6:
+            self.space.dual_stack(interface, f"{self.ca6}/128")
         self.wires[host] = (interface, port)
         if self.host is None:
             self.send_through(host)
@@ -90,6 +107,9 @@ class Vm:
         interface = self.wires[host][0]
         self.space.ip(f"route replace {self.subnet.prefix} dev {interface} src {self.ca}",
                       f"route replace default via {self.subnet.router_address} dev {interface} src {self.ca}")
+        if self.ca6:
+            self.space.ip(f"route replace {self.subnet.prefix6} dev {interface} src {self.ca6}",
+                          f"route replace ::/0 via {self.subnet.router_address6} dev {interface} src {self.ca6}")
         self.host = host
 
     @property
@@ -153,6 +173,13 @@ class NvgreHost:
         return f"set_field:{vsid << 8 | flow_id:#x}->tun_id,set_field:{pa}->tun_dst,output:{self.gre}"
 
     @staticmethod
+    def _nd_answer(address, mac):
+        """The solicitation becomes its advertisement; its option is turned around in table 30."""
+        return ("move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:" + mac + "->eth_src,"
+                "move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[],set_field:" + address + "->ipv6_src,"
+                "set_field:136->icmpv6_type,resubmit(,30)")
+
+    @staticmethod
     def _arp_answer(address, mac):
         return ("move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:" + mac + "->eth_src,"
                 "set_field:2->arp_op,move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],"
@@ -164,7 +191,9 @@ class NvgreHost:
 
     def flows(self, centre):
         lines = [f"table=0,priority=100,in_port={self.gre},actions=resubmit(,10)"]
-        lines += [f"table={t},priority=0,actions=drop" for t in (0, 10, 20)]
+        lines += [f"table={t},priority=0,actions=drop" for t in (0, 10, 20, 30)]
+        lines.append(f"table=30,icmp6,icmp_type=136,actions=set_field:2->nd_options_type,set_field:{_NA_FLAGS}->"
+                     "nd_reserved,move:NXM_OF_ETH_SRC[]->NXM_NX_ND_TLL[],in_port")
         for tenant in {vm.tenant.name: vm.tenant for vm in self.vms}.values():
             others = [vm for vm in centre.vms if vm.tenant is tenant]
             for vm, port in self.vms.items():
@@ -178,9 +207,13 @@ class NvgreHost:
     @staticmethod
     def _from_vm(vm, port):
         who = f"load:{vm.tenant.number}->NXM_NX_REG0[],load:{vm.subnet.vsid}->NXM_NX_REG1[],resubmit(,20)"
-        return [f"table=0,priority=100,in_port={port},dl_src={vm.mac},ip,nw_src={vm.ca},actions={who}",
-                f"table=0,priority=100,in_port={port},dl_src={vm.mac},arp,arp_spa={vm.ca},"
-                f"arp_sha={vm.mac},actions={who}"]
+        here = f"table=0,priority=100,in_port={port},dl_src={vm.mac}"
+        lines = [f"{here},ip,nw_src={vm.ca},actions={who}",
+                 f"{here},arp,arp_spa={vm.ca},arp_sha={vm.mac},actions={who}"]
+        if vm.ca6:
+            lines += [f"{here},ipv6,ipv6_src={vm.ca6},actions={who}",
+                      f"{here},icmp6,icmp_type=135,ipv6_src={link_local(vm.mac)},actions={who}"]
+        return lines
 
     def _to_vm(self, vm, port, others):
         here = f"tun_id={vm.subnet.vsid << 8:#x}/0xffffff00,tun_dst={self.pa}"
@@ -196,6 +229,9 @@ class NvgreHost:
                 continue
             lines.append(f"table=10,priority=100,{here},tun_src={peer.host.pa},ip,dl_src={source},"
                          f"dl_dst={vm.mac},nw_src={peer.ca},nw_dst={vm.ca},actions=output:{port}")
+            if peer.ca6 and vm.ca6:
+                lines.append(f"table=10,priority=100,{here},tun_src={peer.host.pa},ipv6,dl_src={source},"
+                             f"dl_dst={vm.mac},ipv6_src={peer.ca6},ipv6_dst={vm.ca6},actions=output:{port}")
         if vm.tenant.gateway:
             gateway = vm.tenant.gateway
             mac, pa = gateway.mac_in(vm.subnet), gateway.pa_in(vm.subnet)
@@ -204,6 +240,11 @@ class NvgreHost:
             if vm.subnet.router == "gateway":
                 lines.append(f"table=10,priority=90,{here},tun_src={pa},arp,arp_op=2,dl_src={mac},"
                              f"dl_dst={vm.mac},arp_tpa={vm.ca},actions=output:{port}")
+            if vm.ca6:
+                lines += [f"table=10,priority=90,{here},tun_src={pa},{what},dl_src={mac},dl_dst={vm.mac},"
+                          f"actions=output:{port}" for what in (
+                              f"ipv6,ipv6_dst={vm.ca6}",
+                              f"icmp6,icmp_type=136,ipv6_dst={link_local(vm.mac)}")]
         return lines
 
     def _in_subnet(self, tenant, subnet, others):
@@ -215,6 +256,13 @@ class NvgreHost:
                              f"actions={self._arp_answer(vm.ca, vm.mac)}")
                 lines.append(f"{here},priority=90,ip,dl_dst={vm.mac},nw_dst={vm.ca},"
                              f"actions={self._deliver(vm, subnet.vsid)}")
+                if vm.ca6:
+                    lines.append(f"{here},priority=100,icmp6,icmp_type=135,nd_target={vm.ca6},"
+                                 f"actions={self._nd_answer(vm.ca6, vm.mac)}")
+                    lines.append(f"{here},priority=90,ipv6,dl_dst={vm.mac},ipv6_dst={vm.ca6},"
+                                 f"actions={self._deliver(vm, subnet.vsid)}")
+        if subnet.prefix6:
+            lines += self._router6(tenant, subnet)
         if subnet.router == "distributed":
             lines.append(f"{here},priority=100,arp,arp_op=1,arp_tpa={router},"
                          f"actions={self._arp_answer(router, ROUTER_MAC)}")
@@ -229,16 +277,35 @@ class NvgreHost:
             lines.append(f"{here},priority=80,ip,dl_dst={gateway.mac_in(subnet)},actions={there}")
         return lines
 
+    def _router6(self, tenant, subnet):
+        here, router = f"table=20,reg1={subnet.vsid}", subnet.router_address6
+        asked = f"{here},priority=100,icmp6,icmp_type=135,nd_target={router}"
+        if subnet.router == "distributed":
+            return [f"{asked},actions={self._nd_answer(router, ROUTER_MAC)}",
+                    f"{here},priority=90,icmp6,icmp_type=128,dl_dst={ROUTER_MAC},ipv6_dst={router},"
+                    f"actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:{ROUTER_MAC}->eth_src,"
+                    f"move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[],set_field:{router}->ipv6_src,"
+                    "set_field:129->icmpv6_type,in_port"]
+        if not tenant.gateway:
+            return []
+        there = self._tunnel(subnet.vsid, tenant.gateway.pa_in(subnet))
+        return [f"{asked},actions={there}",
+                f"{here},priority=80,ipv6,dl_dst={tenant.gateway.mac_in(subnet)},actions={there}"]
+
     def _routed(self, tenant, others):
-        here = f"table=20,reg0={tenant.number},ip,dl_dst={ROUTER_MAC}"
+        to_router = f"table=20,reg0={tenant.number},%s,dl_dst={ROUTER_MAC}"
+        here, here6 = to_router % "ip", to_router % "ipv6"
         rewrite = f"dec_ttl,set_field:{ROUTER_MAC}->eth_src,set_field:%s->eth_dst"
         lines = [f"{here},priority=80,nw_dst={vm.ca},actions={rewrite % vm.mac},"
                  f"{self._deliver(vm, vm.subnet.vsid)}"
                  for vm in others if vm.host and self._may_route(vm.subnet)]
+        lines += [f"{here6},priority=80,ipv6_dst={vm.ca6},actions={rewrite % vm.mac},"
+                  f"{self._deliver(vm, vm.subnet.vsid)}"
+                  for vm in others if vm.host and vm.ca6 and self._may_route(vm.subnet)]
         if tenant.gateway:
             gateway = tenant.gateway
-            lines.append(f"{here},priority=10,actions={rewrite % gateway.mac},"
-                         f"{self._tunnel(gateway.vsid, gateway.pa)}")
+            lines += [f"{family},priority=10,actions={rewrite % gateway.mac},"
+                      f"{self._tunnel(gateway.vsid, gateway.pa)}" for family in (here, here6)]
         return lines
 
     def dump(self):

@@ -122,7 +122,7 @@ class Process:
 class Namespace:
     """A network namespace of the run. Nothing speaks in it that was not told to.
 
-    IPv6 is off. ARP is answered only by the interface that holds the address: a host's PA is on
+    IPv6 is off until dual_stack() switches it on. ARP is answered only by the interface that holds the address: a host's PA is on
     br-phy, and by default the kernel would answer for it on the fabric's veth as well, with the
     veth's MAC, which is nobody's.
     """
@@ -144,6 +144,11 @@ class Namespace:
     def ip(self, *lines):
         """ip(8) commands, each a line, all in one call."""
         return call("ip", "-n", self.id, "-batch", "-", input="\n".join(lines) + "\n")
+
+    def dual_stack(self, interface, *addresses):
+        """Switches IPv6 on for one interface and gives it addresses that are used at once."""
+        self("sysctl", "-qw", f"net.ipv6.conf.{interface}.disable_ipv6=0", f"net.ipv6.conf.{interface}.accept_ra=0")
+        self.ip(*(f"addr add {a} dev {interface}" + (" nodad" if ":" in a else "") for a in addresses))
 
     def spawn(self, name, *argv, **options):
         return Process(self.run, name, argv, namespace=self, **options)

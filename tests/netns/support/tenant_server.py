@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A tenant's server: a web page on port 80 and a UDP echo on port 7, both naming the tenant.
+"""A tenant's server: a web page on port 80 and a UDP echo on port 7, both naming the tenant, over
+IPv4 and IPv6.
 
 Usage: tenant_server.py TENANT
 """
@@ -14,7 +15,8 @@ import threading
 def page(tenant):
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self):  # noqa: N802 - the base class's name
-            body = f"This is the server of {tenant}, and you are {self.client_address[0]}.\n".encode()
+            peer = self.client_address[0].removeprefix("::ffff:")
+            body = f"This is the server of {tenant}, and you are {peer}.\n".encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain")
             self.send_header("Content-Length", str(len(body)))
@@ -23,9 +25,18 @@ def page(tenant):
     return Page
 
 
+class BothFamilies(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
 def echo(tenant):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("", 7))
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.bind(("::", 7))
     while True:
         payload, peer = sock.recvfrom(65535)
         try:
@@ -37,7 +48,7 @@ def echo(tenant):
 def main():
     tenant = sys.argv[1]
     threading.Thread(target=echo, args=(tenant,), daemon=True).start()
-    http.server.ThreadingHTTPServer(("", 80), page(tenant)).serve_forever()
+    BothFamilies(("::", 80), page(tenant)).serve_forever()
 
 
 if __name__ == "__main__":

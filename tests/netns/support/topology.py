@@ -33,3 +33,17 @@ def record(vm, host=None):
     return {"path": f"/v1/routingDomains/{vm.tenant.name}/virtualSubnets/{vm.subnet.name}/lookupRecords/{vm.ca}",
             "body": {"customerAddress": vm.ca, "providerAddress": (host or vm.host).pa,
                      "macAddress": vm.mac, "type": "Static"}}
+
+
+def records(vm):
+    """All of a VM's lookup records: of both families, and, where the gateway is the subnet's router,
+    of its MAC, from whose link-local address the VM asks whether the gateway is still there.
+    """
+    out = [record(vm)]
+    path, body = out[0]["path"].removesuffix(vm.ca), out[0]["body"]
+    if vm.ca6:
+        out.append({"path": path + vm.ca6, "body": {**body, "customerAddress": vm.ca6}})
+        if vm.subnet.router == "gateway":
+            out.append({"path": f"{path}l2-{vm.mac}", "body": {
+                "providerAddress": vm.host.pa, "macAddress": vm.mac, "type": "L2Only"}})
+    return out

@@ -16,6 +16,10 @@ from .wait import wait_for
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
 
 
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def ping(space, address, count=3, wait=1.0, interval=0.02, size=None, marker=None):
     """Pings and returns how many answers came."""
     argv = ["ping", "-n", "-c", count, "-i", interval, "-W", wait]
@@ -36,7 +40,7 @@ class Receiver:
     """Counts numbered datagrams: which numbers came, when each came first, and how often."""
 
     def __init__(self, space, port, marker, address=""):
-        self._sock = space.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock = space.socket(family_of(address), socket.SOCK_DGRAM)
         self._sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 16 << 20)
         self._sock.bind((address, port))
         self._sock.settimeout(0.2)
@@ -89,7 +93,7 @@ class Sender:
     """Numbered datagrams at a steady rate until stopped; remembers when each was handed over."""
 
     def __init__(self, space, address, port, marker, rate=500, source=None, size=100):
-        self._sock = space.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock = space.socket(family_of(address), socket.SOCK_DGRAM)
         if source:
             self._sock.bind((source, 0))
         self._to = (address, port)
@@ -139,7 +143,7 @@ class Sender:
 
 def ask(space, address, text, port=7, timeout=2, source_port=0):
     """What the UDP echo at address says to text, or None."""
-    with space.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with space.socket(family_of(address), socket.SOCK_DGRAM) as sock:
         sock.settimeout(timeout)
         sock.bind(("", source_port))
         sock.sendto(text.encode(), (address, port))
@@ -151,7 +155,7 @@ def ask(space, address, text, port=7, timeout=2, source_port=0):
 
 def one_way(sender_space, receiver_space, address, port, marker, count=50):
     """count datagrams in one direction only; the numbers that did not arrive."""
-    receiver = Receiver(receiver_space, port, marker)
+    receiver = Receiver(receiver_space, port, marker, address)
     try:
         sender = Sender(sender_space, address, port, marker)
         return receiver.wait_all(sender.burst(count))
