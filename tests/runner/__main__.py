@@ -22,17 +22,18 @@ GROUPS = {"default": ["unit", "pipeline", "netns", "lint"], "all": ["unit", "pip
 
 
 def options():
-    parser = argparse.ArgumentParser(prog="tests/run", usage="tests/run [SUITE] [FILTER] [-i] [--json FILE]; "
+    parser = argparse.ArgumentParser(prog="tests/run", usage="tests/run [SUITE] [FILTER] [-i] [--json FILE] [--full]; "
                                      "tests/run --help says more")
     parser.add_argument("suite", nargs="?", choices=[*SUITES, "all"])
     parser.add_argument("filter", nargs="?", default="")
     parser.add_argument("-i", "--inspect", action="store_true")
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--full", action="store_true")
     chosen = parser.parse_intermixed_args()
     if chosen.inspect and chosen.suite != "netns":
         parser.error("-i is for netns")
-    if chosen.json and chosen.suite != "bench":
-        parser.error("--json is for bench")
+    if (chosen.json or chosen.full) and chosen.suite != "bench":
+        parser.error("--json and --full are for bench")
     if chosen.json:
         chosen.json = os.path.abspath(chosen.json)
     return chosen
@@ -58,7 +59,8 @@ def main():
     try:
         for name in suites:
             with report.suite(name):
-                extra = {"netns": {"inspect": chosen.inspect}, "bench": {"json_file": chosen.json}}.get(name, {})
+                extra = {"netns": {"inspect": chosen.inspect},
+                         "bench": {"json_file": chosen.json, "full": chosen.full}}.get(name, {})
                 try:
                     SUITES[name](report, chosen.filter, **extra)
                 except trees.BuildFailed as error:

@@ -13,9 +13,9 @@ _SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
 
 class Ovs:
-    """ovsdb-server and ovs-vswitchd of one namespace."""
+    """ovsdb-server and ovs-vswitchd of one namespace; `other_config` holds before the daemon starts."""
 
-    def __init__(self, space):
+    def __init__(self, space, vswitchd="ovs-vswitchd", other_config=()):
         self.space, run = space, space.run
         self.folder = os.path.join(run.folder, f"ovs-{space.name}")
         os.makedirs(self.folder)
@@ -25,15 +25,19 @@ class Ovs:
         for daemon, argv in (
                 ("ovsdb-server", [f"{self.folder}/conf.db", f"--remote=p{self._socket}"]),
                 ("ovs-vswitchd", [self._socket])):
+            program = daemon
             if daemon == "ovs-vswitchd":
-                call("ovs-vsctl", f"--db={self._socket}", "--no-wait", "init")
+                program = vswitchd
+                call("ovs-vsctl", f"--db={self._socket}", "--no-wait", "init",
+                     *(["--", "set", "Open_vSwitch", ".", *(f"other_config:{o}" for o in other_config)]
+                       if other_config else []))
             pidfile = f"{self.folder}/{daemon}.pid"
-            space(daemon, *argv, f"--pidfile={pidfile}", f"--log-file={self.folder}/{daemon}.log",
+            space(program, *argv, f"--pidfile={pidfile}", f"--log-file={self.folder}/{daemon}.log",
                   f"--unixctl={self.folder}/{daemon}.ctl", "-vconsole:off", "--detach", "--no-chdir",
                   env={**os.environ, "OVS_RUNDIR": self.folder})
             with open(pidfile, encoding="ascii") as file:
-                pid = int(file.read())
-            run.record_daemon(f"{space.name}-{daemon}", pid)
+                self.pid = int(file.read())  # in the end ovs-vswitchd's
+            run.record_daemon(f"{space.name}-{daemon}", self.pid)
 
     def vsctl(self, *argv):
         return call("ovs-vsctl", f"--db={self._socket}", "--timeout=20", *argv).stdout.strip()
