@@ -17,6 +17,9 @@ namespace hnv {
   return ip.version() == 6 && ip.total_length() <= available;
 }
 
+// What every link carries (RFC 8200 §5).
+inline constexpr uint16_t kIpv6MinimumMtu = 1280;
+
 [[nodiscard]] inline bool is_multicast6(const wire::Address6& a) { return a[0] == 0xff; }
 [[nodiscard]] inline bool is_link_local6(const wire::Address6& a) {  // fe80::/10
   return a[0] == 0xfe && (a[1] & 0xc0) == 0x80;

@@ -4,8 +4,10 @@
 //
 //   Eth | [802.1Q] | IPv6 (→ our PA) | GRE           → enter_nvgre
 //   Eth | [802.1Q] | IPv6 | ICMPv6 solicitation      → respond, for our addresses
-//                         | ICMPv6 advertisement     → punt: the control thread takes what it asked
-//                         for | ICMPv6 echo (→ us)       → respond
+//                         | ICMPv6 advertisement     → punt: the control thread takes what it
+//                                                      asked for
+//                         | ICMPv6 echo (→ us)       → respond
+//                         | ICMPv6 packet too big (→ our PA) → punt: the path MTU of the fabric
 //   Eth | [802.1Q] | IPv6 (the MAC is an L3 connection's) → enter_l3
 //
 // Extension headers are walked by their lengths (RFC 7045). The gateway routes no groups, so what
@@ -99,13 +101,18 @@ void to_own(Packet<Side::outside> packet, const Attachment& attachment, const wi
   if (upper.fragment) return out.drop(packet, DropReason::outer_fragment);
   if (upper.protocol == wire::ip_protocol::kGre) return out.to<Stage::enter_nvgre>(packet);
   if (upper.protocol == wire::ip_protocol::kIcmpV6 &&
-      ip.total_length() >= upper.offset + sizeof(wire::Icmp) &&
-      packet.at<wire::Icmp>(packet.slot().l2_bytes + upper.offset).type ==
-          wire::icmp6::kEchoRequest) {
-    if (packet.at<wire::Ethernet>(0).source.multicast()) {
-      return out.drop(packet, DropReason::outer_bad_source);
+      ip.total_length() >= upper.offset + sizeof(wire::Icmp)) {
+    const uint8_t type = packet.at<wire::Icmp>(packet.slot().l2_bytes + upper.offset).type;
+    if (type == wire::icmp6::kEchoRequest) {
+      if (packet.at<wire::Ethernet>(0).source.multicast()) {
+        return out.drop(packet, DropReason::outer_bad_source);
+      }
+      return out.respond(packet, Answer::echo_reply_outside);
     }
-    return out.respond(packet, Answer::echo_reply_outside);
+    // What a router of the fabric says: the control thread asks whether it may be true.
+    if (type == wire::icmp6::kPacketTooBig && attachment.kind == AttachmentKind::provider) {
+      return out.punt(packet);
+    }
   }
   out.drop(packet, DropReason::outer_protocol);
 }

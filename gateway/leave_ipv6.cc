@@ -4,6 +4,7 @@
 // door is answered with "packet too big" (RFC 4443 §3.2); a router never fragments IPv6.
 #include <algorithm>
 
+#include "compartments/ip6_checks.h"
 #include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
 #include "gateway/stations_ipv6.h"
@@ -20,6 +21,12 @@ const CustomerRecord* choose(const CustomerRecord* record, const SubnetView& sub
   return nullptr;
 }
 
+// RFC 8201 §4: never below 1,280, which senders need not heed. A path so narrow that this is not
+// the truth is said in the log when it is learned.
+IcmpError too_big(uint16_t mtu) {
+  return Icmp6Error::packet_too_big(std::max<uint16_t>(mtu, kIpv6MinimumMtu));
+}
+
 void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Dataplane& plane,
            Exit<Stage::leave_nvgre> out) {
   PacketSlot& slot = packet.slot();
@@ -33,7 +40,7 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
   const NextHop& next_hop = plane.next_hops[record->next_hop.value()];
   const uint16_t mtu = std::min(subnet.mtu, next_hop.largest_inner);
   if (length > mtu) [[unlikely]] {
-    return out.refuse(packet, DropReason::mtu_exceeded, Icmp6Error::packet_too_big(mtu));
+    return out.refuse(packet, DropReason::mtu_exceeded, too_big(mtu));
   }
   if (next_hop.state == NextHopState::failed) [[unlikely]] {
     return out.refuse(packet, DropReason::next_hop_failed, Icmp6Error::address_unreachable());

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/resolver.h"
 
-#include <algorithm>
-#include <array>
 #include <cstring>
 #include <new>
 
 #include <spdlog/spdlog.h>
 
-#include "compartments/checksum.h"
+#include "compartments/ip6_checks.h"
 #include "compartments/neighbor_discovery.h"
 #include "compartments/wire.h"
 #include "gateway/reentry.h"
@@ -28,12 +26,9 @@ LinkId link_of(const Compiled& compiled, AttachmentId attachment, const wire::Ma
   return network == compiled.network_links.end() ? LinkId() : network->second;
 }
 
-uint16_t plateau_below(uint16_t length) {
-  constexpr std::array<uint16_t, 8> kPlateaus = {32000, 17914, 8166, 4352, 2002, 1492, 1006, 508};
-  for (const uint16_t plateau : kPlateaus) {
-    if (plateau < length) return plateau;
-  }
-  return 296;
+bool is_packet_too_big(const wire::Ipv6& ip) {
+  const auto* start = reinterpret_cast<const uint8_t*>(&ip);
+  return start[upper_layer_of(ip).offset] == wire::icmp6::kPacketTooBig;
 }
 
 }  // namespace
@@ -74,13 +69,17 @@ void Resolver::learn(const rte_mbuf& mbuf, const Compiled& compiled, Instant now
   const OutLink* link = next_hops_.link(link_of(compiled, note.attachment, ethernet.destination));
   if (link == nullptr) return;
   const be16 type = *reinterpret_cast<const be16*>(start + note.l2_bytes - sizeof(be16));
+  const SentPackets sent{*compiled.vsids, compiled.compartments};
   if (type == wire::ether_type::kIpv4) {
-    learn_path_mtu(*reinterpret_cast<const wire::Ipv4*>(start + note.l2_bytes), *link,
-                   note.attachment, compiled, now);
+    const auto& ip = *reinterpret_cast<const wire::Ipv4*>(start + note.l2_bytes);
+    learn_path_mtu(read_path_mtu(ip, note.attachment, sent), *link, now);
   } else if (note.family == Family::ipv4) {
     learn_arp(*reinterpret_cast<const wire::Arp*>(start + note.l2_bytes), ethernet, *link, now);
+  } else if (const auto& ip = *reinterpret_cast<const wire::Ipv6*>(start + note.l2_bytes);
+             is_packet_too_big(ip)) {
+    learn_path_mtu(read_path_mtu(ip, note.attachment, sent), *link, now);
   } else {
-    learn_nd(*reinterpret_cast<const wire::Ipv6*>(start + note.l2_bytes), ethernet, *link, now);
+    learn_nd(ip, ethernet, *link, now);
   }
 }
 
@@ -120,38 +119,18 @@ void Resolver::learn_nd(const wire::Ipv6& ip, const wire::Ethernet& ethernet, co
   act(actions);
 }
 
-// Fragmentation needed about a packet of ours on the fabric; classify has made sure that the ICMP
-// header lies in it. Anybody can send such a thing, so it must quote what only we send: NVGRE from
-// our PA of that virtual subnet, toward a PA that we have, larger than the MTU it tells (RFC 5927
-// §7). Our packets carry no identification that could be compared.
-void Resolver::learn_path_mtu(const wire::Ipv4& ip, const OutLink& link, AttachmentId attachment,
-                              const Compiled& compiled, Instant now) {
-  // RFC 1191 §5 asks for no less than 68; no fabric that carries NVGRE is that narrow.
-  constexpr uint16_t kSmallest = 576;
-  constexpr unsigned kQuoted = sizeof(wire::Ipv4) + sizeof(wire::Gre);
-  const unsigned bytes = ip.total_length.value() - ip.header_bytes();
-  const auto* icmp_start = reinterpret_cast<const uint8_t*>(&ip) + ip.header_bytes();
-  if (bytes < sizeof(wire::Icmp) + kQuoted || checksum_of(icmp_start, bytes).raw() != 0) return;
-  const auto& icmp = *reinterpret_cast<const wire::Icmp*>(icmp_start);
-  const auto& quoted = *reinterpret_cast<const wire::Ipv4*>(icmp_start + sizeof(wire::Icmp));
-  if (quoted.version_ihl != 0x45 || quoted.protocol != wire::ip_protocol::kGre) return;
-  const auto& gre =
-      *reinterpret_cast<const wire::Gre*>(icmp_start + sizeof(wire::Icmp) + sizeof(wire::Ipv4));
-  if (gre.flags != be16{0x2000} || gre.protocol != wire::kTransparentEthernet) return;
-  const VsidEntry* subnet = compiled.vsids->find(gre.key.value() >> 8);
-  if (subnet == nullptr || subnet->network != attachment.value() ||
-      subnet->provider_address != quoted.source.value()) {
-    return;
-  }
-  const uint16_t told = icmp.word1.value();
-  const uint16_t length = quoted.total_length.value();
-  // A router older than RFC 1191 tells none (§5): then the next lower of §7's plateaus.
-  const uint16_t mtu = told != 0 ? told : plateau_below(length);
-  if (mtu >= length) return;
-  const Ip4<Space::external> host(quoted.destination.value());
-  if (next_hops_.learn_path_mtu({link.id, host}, std::max(mtu, kSmallest), now)) {
-    spdlog::info("{}: the path to {} carries packets of {} bytes", link.name,
-                 LinkAddress(host).to_string(), std::max(mtu, kSmallest));
+void Resolver::learn_path_mtu(const std::optional<PathMtu>& path, const OutLink& link,
+                              Instant now) {
+  if (!path || !next_hops_.learn_path_mtu({link.id, path->host}, path->mtu, now)) return;
+  spdlog::info("{}: the path to {} carries packets of {} bytes", link.name, path->host.to_string(),
+               path->mtu);
+  // RFC 8200 §5: IPv6 packets of 1,280 bytes must get through, and NVGRE packets are not
+  // fragmented.
+  const unsigned overhead = path->host.is_v4() ? wire::kNvgreOverIpv4 : wire::kNvgreOverIpv6;
+  if (path->mtu < kIpv6MinimumMtu + overhead) {
+    spdlog::warn(
+        "{}: the path to {} is too narrow for tenants' IPv6: it carries {} bytes, and needs {}",
+        link.name, path->host.to_string(), path->mtu, kIpv6MinimumMtu + overhead);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include <rte_mbuf.h>
@@ -14,6 +15,7 @@
 #include "compartments/clock.h"
 #include "gateway/compile.h"
 #include "gateway/next_hops.h"
+#include "gateway/path_mtu.h"
 
 namespace hnv {
 
@@ -48,8 +50,7 @@ class Resolver {
                  Instant now);
   void learn_nd(const wire::Ipv6& ip, const wire::Ethernet& ethernet, const OutLink& link,
                 Instant now);
-  void learn_path_mtu(const wire::Ipv4& ip, const OutLink& link, AttachmentId attachment,
-                      const Compiled& compiled, Instant now);
+  void learn_path_mtu(const std::optional<PathMtu>& path, const OutLink& link, Instant now);
   void send_request(const Neighbors::Request& request);
 
   NextHops& next_hops_;

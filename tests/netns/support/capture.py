@@ -58,7 +58,8 @@ class Capture:
         warnings about traffic, not about the encapsulation. A TCP segment that an ICMP error quotes
         is cut short, and tshark takes its checksum for a wrong one.
         """
-        return self.frames("gre && (_ws.malformed || _ws.expert.severity >= 0x00800000) && !(icmp.type == 3 && tcp)",
+        return self.frames("gre && (_ws.malformed || _ws.expert.severity >= 0x00800000) && "
+                           "!((icmp.type == 3 || icmpv6.type == 2) && tcp)",
                            "frame.number", "_ws.expert.message")
 
     def nvgre(self, display_filter=""):

@@ -29,6 +29,19 @@ def ipv4(source, destination, protocol, payload, ttl=64):
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
 
 
+def ipv6(source, destination, next_header, payload, hop_limit=64):
+    return (struct.pack("!IHBB", 6 << 28, len(payload), next_header, hop_limit)
+            + socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, destination) + payload)
+
+
+def icmpv6(source, destination, message, hop_limit=64):
+    """An IPv6 packet with this ICMPv6 message, whose checksum is filled in."""
+    pseudo = (socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, destination)
+              + struct.pack("!II", len(message), 58))
+    whole = message[:2] + struct.pack("!H", checksum(pseudo + message[:2] + b"\0\0" + message[4:])) + message[4:]
+    return ipv6(source, destination, 58, whole, hop_limit)
+
+
 def udp(source_port, destination_port, payload):
     return struct.pack("!HHHH", source_port, destination_port, 8 + len(payload), 0) + payload
 

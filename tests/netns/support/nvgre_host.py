@@ -137,8 +137,15 @@ class NvgreHost:
             "--", "add-port", "br-int", "gre0",
             "--", "set", "interface", "gre0", "type=gre", "options:remote_ip=flow", "options:key=flow",
             *(["--", "set", "port", "br-phy", f"tag={tag}"] if tag else []))
-        self.space.ip(f"link set br-phy mtu {mtu} up", f"addr add {pa} dev br-phy",
-                      *([f"route add default via {gateway}"] if gateway else []))
+        # How OpenFlow calls the tunnel's ends, by the fabric's family.
+        self.ends = ("tun_ipv6_src", "tun_ipv6_dst") if ":" in pa else ("tun_src", "tun_dst")
+        self.space.ip(f"link set br-phy mtu {mtu} up")
+        if ":" in pa:
+            self.space.dual_stack("br-phy", pa)
+        else:
+            self.space.ip(f"addr add {pa} dev br-phy")
+        if gateway:
+            self.space.ip(f"route add {'::/0' if ':' in gateway else 'default'} via {gateway}")
         self.gre = self._number("gre0")
         self.vms = {}  # Vm -> OpenFlow port
         self._count = 0
@@ -170,7 +177,7 @@ class NvgreHost:
 
     def _tunnel(self, vsid, pa, entropy=None):
         flow_id = int(str(entropy).rsplit(".", 1)[1]) & 0xFF if entropy else 1
-        return f"set_field:{vsid << 8 | flow_id:#x}->tun_id,set_field:{pa}->tun_dst,output:{self.gre}"
+        return f"set_field:{vsid << 8 | flow_id:#x}->tun_id,set_field:{pa}->{self.ends[1]},output:{self.gre}"
 
     @staticmethod
     def _nd_answer(address, mac):
@@ -216,7 +223,8 @@ class NvgreHost:
         return lines
 
     def _to_vm(self, vm, port, others):
-        here = f"tun_id={vm.subnet.vsid << 8:#x}/0xffffff00,tun_dst={self.pa}"
+        source_pa, own_pa = self.ends
+        here = f"tun_id={vm.subnet.vsid << 8:#x}/0xffffff00,{own_pa}={self.pa}"
         lines = []
         for peer in others:
             if peer.host is self or peer.host is None:
@@ -227,21 +235,21 @@ class NvgreHost:
                 source = ROUTER_MAC
             else:
                 continue
-            lines.append(f"table=10,priority=100,{here},tun_src={peer.host.pa},ip,dl_src={source},"
+            lines.append(f"table=10,priority=100,{here},{source_pa}={peer.host.pa},ip,dl_src={source},"
                          f"dl_dst={vm.mac},nw_src={peer.ca},nw_dst={vm.ca},actions=output:{port}")
             if peer.ca6 and vm.ca6:
-                lines.append(f"table=10,priority=100,{here},tun_src={peer.host.pa},ipv6,dl_src={source},"
+                lines.append(f"table=10,priority=100,{here},{source_pa}={peer.host.pa},ipv6,dl_src={source},"
                              f"dl_dst={vm.mac},ipv6_src={peer.ca6},ipv6_dst={vm.ca6},actions=output:{port}")
         if vm.tenant.gateway:
             gateway = vm.tenant.gateway
             mac, pa = gateway.mac_in(vm.subnet), gateway.pa_in(vm.subnet)
-            lines.append(f"table=10,priority=90,{here},tun_src={pa},ip,dl_src={mac},"
+            lines.append(f"table=10,priority=90,{here},{source_pa}={pa},ip,dl_src={mac},"
                          f"dl_dst={vm.mac},nw_dst={vm.ca},actions=output:{port}")
             if vm.subnet.router == "gateway":
-                lines.append(f"table=10,priority=90,{here},tun_src={pa},arp,arp_op=2,dl_src={mac},"
+                lines.append(f"table=10,priority=90,{here},{source_pa}={pa},arp,arp_op=2,dl_src={mac},"
                              f"dl_dst={vm.mac},arp_tpa={vm.ca},actions=output:{port}")
             if vm.ca6:
-                lines += [f"table=10,priority=90,{here},tun_src={pa},{what},dl_src={mac},dl_dst={vm.mac},"
+                lines += [f"table=10,priority=90,{here},{source_pa}={pa},{what},dl_src={mac},dl_dst={vm.mac},"
                           f"actions=output:{port}" for what in (
                               f"ipv6,ipv6_dst={vm.ca6}",
                               f"icmp6,icmp_type=136,ipv6_dst={link_local(vm.mac)}")]
