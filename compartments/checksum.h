@@ -4,6 +4,7 @@
 // words, so that no byte is swapped. An incremental change follows RFC 1624.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -13,10 +14,11 @@
 namespace hnv {
 
 [[nodiscard]] constexpr uint16_t checksum_fold(uint64_t sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
+  const auto upper = static_cast<uint32_t>(sum >> 32);
+  uint32_t half = static_cast<uint32_t>(sum) + upper;
+  half += half < upper ? 1 : 0;
+  // Both halves of the word added, in its upper one: the lower one's carry is the end-around carry.
+  return static_cast<uint16_t>((half + std::rotl(half, 16)) >> 16);
 }
 
 // The sum of `bytes` bytes, an odd last one padded with zero. Not folded, not complemented.

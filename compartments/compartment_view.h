@@ -115,6 +115,14 @@ struct alignas(32) Hop {
 };
 static_assert(sizeof(Hop) == 32);
 
+// Hops have even numbers, but for those of the virtual subnets: there the number itself says that
+// the next hop is the destination, and the Hop need not be read.
+[[nodiscard]] constexpr HopId on_link_hop(SubnetId subnet) { return HopId(2 * subnet.value() + 1); }
+// REQUIRES hop.valid().
+[[nodiscard]] constexpr bool is_on_link(HopId hop) { return (hop.value() & 1) != 0; }
+// REQUIRES is_on_link(hop).
+[[nodiscard]] constexpr SubnetId on_link_subnet(HopId hop) { return SubnetId(hop.value() >> 1); }
+
 // Hops that share the load of a route. A flow's hash chooses the bucket; a packet reads one word.
 struct alignas(64) HopGroup {
   static constexpr uint32_t kBuckets = 256;
@@ -162,16 +170,18 @@ struct alignas(64) CompartmentCounters {
   std::array<Counter, kDropReasons> drops;
 };
 
-struct alignas(64) CompartmentView {
+// Aligned so that the processor, which fetches pairs of lines, brings the first two together.
+struct alignas(128) CompartmentView {
   // The line that every packet touches.
-  const Fib4* fib = nullptr;
   CustomerMap::Reader record_reader;    // of `records`
   const Hop* hops = nullptr;            // by HopId
   const SubnetView* subnets = nullptr;  // by SubnetId
   const ConnectionView* connections = nullptr;
   CompartmentCounters* counters = nullptr;  // by worker
-  // The second one.
   const Fib6* fib6 = nullptr;
+  // The second one.
+  FibRoot fib;
+  // The third one.
   const CustomerMap* records = nullptr;
   const HopGroup* groups = nullptr;  // by Hop::group - 1
   // Distinguishes this domain from an earlier holder of the same id, for packets that wait.
@@ -199,6 +209,14 @@ struct alignas(64) CompartmentView {
     records = records_owner.get();
     record_reader = records->reader();
   }
+  void set_fib(std::shared_ptr<const Fib4> table) {
+    fib_owner = std::move(table);
+    fib = fib_owner->root();
+  }
+  void set_fib6(std::shared_ptr<const Fib6> table) {
+    fib6_owner = std::move(table);
+    fib6 = fib6_owner.get();
+  }
   [[nodiscard]] const SubnetView& subnet(SubnetId s) const { return subnets[s.value()]; }
   [[nodiscard]] const ConnectionView& connection(ConnectionId c) const {
     return connections[c.value()];
@@ -212,5 +230,8 @@ struct alignas(64) CompartmentView {
     return hop(groups[shared.group - 1].bucket[flow % HopGroup::kBuckets]);
   }
 };
+
+// What every packet touches of it. Null is allowed.
+inline void prefetch_view(const CompartmentView* view) { __builtin_prefetch(view); }
 
 }  // namespace hnv

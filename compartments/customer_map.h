@@ -10,13 +10,13 @@
 // Pages have room for 1, 3, 7, 15 or 31 records, so that small domains cost little.
 //
 // A lookup therefore touches a directory slot, a line of tags and the record: three dependent
-// loads, which find_bulk overlaps over a vector. A map of one page needs no directory: its Reader,
-// which lies in the CompartmentView, names the page. A directory of up to four slots lies in the
+// loads, which RecordLookup overlaps over a vector. A map of one page needs no directory: its
+// Reader, which lies in the CompartmentView, names the page. Up to seven records need no line of
+// tags either: the Reader holds a byte of each tag. A directory of up to four slots lies in the
 // map's own line. A change copies one page (grown or split in two when it is full) and the
 // directory's pointers; everything else is shared with the map before.
 //
-// Tenants choose their addresses, so the hash is keyed by secret numbers of this process and is not
-// linear. (A CRC is linear: two keys that collide under one seed collide under every seed.)
+// The hash is keyed by a secret of this process (secret_hash.h).
 #pragma once
 
 #include <array>
@@ -30,35 +30,9 @@
 #include "compartments/address.h"
 #include "compartments/cow_array.h"
 #include "compartments/ids.h"
+#include "compartments/secret_hash.h"
 
 namespace hnv {
-
-// A customer address as a key: 16 bytes in network order (IPv4 in the first four) and the family.
-class CaKey {
- public:
-  constexpr CaKey() = default;
-  explicit constexpr CaKey(CaAddress a) : words_{__builtin_bswap32(a.value()), 0} {}
-  explicit CaKey(const IpAddress<Space::customer>& a) : CaKey(a.bytes(), a.family()) {}
-  CaKey(const std::array<uint8_t, 16>& network_order, Family family) : family_(family) {
-    std::memcpy(words_.data(), network_order.data(), sizeof words_);
-  }
-  [[nodiscard]] constexpr const std::array<uint64_t, 2>& words() const { return words_; }
-  [[nodiscard]] constexpr Family family() const { return family_; }
-  [[nodiscard]] IpAddress<Space::customer> address() const {
-    std::array<uint8_t, 16> bytes{};
-    std::memcpy(bytes.data(), words_.data(), sizeof words_);
-    if (family_ == Family::ipv6) return CaAddress6(bytes);
-    return CaAddress(__builtin_bswap32(static_cast<uint32_t>(words_[0])));
-  }
-  friend constexpr bool operator==(const CaKey&, const CaKey&) = default;
-
- private:
-  std::array<uint64_t, 2> words_{};
-  Family family_ = Family::ipv4;
-};
-
-// Keyed by the secret of this process: who chooses keys cannot choose their hashes.
-[[nodiscard]] uint64_t secret_hash(const CaKey& key);
 
 enum class RecordType : uint8_t {
   none,  // no record at all
@@ -86,6 +60,7 @@ struct alignas(64) CustomerRecord {
   std::array<uint32_t, 2> spare{};
 
   [[nodiscard]] CaKey key() const { return {ca, ca_family}; }
+  [[nodiscard]] bool holds(const CaKey& wanted) const { return key() == wanted; }
   void set_ca(const IpAddress<Space::customer>& a) {
     ca = a.bytes();
     ca_family = a.family();
@@ -121,7 +96,7 @@ class alignas(64) CustomerMap {
   ~CustomerMap() = default;
 
   [[nodiscard]] const CustomerRecord* find(const CaKey& key) const;  // null: no record
-  // What find_bulk looks through. Holds as long as the map lives.
+  // What RecordLookup looks through. Holds as long as the map lives.
   [[nodiscard]] Reader reader() const;
 
   [[nodiscard]] size_t size() const { return size_; }
@@ -132,6 +107,20 @@ class alignas(64) CustomerMap {
 
  private:
   friend struct CustomerMapWalk;
+  friend struct RecordLookupWalk;
+  friend class RecordLookup;
+
+  // The directory takes the top bits of the hash, the tag the lowest. 0 marks an unused place.
+  [[nodiscard]] static uint16_t tag_of(uint64_t hash) {
+    const auto low = static_cast<uint16_t>(hash);
+    return low == 0 ? uint16_t{1} : low;
+  }
+  // Of the tag of one record of few: a byte, 0 for no record here as well.
+  static constexpr unsigned kFew = 7;
+  [[nodiscard]] static uint64_t few_tag_of(uint16_t tag) {
+    const uint64_t low = tag & 0xff;
+    return low + (low == 0 ? 1 : 0);
+  }
 
   // 2^k lines. The records 0..count-1 are in use and tag i belongs to record i.
   struct alignas(64) Page {
@@ -173,36 +162,31 @@ class alignas(64) CustomerMap {
 class CustomerMap::Reader {
  public:
   Reader() = default;  // of an empty map
+  [[nodiscard]] const CustomerRecord* find(const CaKey& key) const;
 
  private:
   friend class CustomerMap;
-  friend struct CustomerMapWalk;
+  friend class RecordLookup;
+  // REQUIRES one page.
+  [[nodiscard]] const Page* page() const { return page_; }
   [[nodiscard]] const Page* const* slot_of(uint64_t hash) const {
     // Which of the two cannot be foreseen where domains are small and large: chosen, not branched.
     const Page* const* slot = directory_ + (hash >> 1 >> shift_);
-    return shift_ == kOnePage ? &only_ : slot;
+    return shift_ == kOnePage ? &page_ : slot;
   }
-  const Page* only_ = &kEmptyPage;  // the page, when there is one
-  const Page* const* directory_ = nullptr;
+
+  union {
+    const Page* page_ = &kEmptyPage;
+    const Page* const* directory_;
+  };
+  uint64_t few_tags_ = 0;  // of a page of at most kFew records, a byte each; 0: there are more
   uint32_t shift_ = kOnePage;
 };
-inline CustomerMap::Reader CustomerMap::reader() const {
-  Reader reader;
-  reader.only_ = directory_[0];
-  reader.directory_ = directory_;
-  reader.shift_ = shift_;
-  return reader;
-}
 
-// find() for a vector: out[i] is what the map behind readers[i] has for keys[i], or null. Memory
-// accesses of all keys overlap. REQUIRES n <= 64 and no null reader.
+// What a map has for each of n keys, or null: RecordLookup without passes of one's own. REQUIRES
+// n <= 64 and no null reader.
 void find_bulk(const CustomerMap::Reader* const* readers, const CaKey* keys,
                const CustomerRecord** out, unsigned n);
-// The variants, for tests that compare them.
-using FindBulk = void (*)(const CustomerMap::Reader* const*, const CaKey*, const CustomerRecord**,
-                          unsigned);
-enum class FindVariant : uint8_t { avx2, avx512 };
-[[nodiscard]] FindBulk find_variant(FindVariant variant);  // null: not on this processor
 
 // Several changes to a map; each touched page is copied once. One thread; not reused after
 // finish().

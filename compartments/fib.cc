@@ -18,9 +18,15 @@ namespace {
 
 constexpr unsigned kFanout = 16;
 constexpr unsigned kSeparators = kFanout - 1;
-// Of a node: line of its first child << 1 | it is a leaf. 0 in the root: the table is large, and
-// words 0 and 1 are where its entries are.
+constexpr unsigned kRootFanout = 15;
+constexpr unsigned kRootSeparators = kRootFanout - 1;
+// Of a node: how many lines behind it its first child is << 1 | that is a leaf.
 constexpr unsigned kChildrenWord = 15;
+// Below the root, in the low bits of an address.
+constexpr uintptr_t kNodes = 0;
+constexpr uintptr_t kLeaves = 1;
+constexpr uintptr_t kEntries = 2;  // the table is large
+constexpr uintptr_t kBelowMask = 3;
 constexpr unsigned kVector = 64;
 constexpr unsigned kSignBit = 0x80000000;
 
@@ -38,33 +44,37 @@ std::vector<Range> ranges_of(std::span<const Route4> routes) {
   return std::move(flattener).finish();
 }
 
-// ---- Searching a line: how many of its 15 separators are smaller than the address.
+// ---- Searching a line: how many of its first `count` separators are smaller than the address.
 
-using Rank = unsigned (*)(const uint32_t* separators, uint32_t flipped_address);
+using Rank = unsigned (*)(const void* line, uint32_t flipped_address, unsigned count);
 
-unsigned rank_scalar(const uint32_t* separators, uint32_t flipped) {
+unsigned rank_scalar(const void* line, uint32_t flipped, unsigned count) {
+  const auto* separators = static_cast<const uint32_t*>(line);
   unsigned smaller = 0;
-  for (unsigned i = 0; i < kSeparators; ++i) {
+  for (unsigned i = 0; i < count; ++i) {
     smaller += static_cast<int32_t>(flipped) > static_cast<int32_t>(separators[i]) ? 1 : 0;
   }
   return smaller;
 }
 
-unsigned rank_avx2(const uint32_t* separators, uint32_t flipped) {
+[[gnu::always_inline]] inline unsigned rank_avx2(const void* line, uint32_t flipped,
+                                                 unsigned count) {
   const __m256i address = _mm256_set1_epi32(static_cast<int>(flipped));
-  const auto* lines = reinterpret_cast<const __m256i*>(separators);
-  const __m256i low = _mm256_cmpgt_epi32(address, _mm256_load_si256(lines));
-  const __m256i high = _mm256_cmpgt_epi32(address, _mm256_load_si256(lines + 1));
+  const auto* halves = static_cast<const __m256i*>(line);
+  const __m256i low = _mm256_cmpgt_epi32(address, _mm256_load_si256(halves));
+  const __m256i high = _mm256_cmpgt_epi32(address, _mm256_load_si256(halves + 1));
   const auto low_mask = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(low)));
   const auto high_mask = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(high)));
-  return static_cast<unsigned>(__builtin_popcount(low_mask | (high_mask & 0x7f) << 8));
+  const unsigned wanted = (1U << count) - 1;
+  return static_cast<unsigned>(__builtin_popcount((low_mask | high_mask << 8) & wanted));
 }
 
-[[gnu::target("avx512f,avx512bw,avx512vl")]] inline unsigned rank_avx512(const uint32_t* separators,
-                                                                         uint32_t flipped) {
+[[gnu::target("avx512f,avx512bw,avx512vl")]] inline unsigned rank_avx512(const void* line,
+                                                                         uint32_t flipped,
+                                                                         unsigned count) {
   const __m512i address = _mm512_set1_epi32(static_cast<int>(flipped));
-  const unsigned mask = _mm512_cmpgt_epi32_mask(address, _mm512_load_si512(separators));
-  return static_cast<unsigned>(__builtin_popcount(mask & 0x7fff));
+  const unsigned mask = _mm512_cmpgt_epi32_mask(address, _mm512_load_si512(line));
+  return static_cast<unsigned>(__builtin_popcount(mask & ((1U << count) - 1)));
 }
 
 }  // namespace
@@ -83,53 +93,60 @@ struct FibWalk {
     ::operator delete(const_cast<Fib4*>(old), kAlignment);
   }
 
-  // The child of `node` that holds the address, and whether it is a leaf. Prefetches what the next
-  // step reads: a node's line, or both lines of a leaf.
+  // The child that holds the address, and whether it is a leaf. Prefetches what the next step
+  // reads: a node's line, or both lines of a leaf.
   struct Step {
     const Line* child;
-    uint32_t is_leaf;
+    uintptr_t kind;  // of the child: kNodes, kLeaves or (behind a root only) kEntries
   };
-  template <Rank kRank>
-  [[gnu::always_inline]] static inline Step step(const Fib4* table, const Line& node,
-                                                 uint32_t flipped) {
-    const uint32_t children = node.word[kChildrenWord];
-    const uint32_t is_leaf = children & 1;
-    const Line* child =
-        table->lines() + (children >> 1) + (kRank(node.word.data(), flipped) << is_leaf);
+  [[gnu::always_inline]] static inline Step child(const Line* first, unsigned rank,
+                                                  uintptr_t kind) {
+    const Line* child = first + (rank << (kind & kLeaves));
     __builtin_prefetch(child);
-    __builtin_prefetch(child + is_leaf);
-    return {child, is_leaf};
+    __builtin_prefetch(child + (kind & kLeaves));
+    return {child, kind};
+  }
+  template <Rank kRank>
+  [[gnu::always_inline]] static inline Step step(const FibRoot& root, uint32_t flipped) {
+    const uintptr_t kind = root.below_ & kBelowMask;
+    const auto* first = reinterpret_cast<const Line*>(root.below_ - kind);
+    return child(first, kRank(root.separators_.data(), flipped, kRootSeparators), kind);
+  }
+  template <Rank kRank>
+  [[gnu::always_inline]] static inline Step step(const Line* node, uint32_t flipped) {
+    const uint32_t children = node->word[kChildrenWord];
+    return child(node + (children >> 1), kRank(node->word.data(), flipped, kSeparators),
+                 children & kLeaves);
   }
   template <Rank kRank>
   [[gnu::always_inline]] static inline HopId answer(const Line* leaf, uint32_t flipped) {
-    return HopId(leaf[1].word[kRank(leaf[0].word.data(), flipped)]);
+    return HopId(leaf[1].word[kRank(leaf[0].word.data(), flipped, kSeparators)]);
   }
 
-  [[nodiscard]] static const FibTrie::Entry* entries_of(const Fib4* table) {
-    return std::bit_cast<const FibTrie::Entry*>(
-        std::array<uint32_t, 2>{table->root_.word[0], table->root_.word[1]});
+  [[nodiscard]] static bool is_large(const FibRoot& root) {
+    return (root.below_ & kBelowMask) == kEntries;
   }
-  [[nodiscard]] static bool is_large(const Fib4* table) {
-    return table->root_.word[kChildrenWord] == 0;
+  [[nodiscard]] static const FibTrie::Entry* entries_of(const FibRoot& root) {
+    return reinterpret_cast<const FibTrie::Entry*>(root.below_ - kEntries);
   }
   // The whole vector in one table, as it is when one tenant has a full one.
-  [[nodiscard]] static bool all_of(const Fib4* table, const Fib4* const* tables, unsigned n) {
+  [[nodiscard]] static bool all_of(const FibRoot* root, const FibRoot* const* roots, unsigned n) {
     uintptr_t differs = 0;
     for (unsigned i = 0; i < n; ++i) {
-      differs |= reinterpret_cast<uintptr_t>(tables[i]) ^ reinterpret_cast<uintptr_t>(table);
+      differs |= reinterpret_cast<uintptr_t>(roots[i]) ^ reinterpret_cast<uintptr_t>(root);
     }
     return differs == 0;
   }
-  [[nodiscard]] static uint64_t large_among(const Fib4* const* tables, uint64_t deep) {
+  [[nodiscard]] static uint64_t large_among(const FibRoot* const* roots, uint64_t deep) {
     uint64_t large = 0;
     for (; deep != 0; deep &= deep - 1) {
       const auto i = static_cast<unsigned>(std::countr_zero(deep));
-      large |= uint64_t{is_large(tables[i])} << i;
+      large |= uint64_t{is_large(*roots[i])} << i;
     }
     return large;
   }
   // The lookups of the vector that are in large tables.
-  [[gnu::noinline]] static void bulk_large(const Fib4* const* tables, const uint32_t* addresses,
+  [[gnu::noinline]] static void bulk_large(const FibRoot* const* roots, const uint32_t* addresses,
                                            HopId* out, uint64_t large) {
     std::array<const FibTrie::Entry*, kVector> entries;  // NOLINT(*-pro-type-member-init)
     std::array<uint32_t, kVector> asked;                 // NOLINT(*-pro-type-member-init)
@@ -137,7 +154,7 @@ struct FibWalk {
     unsigned n = 0;
     for (uint64_t rest = large; rest != 0; rest &= rest - 1) {
       const auto i = static_cast<unsigned>(std::countr_zero(rest));
-      entries[n] = entries_of(tables[i]);
+      entries[n] = entries_of(*roots[i]);
       asked[n++] = addresses[i];
     }
     FibTrie::lookup_bulk(entries.data(), asked.data(), hops.data(), n);
@@ -148,62 +165,62 @@ struct FibWalk {
   }
 
   template <Rank kRank>
-  [[gnu::always_inline]] static inline void bulk(const Fib4* const* tables,
+  [[gnu::always_inline]] static inline void bulk(const FibRoot* const* roots,
                                                  const uint32_t* addresses, HopId* out,
                                                  unsigned n) {
     assert(n <= kVector);
     std::array<const Line*, kVector> at;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-    uint64_t deep = 0;  // bit i: table i has another level of nodes above its leaves
-    if (n > 0 && all_of(tables[0], tables, n) && is_large(tables[0])) {
-      return FibTrie::lookup_bulk(entries_of(tables[0]), addresses, out, n);
-    }
-    for (unsigned i = 0; i < n; ++i) __builtin_prefetch(tables[i]);
+    uint64_t deep = 0;                    // bit i: below root i are not its leaves at once
     for (unsigned i = 0; i < n; ++i) {
-      const Step next = step<kRank>(tables[i], tables[i]->root_, addresses[i] ^ kSignBit);
+      const Step next = step<kRank>(*roots[i], addresses[i] ^ kSignBit);
       at[i] = next.child;
-      deep |= uint64_t{1 - next.is_leaf} << i;
+      deep |= uint64_t{next.kind != kLeaves} << i;
     }
-    const uint64_t large = deep == 0 ? 0 : large_among(tables, deep);
+    const uint64_t large = deep == 0 ? 0 : large_among(roots, deep);
+    if (large != 0 && std::popcount(large) == static_cast<int>(n) && all_of(roots[0], roots, n)) {
+      return FibTrie::lookup_bulk(entries_of(*roots[0]), addresses, out, n);
+    }
     deep &= ~large;
     while (deep != 0) {
       for (uint64_t rest = std::exchange(deep, 0); rest != 0; rest &= rest - 1) {
         const auto i = static_cast<unsigned>(std::countr_zero(rest));
-        const Step next = step<kRank>(tables[i], *at[i], addresses[i] ^ kSignBit);
+        const Step next = step<kRank>(at[i], addresses[i] ^ kSignBit);
         at[i] = next.child;
-        deep |= uint64_t{1 - next.is_leaf} << i;
+        deep |= uint64_t{next.kind != kLeaves} << i;
       }
     }
     if (large == 0) [[likely]] {
       for (unsigned i = 0; i < n; ++i) out[i] = answer<kRank>(at[i], addresses[i] ^ kSignBit);
       return;
     }
-    bulk_large(tables, addresses, out, large);
+    bulk_large(roots, addresses, out, large);
     for (unsigned i = 0; i < n; ++i) {
       if ((large >> i & 1) == 0) out[i] = answer<kRank>(at[i], addresses[i] ^ kSignBit);
     }
   }
 
-  static void scalar(const Fib4* const* tables, const uint32_t* addresses, HopId* out, unsigned n) {
-    bulk<rank_scalar>(tables, addresses, out, n);
+  static void scalar(const FibRoot* const* roots, const uint32_t* addresses, HopId* out,
+                     unsigned n) {
+    bulk<rank_scalar>(roots, addresses, out, n);
   }
-  static void avx2(const Fib4* const* tables, const uint32_t* addresses, HopId* out, unsigned n) {
-    bulk<rank_avx2>(tables, addresses, out, n);
+  static void avx2(const FibRoot* const* roots, const uint32_t* addresses, HopId* out, unsigned n) {
+    bulk<rank_avx2>(roots, addresses, out, n);
   }
-  [[gnu::target("avx512f,avx512bw,avx512vl")]] static void avx512(const Fib4* const* tables,
+  [[gnu::target("avx512f,avx512bw,avx512vl")]] static void avx512(const FibRoot* const* roots,
                                                                   const uint32_t* addresses,
                                                                   HopId* out, unsigned n) {
-    bulk<rank_avx512>(tables, addresses, out, n);
+    bulk<rank_avx512>(roots, addresses, out, n);
   }
 
-  static HopId one(const Fib4* table, uint32_t address) {
-    if (is_large(table)) {
+  static HopId one(const FibRoot& root, uint32_t address) {
+    if (is_large(root)) {
       HopId hop;
-      FibTrie::lookup_bulk(entries_of(table), &address, &hop, 1);
+      FibTrie::lookup_bulk(entries_of(root), &address, &hop, 1);
       return hop;
     }
     const uint32_t flipped = address ^ kSignBit;
-    Step at = step<rank_avx2>(table, table->root_, flipped);
-    while (at.is_leaf == 0) at = step<rank_avx2>(table, *at.child, flipped);
+    Step at = step<rank_avx2>(root, flipped);
+    while (at.kind != kLeaves) at = step<rank_avx2>(at.child, flipped);
     return answer<rank_avx2>(at.child, flipped);
   }
 };
@@ -212,22 +229,23 @@ struct FibWalk {
 
 namespace {
 
-// How many nodes each level has: [0] the leaves, the last one the root.
+// How many nodes each level below the root has: [0] the leaves.
 std::vector<size_t> level_sizes(size_t ranges) {
   std::vector<size_t> sizes;
   size_t below = ranges;
   do {
     below = (below + kFanout - 1) / kFanout;
     sizes.push_back(below);
-  } while (below > 1 || sizes.size() < 2);
+  } while (below > kRootFanout);
   return sizes;
 }
 
 // Separators of node `n` at `level`: its child j holds the ranges from (16n + j) * 16^level on.
 // Places behind the last range repeat 255.255.255.255.
-void fill_separators(std::array<uint32_t, 16>& words, const std::vector<Range>& ranges, size_t n,
-                     unsigned level) {
-  for (size_t j = 0; j < kSeparators; ++j) {
+template <size_t kWords>
+void fill_separators(std::array<uint32_t, kWords>& words, const std::vector<Range>& ranges,
+                     size_t n, size_t level) {
+  for (size_t j = 0; j < std::min<size_t>(kWords, kSeparators); ++j) {
     const size_t end = (n * kFanout + j + 1) << (4 * level);
     words[j] = ranges[std::min(end, ranges.size()) - 1].last ^ kSignBit;
   }
@@ -244,10 +262,9 @@ std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
   const std::vector<size_t> levels = level_sizes(ranges.size());
 
   // Root, info, nodes from the top down, leaves of two lines each from an even line on.
-  const auto top = static_cast<unsigned>(levels.size() - 1);
   std::vector<size_t> first_line(levels.size(), 0);
   size_t line_count = 2;
-  for (unsigned level = top - 1; level > 0; --level) {
+  for (size_t level = levels.size() - 1; level > 0; --level) {
     first_line[level] = line_count;
     line_count += levels[level];
   }
@@ -260,13 +277,18 @@ std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
   std::uninitialized_value_construct(lines + 2, lines + line_count);
   table->info_ = {.bytes = line_count * sizeof(Line), .ranges = ranges.size(), .trie = nullptr};
 
-  for (unsigned level = top; level > 0; --level) {
+  FibRoot& root = table->root_;
+  fill_separators(root.separators_, ranges, 0, levels.size());
+  root.below_ = reinterpret_cast<uintptr_t>(lines + first_line[levels.size() - 1]) |
+                (levels.size() == 1 ? kLeaves : kNodes);
+  for (size_t level = levels.size() - 1; level > 0; --level) {
     const size_t line_of_child = level == 1 ? 2 * kFanout : kFanout;  // of a node's first child
     for (size_t n = 0; n < levels[level]; ++n) {
-      auto& words = lines[first_line[level] + n].word;
-      fill_separators(words, ranges, n, level);
-      words[kChildrenWord] = static_cast<uint32_t>(
-          (first_line[level - 1] + n * line_of_child) << 1 | (level == 1 ? 1 : 0));
+      const size_t line = first_line[level] + n;
+      fill_separators(lines[line].word, ranges, n, level);
+      const size_t first = first_line[level - 1] + n * line_of_child;
+      lines[line].word[kChildrenWord] =
+          static_cast<uint32_t>((first - line) << 1 | (level == 1 ? kLeaves : kNodes));
     }
   }
   for (size_t n = 0; n < levels[0]; ++n) {
@@ -281,8 +303,8 @@ std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
 
 std::shared_ptr<const Fib4> Fib4::of(std::shared_ptr<const FibTrie> trie) {
   auto* table = new (::operator new(sizeof(Fib4), kAlignment)) Fib4;
-  const auto words = std::bit_cast<std::array<uint32_t, 2>>(trie->entries());
-  std::copy(words.begin(), words.end(), table->root_.word.begin());
+  static_assert(alignof(FibTrie::Entry) > kBelowMask);
+  table->root_.below_ = reinterpret_cast<uintptr_t>(trie->entries()) | kEntries;
   table->info_.bytes = sizeof(Fib4) + trie->bytes();
   table->info_.trie = std::move(trie);
   return {table, FibWalk::destroy};
@@ -323,10 +345,10 @@ const FibLookupBulk kFastestBulk = [] {
 }();
 }  // namespace
 
-void lookup_bulk(const Fib4* const* tables, const uint32_t* addresses, HopId* out, unsigned n) {
-  kFastestBulk(tables, addresses, out, n);
+void lookup_bulk(const FibRoot* const* roots, const uint32_t* addresses, HopId* out, unsigned n) {
+  kFastestBulk(roots, addresses, out, n);
 }
 
-HopId Fib4::lookup(uint32_t address) const { return FibWalk::one(this, address); }
+HopId Fib4::lookup(uint32_t address) const { return FibWalk::one(root_, address); }
 
 }  // namespace hnv

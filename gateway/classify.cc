@@ -130,7 +130,7 @@ bool is_plain_nvgre(const PacketSlot& slot, const Attachment& attachment,
   return attachment.kind == AttachmentKind::provider &&
          slot.bytes >= slot.l2_bytes + sizeof(wire::Ipv4) && ip.version_ihl == 0x45 &&
          ip.protocol == wire::ip_protocol::kGre && !ip.is_fragment() &&
-         total >= sizeof(wire::Ipv4) && total <= slot.bytes - slot.l2_bytes &&
+         total >= sizeof(wire::Ipv4) + sizeof(wire::Gre) && total <= slot.bytes - slot.l2_bytes &&
          ethernet.destination.key() == attachment.mac.key() &&
          checksum_fold(checksum_sum(ip)) == 0xffff && is_own(attachment, ip.destination.value()) &&
          !is_martian_source(ip.source.value()) && !is_own(attachment, ip.source.value());
@@ -238,6 +238,8 @@ void classify(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::class
       const auto& ip = packet.at<wire::Ipv4>(slot.l2_bytes);
       if (is_plain_nvgre(slot, *attachment, packet.at<wire::Ethernet>(0), ip)) {
         slot.outer_source = ip.source.value();
+        const auto& gre = packet.at<wire::Gre>(slot.l2_bytes + sizeof ip);
+        plane.vsids->prefetch(gre.key.value() >> 8);
         out.to<Stage::enter_nvgre>(packet);
       } else {
         classify_ipv4(packet, *attachment, out);

@@ -122,7 +122,7 @@ void to_own(Packet<Side::outside> packet, const Attachment& attachment, const wi
 void classify_ipv6(Packet<Side::outside> packet, const Attachment& attachment,
                    const Dataplane& plane, Exit<Stage::classify> out) {
   PacketSlot& slot = packet.slot();
-  slot.family = Family::ipv6;
+  out.set_family(packet, Family::ipv6);
   const wire::Mac& to = packet.at<wire::Ethernet>(0).destination;
   const bool network = attachment.kind != AttachmentKind::l3_connection;
   const bool ours = network && to.key() == attachment.mac.key();

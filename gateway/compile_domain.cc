@@ -19,10 +19,8 @@ const CompartmentView* fresh_base() {
   static const CompartmentView kNothing = [] {
     CompartmentView view;
     view.set_records(std::make_shared<const CustomerMap>());
-    view.fib_owner = Fib4::build({});
-    view.fib = view.fib_owner.get();
-    view.fib6_owner = Fib6::build({});
-    view.fib6 = view.fib6_owner.get();
+    view.set_fib(Fib4::build({}));
+    view.set_fib6(Fib6::build({}));
     view.subnets_owner = std::make_shared<const std::vector<SubnetView>>();
     view.connections_owner = std::make_shared<const std::vector<ConnectionView>>();
     HopTable().show_in(view);

@@ -238,10 +238,8 @@ void DomainCompiler::fibs(const RouteTable& table) {
   table.for_each_choice_in(kAll4, number);
   table.for_each_choice_in(kAll6, number);
   next_.hops = std::move(hops).finish();
-  view_->fib_owner = Fib4::build(routes_in<Route4>(table, next_.hops)(kAll4));
-  view_->fib = view_->fib_owner.get();
-  view_->fib6_owner = Fib6::build(routes_in<Route6>(table, next_.hops)(kAll6));
-  view_->fib6 = view_->fib6_owner.get();
+  view_->set_fib(Fib4::build(routes_in<Route4>(table, next_.hops)(kAll4)));
+  view_->set_fib6(Fib6::build(routes_in<Route6>(table, next_.hops)(kAll6)));
   next_.hops.show_in(*view_);
 }
 
@@ -263,12 +261,10 @@ void DomainCompiler::change_fibs(const RouteTable& before, const RouteTable& aft
   hops.resolve_again();
   next_.hops = std::move(hops).finish();
   if (!changes4.empty()) {
-    view_->fib_owner = view_->fib_owner->with(changes4, routes_in<Route4>(after, next_.hops));
-    view_->fib = view_->fib_owner.get();
+    view_->set_fib(view_->fib_owner->with(changes4, routes_in<Route4>(after, next_.hops)));
   }
   if (!changes6.empty()) {
-    view_->fib6_owner = view_->fib6_owner->with(changes6, routes_in<Route6>(after, next_.hops));
-    view_->fib6 = view_->fib6_owner.get();
+    view_->set_fib6(view_->fib6_owner->with(changes6, routes_in<Route6>(after, next_.hops)));
   }
   next_.hops.show_in(*view_);
 }

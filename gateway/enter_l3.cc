@@ -76,7 +76,7 @@ void enter(Packet<Side::outside> packet, Out out) {
 void enter_l3(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_l3> out) {
   Scratch<uint64_t, kVector> keys;
   Scratch<PacketSlot*, kVector> slots;
-  Scratch<const Fib4*, kVector> tables;
+  Scratch<const FibRoot*, kVector> tables;
   Scratch<uint32_t, kVector> sources;
   Scratch<HopId, kVector> hops;
   // MAC → connection, a line a step, each fetched while the others are looked at.
@@ -89,7 +89,7 @@ void enter_l3(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter
   for (unsigned i = 0; i < received; ++i) {
     if (!bind(in[i], plane.l3->find(keys[i]), plane, out)) continue;
     slots[bound++] = &in[i].slot();
-    __builtin_prefetch(in[i].slot().compartment);
+    prefetch_view(in[i].slot().compartment);
   }
   // The headers; fetch what the reverse path and the counters touch.
   unsigned count = 0;
@@ -101,7 +101,7 @@ void enter_l3(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter
     __builtin_prefetch(&tenant.connection(slot.in_connection));
     __builtin_prefetch(&out.counters(tenant), 1);
     slots[count] = &slot;
-    tables[count] = tenant.fib;
+    tables[count] = &tenant.fib;
     sources[count] = packet.at<wire::Ipv4>(slot.l2_bytes).source.value();
     ++count;
   }

@@ -14,6 +14,7 @@
 #include "compartments/checksum.h"
 #include "compartments/ecn.h"
 #include "compartments/ip_checks.h"
+#include "compartments/record_lookup.h"
 #include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
 #include "gateway/stations.h"
@@ -33,10 +34,9 @@ uint32_t read_gre_behind_ipv4(Packet<Side::outside> packet, NvgreCandidate& cand
 }
 
 // The compartment is known now (for counters and traces); the packet has not entered it yet.
-bool bind(Packet<Side::outside> packet, const NvgreCandidate& candidate,
-          const CompartmentView* tenant, Out out) {
+bool bind(Packet<Side::outside> packet, const VsidEntry* subnet, const CompartmentView* tenant,
+          Out out) {
   PacketSlot& slot = packet.slot();
-  const VsidEntry* subnet = candidate.subnet;
   if (subnet == nullptr) [[unlikely]] {
     out.drop(packet, DropReason::nvgre_unknown_vsid);
     return false;
@@ -53,6 +53,13 @@ bool bind(Packet<Side::outside> packet, const NvgreCandidate& candidate,
     return false;
   }
   return true;
+}
+
+// What read_gre has found, from what was kept of it.
+NvgreCandidate candidate_of(PacketSlot& slot, const VsidEntry* subnet) {
+  const auto& ip = *reinterpret_cast<const wire::Ipv4*>(slot.data + slot.l2_bytes);
+  const uint32_t behind = ip.total_length.value() + slot.l2_bytes;
+  return {&slot, subnet, slot.inner_at, behind - slot.inner_at};
 }
 
 bool recently_moved(const CompartmentView& tenant, uint32_t source, uint32_t provider_address) {
@@ -88,7 +95,7 @@ void enter_arp(Packet<Side::outside> packet, const NvgreCandidate& candidate, Ou
     return out.drop(packet, DropReason::arp_not_ours);
   }
   slot.strip(candidate.inner);
-  slot.family = Family::ipv4;
+  out.set_family(packet, Family::ipv4);
   out.respond(out.enter(packet, tenant), Answer::arp_reply_nvgre);
 }
 
@@ -97,19 +104,19 @@ bool is_plain_inner(const wire::Ethernet& ethernet, const wire::Ipv4& ip, uint64
                     uint32_t bytes) {
   const uint32_t total = ip.total_length.value();
   return ethernet.destination.key() == gateway_mac && ethernet.type == wire::ether_type::kIpv4 &&
-         bytes >= sizeof(wire::Ethernet) + sizeof(wire::Ipv4) && ip.version_ihl == 0x45 &&
-         total >= sizeof(wire::Ipv4) && total <= bytes - sizeof(wire::Ethernet) &&
-         checksum_fold(checksum_sum(ip)) == 0xffff && !is_martian_source(ip.source.value());
+         ip.version_ihl == 0x45 && total >= sizeof(wire::Ipv4) &&
+         total + sizeof(wire::Ethernet) <= bytes && checksum_fold(checksum_sum(ip)) == 0xffff &&
+         !is_martian_source(ip.source.value());
 }
 
 // Does the record vouch for this packet, that came in on `link`? Drops it when not.
-bool check_source(Packet<Side::outside> packet, const NvgreCandidate& candidate,
-                  const CustomerRecord* record, LinkId link, Out out) {
+bool check_source(Packet<Side::outside> packet, const CustomerRecord* record, LinkId link,
+                  Out out) {
   const PacketSlot& slot = packet.slot();
   const CompartmentView& tenant = *slot.compartment;
-  const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
+  const auto& ethernet = packet.at<wire::Ethernet>(slot.inner_at);
   if (record == nullptr) [[unlikely]] {
-    const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
+    const auto& ip = packet.at<wire::Ipv4>(slot.inner_at + sizeof(wire::Ethernet));
     DropReason reason{};
     const bool vouched = wildcard_vouches(tenant, slot, CaAddress(ip.source.value()),
                                           PaAddress(slot.outer_source), ethernet.source, reason);
@@ -123,7 +130,7 @@ bool check_source(Packet<Side::outside> packet, const NvgreCandidate& candidate,
   // A record on an IPv6 fabric names no IPv4 host, whatever its first four bytes are.
   if (record->pa4().value() != slot.outer_source || record->pa_family != Family::ipv4 ||
       record->link != link) [[unlikely]] {
-    const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
+    const auto& ip = packet.at<wire::Ipv4>(slot.inner_at + sizeof(wire::Ethernet));
     if (!recently_moved(tenant, ip.source.value(), slot.outer_source)) {
       out.drop(packet, DropReason::nvgre_wrong_source_pa);
       return false;
@@ -152,10 +159,9 @@ bool check_source(Packet<Side::outside> packet, const NvgreCandidate& candidate,
   return true;
 }
 
-void enter(Packet<Side::outside> packet, const NvgreCandidate& candidate, bool uniform_class,
-           Out out) {
+void enter(Packet<Side::outside> packet, bool uniform_class, Out out) {
   PacketSlot& slot = packet.slot();
-  const uint32_t offset = candidate.inner + static_cast<uint32_t>(sizeof(wire::Ethernet));
+  const uint32_t offset = slot.inner_at + static_cast<uint32_t>(sizeof(wire::Ethernet));
   auto& ip = packet.at<wire::Ipv4>(offset);
   const uint8_t outer_class = packet.at<wire::Ipv4>(slot.l2_bytes).tos;
   if (((outer_class & kEcnMask) != 0 || uniform_class) && outer_class != ip.tos &&
@@ -172,19 +178,6 @@ void enter(Packet<Side::outside> packet, const NvgreCandidate& candidate, bool u
   counters.in_packets.add();
   counters.in_bytes.add(length);
   out.to<Stage::route>(out.enter(packet, *slot.compartment));
-}
-
-// Who vouches for it; then it is inside.
-[[gnu::always_inline]] inline void let_in(const NvgreCandidate* candidates,
-                                          const CustomerRecord* const* records, unsigned count,
-                                          const Dataplane& plane, Out out) {
-  for (unsigned i = 0; i < count; ++i) {
-    const Packet<Side::outside> packet(*candidates[i].slot);
-    const Attachment& from = plane.attachments->attachments[packet.slot().attachment.value()];
-    if (check_source(packet, candidates[i], records[i], from.link, out)) {
-      enter(packet, candidates[i], from.uniform_class, out);
-    }
-  }
 }
 
 }  // namespace
@@ -295,58 +288,63 @@ const CustomerRecord* record_of_arp_sender(const CompartmentView& tenant, Subnet
 }
 
 void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_nvgre> out) {
-  Scratch<NvgreCandidate, kVector> candidates;
-  Scratch<NvgreCandidate, kVector> ipv6;
-  Scratch<uint32_t, kVector> vsids;
+  Scratch<PacketSlot*, kVector> slots;
+  Scratch<const VsidEntry*, kVector> subnets;
   Scratch<const CompartmentView*, kVector> tenants;
-  Scratch<const CustomerMap::Reader*, kVector> maps;
-  Scratch<CaKey, kVector> sources;
-  Scratch<const CustomerRecord*, kVector> records;
+  Scratch<NvgreCandidate, kVector> ipv6;
+  RecordLookup lookup;
 
-  // GRE; fetch the VSID's place.
+  // GRE; VSID (which classify has fetched) → compartment; fetch what the next passes read of it.
   unsigned count = 0;
   for (const auto packet : in) {
-    candidates[count].slot = &packet.slot();
-    vsids[count] = read_gre_behind_ipv4(packet, candidates[count], out);
-    if (vsids[count] == 0) [[unlikely]]
+    NvgreCandidate candidate{};
+    const uint32_t vsid = read_gre_behind_ipv4(packet, candidate, out);
+    if (vsid == 0) [[unlikely]]
       continue;
-    plane.vsids->prefetch(vsids[count]);
-    ++count;
-  }
-  // VSID → compartment; fetch what the next passes read of it.
-  for (unsigned i = 0; i < count; ++i) {
-    const VsidEntry* entry = plane.vsids->find(vsids[i]);
-    candidates[i].subnet = entry;
-    tenants[i] = entry == nullptr ? nullptr : plane.compartment(entry->compartment);
-    __builtin_prefetch(tenants[i]);
+    const VsidEntry* subnet = plane.vsids->find(vsid);
+    const CompartmentView* tenant =
+        subnet == nullptr ? nullptr : plane.compartment(subnet->compartment);
+    prefetch_view(tenant);
+    packet.slot().inner_at = static_cast<uint16_t>(candidate.inner);
+    slots[count] = &packet.slot();
+    subnets[count] = subnet;
+    tenants[count++] = tenant;
   }
   // The inner headers; fetch the source's record.
   unsigned left = 0;
   unsigned ipv6_count = 0;
   for (unsigned i = 0; i < count; ++i) {
-    const NvgreCandidate candidate = candidates[i];
-    const Packet<Side::outside> packet(*candidate.slot);
-    if (!bind(packet, candidate, tenants[i], out)) [[unlikely]]
+    PacketSlot& slot = *slots[i];
+    const Packet<Side::outside> packet(slot);
+    if (!bind(packet, subnets[i], tenants[i], out)) [[unlikely]]
       continue;
     const CompartmentView& tenant = *tenants[i];
     __builtin_prefetch(&out.counters(tenant), 1);
-    __builtin_prefetch(tenant.fib);
-    const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
-    const auto& ip = packet.at<wire::Ipv4>(candidate.inner + sizeof(wire::Ethernet));
-    if (!is_plain_inner(ethernet, ip, plane.vsids->mac_of(*candidate.subnet),
-                        candidate.inner_bytes)) [[unlikely]] {
+    const auto& ethernet = packet.at<wire::Ethernet>(slot.inner_at);
+    const auto& ip = packet.at<wire::Ipv4>(slot.inner_at + sizeof(wire::Ethernet));
+    const NvgreCandidate candidate = candidate_of(slot, subnets[i]);
+    if (!is_plain_inner(ethernet, ip, plane.vsids->mac_of(*subnets[i]), candidate.inner_bytes))
+        [[unlikely]] {
       if (ethernet.type == wire::ether_type::kIpv6) {
         ipv6[ipv6_count++] = candidate;
         continue;
       }
       if (!read_inner(packet, candidate, out)) continue;
     }
-    maps[left] = &tenant.record_reader;
-    sources[left] = CaKey(CaAddress(ip.source.value()));
-    candidates[left++] = candidate;
+    lookup.ask(left, tenant.record_reader, CaKey(CaAddress(ip.source.value())));
+    slots[left++] = &slot;
   }
-  find_bulk(maps.data(), sources.data(), records.data(), left);
-  let_in(candidates.data(), records.data(), left, plane, out);
+  lookup.settle();
+  // Who vouches for it; then it is inside.
+  for (unsigned i = 0; i < left; ++i) {
+    const PacketSlot& slot = *slots[i];
+    const Packet<Side::outside> packet(*slots[i]);
+    const auto& ip = packet.at<wire::Ipv4>(slot.inner_at + sizeof(wire::Ethernet));
+    const CustomerRecord* record =
+        lookup.answer(i, slot.compartment->record_reader, CaKey(CaAddress(ip.source.value())));
+    const Attachment& from = plane.attachments->attachments[slot.attachment.value()];
+    if (check_source(packet, record, from.link, out)) enter(packet, from.uniform_class, out);
+  }
   if (ipv6_count > 0) enter_nvgre_ipv6(ipv6.data(), ipv6_count, plane, out);
 }
 

@@ -79,7 +79,7 @@ void enter_solicitation(Packet<Side::outside> packet, const NvgreCandidate& cand
       !is_unspecified6(subnet.icmp_source6) && message->target == link_local_of(subnet.mac());
   if (!ours && !link_local) return out.drop(packet, DropReason::nd_not_ours);
   slot.strip(candidate.inner);
-  slot.family = Family::ipv6;
+  out.set_family(packet, Family::ipv6);
   out.respond(out.enter(packet, tenant), Answer::nd_reply_nvgre);
 }
 
@@ -225,7 +225,7 @@ void enter(Packet<Side::outside> packet, const NvgreCandidate& candidate, Family
     length = ip.total_length.value();
     slot.destination = ip.destination.value();
   }
-  slot.family = family;
+  out.set_family(packet, family);
   slot.ingress = Ingress::nvgre;
   // Strips what is in front, and what Ethernet padded behind.
   slot.data += offset;

@@ -72,7 +72,8 @@ std::string one_hop_text(const CompiledDomain& domain, const Hop& hop, Family fa
 }
 
 HopId look_up(const CompartmentView& view, const IpAddress<Space::customer>& address) {
-  return address.is_v4() ? view.fib->lookup(address.v4().value()) : view.fib6->lookup(address.v6());
+  return address.is_v4() ? view.fib_owner->lookup(address.v4().value())
+                         : view.fib6->lookup(address.v6());
 }
 
 // The `step`th of 64 addresses spread over a prefix, from the first to the last.
@@ -173,8 +174,8 @@ std::optional<RouteTableState> ControlLoop::routes(std::string_view domain) cons
   compiled_domain.routes->for_each_best([&](const RouteCandidate& best) {
     state.routes.push_back(route_state(compiled_domain, best.prefix, at));
   });
-  state.fib_bytes = compiled_domain.view->fib->bytes();
-  state.fib_ranges = compiled_domain.view->fib->ranges();
+  state.fib_bytes = compiled_domain.view->fib_owner->bytes();
+  state.fib_ranges = compiled_domain.view->fib_owner->ranges();
   return state;
 }
 

@@ -111,6 +111,19 @@ void HopTable::Editor::write_members(HopId id, const RouteHops& members) {
   entry(id) = hop;
 }
 
+HopId HopTable::Editor::new_id(const RouteHops& hops) {
+  if (const auto* on_link = std::get_if<SubnetHop>(&hops.front()); on_link && hops.size() == 1) {
+    return on_link_hop(on_link->subnet);
+  }
+  if (!next_.free_hops_.empty()) {
+    const HopId id = next_.free_hops_.back();
+    next_.free_hops_.pop_back();
+    return id;
+  }
+  const size_t size = (hops_ ? *hops_ : *next_.hops_).size();
+  return HopId(static_cast<uint32_t>(size + size % 2));
+}
+
 HopId HopTable::Editor::acquire(const RouteHops& hops) {
   if (const Number* known = next_.numbers_.find(hops); known != nullptr) {
     Number more = *known;
@@ -120,12 +133,7 @@ HopId HopTable::Editor::acquire(const RouteHops& hops) {
   }
   Number number;
   number.uses = 1;
-  if (next_.free_hops_.empty()) {
-    number.id = HopId(static_cast<uint32_t>((hops_ ? *hops_ : *next_.hops_).size()));
-  } else {
-    number.id = next_.free_hops_.back();
-    next_.free_hops_.pop_back();
-  }
+  number.id = new_id(hops);
   entry(number.id) = Hop{};
   const bool recursive = is_recursive(hops);
   if (hops.size() == 1 && !recursive) {
@@ -153,7 +161,7 @@ void HopTable::Editor::release(const RouteHops& hops) {
   if (hops.size() == 1 && !is_recursive(hops)) owner_.give_back(entry(number.id));
   free_group_of(number.id);
   for (const RouteHop& member : number.members) release({member});
-  next_.free_hops_.push_back(number.id);
+  if (!is_on_link(number.id)) next_.free_hops_.push_back(number.id);
 }
 
 void HopTable::Editor::resolve_again() {

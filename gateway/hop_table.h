@@ -71,6 +71,7 @@ class HopTable::Editor {
   [[nodiscard]] HopTable finish() &&;
 
  private:
+  [[nodiscard]] HopId new_id(const RouteHops& hops);
   [[nodiscard]] Hop& entry(HopId id);
   [[nodiscard]] std::vector<HopGroup>& groups();
   void write_members(HopId id, const RouteHops& members);

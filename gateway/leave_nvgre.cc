@@ -9,6 +9,7 @@
 // the fabric is cut before it is encapsulated, or refused in the tenant's space with the inner MTU.
 #include <algorithm>
 
+#include "compartments/record_lookup.h"
 #include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
 #include "gateway/stations.h"
@@ -60,18 +61,19 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
 }  // namespace
 
 void leave_nvgre(Burst<Side::inside> in, const Dataplane& plane, Exit<Stage::leave_nvgre> out) {
-  Scratch<const CustomerMap::Reader*, kVector> maps;
-  Scratch<CaKey, kVector> next_hops;
   Scratch<const CustomerRecord*, kVector> records;
+  RecordLookup lookup;
   const unsigned count = in.size();
   for (unsigned i = 0; i < count; ++i) {
     const PacketSlot& slot = in[i].slot();
-    maps[i] = &slot.compartment->record_reader;
-    next_hops[i] = CaKey(CaAddress(slot.destination));
+    lookup.ask(i, slot.compartment->record_reader, CaKey(CaAddress(slot.destination)));
     __builtin_prefetch(&slot.compartment->subnet(slot.subnet));
   }
-  find_bulk(maps.data(), next_hops.data(), records.data(), count);
+  lookup.settle();
   for (unsigned i = 0; i < count; ++i) {
+    const PacketSlot& slot = in[i].slot();
+    records[i] =
+        lookup.answer(i, slot.compartment->record_reader, CaKey(CaAddress(slot.destination)));
     if (records[i] != nullptr) {
       __builtin_prefetch(&plane.next_hops[records[i]->next_hop.value()]);
     }

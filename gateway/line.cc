@@ -24,12 +24,13 @@ Family family_at(const uint8_t* data) { return *data >> 4 == 6 ? Family::ipv6 : 
 
 // Hands a vector over by family, each in its order: nearly always all of it is of one.
 template <Side S, class Ipv4Station, class Ipv6Station>
-void by_family(Burst<S> in, Ipv4Station&& ipv4, Ipv6Station&& ipv6) {
-  unsigned of_ipv6 = 0;
-  for (const auto packet : in) of_ipv6 += packet.slot().family == Family::ipv6 ? 1 : 0;
-  if (of_ipv6 == 0) [[likely]] {
+void by_family(const Lanes& lanes, Burst<S> in, Ipv4Station&& ipv4, Ipv6Station&& ipv6) {
+  if (!lanes.has_ipv6()) [[likely]] {
     return ipv4(in);
   }
+  unsigned of_ipv6 = 0;
+  for (const auto packet : in) of_ipv6 += packet.slot().family == Family::ipv6 ? 1 : 0;
+  if (of_ipv6 == 0) return ipv4(in);
   if (of_ipv6 == in.size()) return ipv6(in);
   std::array<PacketSlot*, kVector> slots;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   const unsigned of_ipv4 = in.size() - of_ipv6;
@@ -68,7 +69,6 @@ unsigned Line::room() const {
 PacketSlot& Line::take_slot(rte_mbuf* mbuf) {
   assert(used_ < kVector);
   PacketSlot& slot = slots_[used_++];
-  slot = PacketSlot{};
   slot.load(mbuf);
   return slot;
 }
@@ -138,7 +138,7 @@ void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
     }
     slot.inside = true;
     slot.handoffs = entry.handoffs;
-    slot.family = family_at(slot.data);
+    lanes_.set_family(slot, family_at(slot.data));
     if (slot.family == Family::ipv4) {
       slot.destination = Packet<Side::inside>(slot).at<wire::Ipv4>(0).destination.value();
     }
@@ -184,7 +184,7 @@ void Line::release_held(const Dataplane& plane) {
 void Line::refuse_held(PacketSlot& slot) {
   slot.strip(slot.inner);
   slot.inside = true;
-  slot.family = family_at(slot.data);
+  lanes_.set_family(slot, family_at(slot.data));
   const IcmpError error = slot.family == Family::ipv4 ? IcmpError::host_unreachable()
                                                       : Icmp6Error::address_unreachable();
   Exit<Stage::rewrite>(lanes_).refuse(Packet<Side::inside>(slot), DropReason::next_hop_failed,
@@ -224,30 +224,31 @@ void Line::run(const Dataplane& plane, Instant now) {
   station<Stage::enter_nvgre, Side::outside>([&](auto in) {
     const Exit<Stage::enter_nvgre> out(lanes_);
     by_family(
-        in, [&](auto ipv4) { enter_nvgre(ipv4, plane, out); },
+        lanes_, in, [&](auto ipv4) { enter_nvgre(ipv4, plane, out); },
         [&](auto ipv6) { enter_nvgre_over_ipv6(ipv6, plane, out); });
   });
   station<Stage::enter_l3, Side::outside>([&](auto in) {
     const Exit<Stage::enter_l3> out(lanes_);
     by_family(
-        in, [&](auto ipv4) { enter_l3(ipv4, plane, out); },
+        lanes_, in, [&](auto ipv4) { enter_l3(ipv4, plane, out); },
         [&](auto ipv6) { enter_l3_ipv6(ipv6, out); });
   });
   station<Stage::route, Side::inside>([&](auto in) {
     const Exit<Stage::route> out(lanes_);
     by_family(
-        in, [&](auto ipv4) { route(ipv4, out); }, [&](auto ipv6) { route_ipv6(ipv6, out); });
+        lanes_, in, [&](auto ipv4) { route(ipv4, out); },
+        [&](auto ipv6) { route_ipv6(ipv6, out); });
   });
   station<Stage::leave_nvgre, Side::inside>([&](auto in) {
     const Exit<Stage::leave_nvgre> out(lanes_);
     by_family(
-        in, [&](auto ipv4) { leave_nvgre(ipv4, plane, out); },
+        lanes_, in, [&](auto ipv4) { leave_nvgre(ipv4, plane, out); },
         [&](auto ipv6) { leave_nvgre_ipv6(ipv6, plane, out); });
   });
   station<Stage::leave_l3, Side::inside>([&](auto in) {
     const Exit<Stage::leave_l3> out(lanes_);
     by_family(
-        in, [&](auto ipv4) { leave_l3(ipv4, plane, out); },
+        lanes_, in, [&](auto ipv4) { leave_l3(ipv4, plane, out); },
         [&](auto ipv6) { leave_l3_ipv6(ipv6, plane, out); });
   });
   station<Stage::rewrite, Side::outside>(

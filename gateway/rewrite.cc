@@ -12,11 +12,6 @@ namespace hnv {
 void rewrite(Burst<Side::outside> in, const Dataplane& plane, HoldTable& hold,
              Exit<Stage::rewrite> out) {
   for (const auto packet : in) {
-    if (packet.slot().next_hop.valid()) {
-      __builtin_prefetch(&plane.next_hops[packet.slot().next_hop.value()]);
-    }
-  }
-  for (const auto packet : in) {
     PacketSlot& slot = packet.slot();
     if (slot.complete_frame) {
       out.to<Stage::tx>(packet);

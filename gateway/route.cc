@@ -39,17 +39,24 @@ void deliver(Packet<Side::inside> packet, const wire::Ipv4& ip, Out out) {
   out.refuse(packet, DropReason::local_not_served, IcmpError::protocol_unreachable());
 }
 
+// One hop less, where that is due. False when the packet has been refused.
+bool live_on(Packet<Side::inside> packet, Out out) {
+  PacketSlot& slot = packet.slot();
+  // Not for what was made here, nor twice for what comes by again (a fragment, another worker's).
+  if (slot.ingress == Ingress::self || slot.ttl_decremented) return true;
+  auto& ip = packet.at<wire::Ipv4>(0);
+  if (ip.ttl <= 1) {
+    out.refuse(packet, DropReason::ttl_exceeded, IcmpError::time_exceeded());
+    return false;
+  }
+  decrement_ttl(ip);
+  slot.ttl_decremented = true;
+  return true;
+}
+
 void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
   PacketSlot& slot = packet.slot();
-  auto& ip = packet.at<wire::Ipv4>(0);
-  // Not for what was made here, nor twice for what comes by again (a fragment, another worker's).
-  if (slot.ingress != Ingress::self && !slot.ttl_decremented) {
-    if (ip.ttl <= 1) {
-      return out.refuse(packet, DropReason::ttl_exceeded, IcmpError::time_exceeded());
-    }
-    decrement_ttl(ip);
-    slot.ttl_decremented = true;
-  }
+  if (!live_on(packet, out)) return;
   switch (hop.kind) {
     case HopKind::subnet_via:
       slot.destination = hop.via.v4();
@@ -77,27 +84,32 @@ void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
 }  // namespace
 
 void route(Burst<Side::inside> in, Exit<Stage::route> out) {
-  Scratch<const Fib4*, kVector> tables;
+  Scratch<const FibRoot*, kVector> tables;
   Scratch<uint32_t, kVector> destinations;
   Scratch<HopId, kVector> hops;
   const unsigned count = in.size();
   for (unsigned i = 0; i < count; ++i) {
     const PacketSlot& slot = in[i].slot();
-    tables[i] = slot.compartment->fib;
+    tables[i] = &slot.compartment->fib;
     destinations[i] = slot.destination;
   }
   lookup_bulk(tables.data(), destinations.data(), hops.data(), count);
   for (unsigned i = 0; i < count; ++i) {
-    if (hops[i].valid()) __builtin_prefetch(&in[i].slot().compartment->hop(hops[i]));
+    const HopId hop = hops[i];
+    if (!is_on_link(hop)) __builtin_prefetch(&in[i].slot().compartment->hop(hop));
   }
   for (unsigned i = 0; i < count; ++i) {
     const auto packet = in[i];
+    const HopId id = hops[i];
     if (is_martian_destination(destinations[i])) {
       out.drop(packet, DropReason::inner_bad_destination);
-    } else if (!hops[i].valid()) {
+    } else if (!id.valid()) {
       out.refuse(packet, DropReason::no_route, IcmpError::net_unreachable());
-    } else if (const Hop& hop = packet.slot().compartment->hop(hops[i]);
-               hop.kind == HopKind::local) {
+    } else if (is_on_link(id)) {
+      if (!live_on(packet, out)) continue;
+      packet.slot().subnet = on_link_subnet(id);
+      out.to<Stage::leave_nvgre>(packet);
+    } else if (const Hop& hop = packet.slot().compartment->hop(id); hop.kind == HopKind::local) {
       deliver(packet, packet.at<wire::Ipv4>(0), out);
     } else if (hop.group != 0) [[unlikely]] {
       const uint32_t flow = flow_hash(packet.at<wire::Ipv4>(0));

@@ -51,7 +51,14 @@ class Lanes {
   }
   void clear() {
     for (Lane& lane : lanes_) lane.count = 0;
+    has_ipv6_ = false;
   }
+  // The packet's family; a breath without IPv6 need not be sorted by it.
+  void set_family(PacketSlot& slot, Family family) {
+    slot.family = family;
+    if (family == Family::ipv6) has_ipv6_ = true;
+  }
+  [[nodiscard]] bool has_ipv6() const { return has_ipv6_; }
   [[nodiscard]] WorkerCounters& counters() { return counters_; }
   [[nodiscard]] unsigned worker() const { return worker_; }
   // How many share the work; budgets of a compartment are divided by it.
@@ -69,6 +76,7 @@ class Lanes {
   WorkerCounters& counters_;
   unsigned worker_;
   unsigned workers_;
+  bool has_ipv6_ = false;  // since the last clear()
 };
 
 // A packet is handed to an owner at most so often: workers whose Dataplanes differ for a moment may
@@ -192,6 +200,11 @@ class Exit {
     lanes_.push(Stage::punt, packet.slot());
   }
 
+  // The packet's family from here on.
+  template <Side S>
+  void set_family(Packet<S> packet, Family family) {
+    lanes_.set_family(packet.slot(), family);
+  }
   [[nodiscard]] CompartmentCounters& counters(const CompartmentView& compartment) const {
     return compartment.counters[lanes_.worker()];
   }

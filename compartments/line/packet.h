@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include <rte_mbuf.h>
 
@@ -52,6 +53,7 @@ struct alignas(64) PacketSlot {
   bool inside = false;
   bool complete_frame = false;   // at rewrite: the mbuf is a whole frame for mbuf->port
   Family family = Family::ipv4;  // of the IP header that counts here: the outer one, then the inner
+  uint16_t inner_at = 0;         // at enter_nvgre: where the inner Ethernet header is
   // From here on what NVGRE to NVGRE does not need.
   ConnectionId in_connection{};  // by which L3 connection it came in
   ConnectionId connection{};     // by which it leaves
@@ -64,12 +66,8 @@ struct alignas(64) PacketSlot {
   // Inner IPv6, once routed: the next hop's CA, in the packet or in its Hop.
   const wire::Address6* next_hop6 = nullptr;
 
-  // A packet as it arrives: what its mbuf says.
-  void load(rte_mbuf* from) {
-    mbuf = from;
-    data = rte_pktmbuf_mtod(from, uint8_t*);
-    bytes = from->data_len;
-  }
+  // A packet as it arrives: what its mbuf says, and nothing else is known.
+  void load(rte_mbuf* from);
   // The mbuf says what the slot says. REQUIRES a single segment.
   void store() const {
     mbuf->data_off = static_cast<uint16_t>(data - static_cast<uint8_t*>(mbuf->buf_addr));
@@ -92,6 +90,16 @@ struct alignas(64) PacketSlot {
   }
 };
 static_assert(sizeof(PacketSlot) == 128);
+
+inline constexpr PacketSlot kFreshSlot{};
+inline void PacketSlot::load(rte_mbuf* from) {
+  // Copied as it lies there: made member by member, the lines would be read again before they are
+  // written.
+  std::memcpy(static_cast<void*>(this), &kFreshSlot, sizeof *this);
+  mbuf = from;
+  data = rte_pktmbuf_mtod(from, uint8_t*);
+  bytes = from->data_len;
+}
 
 template <Side S>
 class Packet {

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "compartments/customer_map.h"
+#include "compartments/record_lookup.h"
 #include "tests/support/random.h"
 
 namespace hnv {
@@ -128,7 +129,7 @@ TEST(CustomerMap, ChurnEqualsAMap) {
 TEST(CustomerMap, BulkEqualsOneByOne) {
   Random random(9);
   std::vector<std::shared_ptr<const CustomerMap>> maps;
-  for (const unsigned size : {0U, 1U, 2U, 5U, 20U, 31U, 100U, 3000U}) {
+  for (const unsigned size : {0U, 1U, 2U, 5U, 7U, 8U, 20U, 31U, 100U, 3000U}) {
     CustomerMap::Editor editor{CustomerMap()};
     while (editor.size() < size) editor.put(record(random_ca(random, 4 * size), random()));
     maps.push_back(std::move(editor).finish());
@@ -147,14 +148,18 @@ TEST(CustomerMap, BulkEqualsOneByOne) {
       readers[i] = asked_maps[i]->reader();
       asked_readers[i] = &readers[i];
     }
-    for (const FindVariant variant : {FindVariant::avx2, FindVariant::avx512}) {
-      const FindBulk find = find_variant(variant);
-      if (find == nullptr) continue;
-      std::array<const CustomerRecord*, 64> found{};
-      find(asked_readers.data(), keys.data(), found.data(), n);
-      for (unsigned i = 0; i < n; ++i) ASSERT_EQ(found[i], asked_maps[i]->find(keys[i]));
-      for (unsigned i = n; i < 64; ++i) ASSERT_EQ(found[i], nullptr);
+    for (const auto variant : {RecordLookup::Variant::avx2, RecordLookup::Variant::avx512}) {
+      RecordLookup lookup;
+      for (unsigned i = 0; i < n; ++i) lookup.ask(i, readers[i], keys[i]);
+      if (!lookup.settle(variant)) continue;
+      for (unsigned i = 0; i < n; ++i) {
+        ASSERT_EQ(lookup.answer(i, readers[i], keys[i]), asked_maps[i]->find(keys[i]));
+      }
     }
+    std::array<const CustomerRecord*, 64> found{};
+    find_bulk(asked_readers.data(), keys.data(), found.data(), n);
+    for (unsigned i = 0; i < n; ++i) ASSERT_EQ(found[i], asked_maps[i]->find(keys[i]));
+    for (unsigned i = n; i < 64; ++i) ASSERT_EQ(found[i], nullptr);
   }
 }
 

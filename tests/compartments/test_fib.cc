@@ -87,8 +87,8 @@ std::vector<uint32_t> edges(const std::vector<Route4>& routes) {
 }
 
 void expect_same(const Fib4& table, const NaiveTable& model, const std::vector<uint32_t>& asked) {
-  std::array<const Fib4*, 64> tables{};
-  tables.fill(&table);
+  std::array<const FibRoot*, 64> tables{};
+  tables.fill(&table.root());
   for (size_t at = 0; at < asked.size(); at += 64) {
     const auto n = static_cast<unsigned>(std::min<size_t>(64, asked.size() - at));
     for (const FibVariant variant : kVariants) {
@@ -211,12 +211,12 @@ TEST(Fib4, BulkMixesTables) {
     tables.push_back(build(models[i].routes()));
   }
   for (unsigned n = 0; n <= 64; ++n) {
-    std::array<const Fib4*, 64> asked_tables{};
+    std::array<const FibRoot*, 64> asked_tables{};
     std::array<uint32_t, 64> asked{};
     std::array<unsigned, 64> which{};
     for (unsigned i = 0; i < n; ++i) {
       which[i] = random() % 64;
-      asked_tables[i] = tables[which[i]].get();
+      asked_tables[i] = &tables[which[i]]->root();
       asked[i] = random_route(random).network.value();
     }
     for (const FibVariant variant : kVariants) {

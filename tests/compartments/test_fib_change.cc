@@ -25,7 +25,9 @@ struct V4 {
   using Table = Fib4;
   using Route = Route4;
   using Asked = uint32_t;
+  using Root = FibRoot;
   static constexpr auto kVariantOf = &fib_variant;
+  static const Root* root(const Table& table) { return &table.root(); }
   static Route route(const CaPrefix& p, HopId hop) { return {p.address().v4(), p.length(), hop}; }
   static Asked asked(const Ca& a) { return a.v4().value(); }
   // Clustered in a few bits and in one /12, so that prefixes nest and blocks grow.
@@ -48,7 +50,9 @@ struct V6 {
   using Table = Fib6;
   using Route = Route6;
   using Asked = CaAddress6;
+  using Root = Fib6;
   static constexpr auto kVariantOf = &fib6_variant;
+  static const Root* root(const Table& table) { return &table; }
   static Route route(const CaPrefix& p, HopId hop) { return {p.address().v6(), p.length(), hop}; }
   static Asked asked(const Ca& a) { return a.v6(); }
   static Ca random_address(Random& random) {
@@ -146,8 +150,8 @@ class FibChangeTest : public testing::Test {
 
   void expect_equal(const Table& table, const std::vector<Ca>& asked,
                     const std::vector<HopId>& expected) {
-    std::array<const Table*, 64> tables{};
-    tables.fill(&table);
+    std::array<const typename V::Root*, 64> tables{};
+    tables.fill(V::root(table));
     std::array<Asked, 64> vector{};
     for (size_t at = 0; at < asked.size(); at += 64) {
       const auto n = static_cast<unsigned>(std::min<size_t>(64, asked.size() - at));

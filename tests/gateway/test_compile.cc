@@ -173,7 +173,7 @@ TEST_F(Compile, SharesWhatARecordDoesNotTouch) {
   network_.change({record(0, "10.250.0.99")});
   const CompartmentView& after = network_.compartment("contoso");
   EXPECT_NE(after.records, before.records);
-  EXPECT_EQ(after.fib, before.fib);
+  EXPECT_EQ(after.fib_owner, before.fib_owner);
   EXPECT_EQ(after.hops, before.hops);
   EXPECT_EQ(after.subnets, before.subnets);
   EXPECT_EQ(after.connections, before.connections);

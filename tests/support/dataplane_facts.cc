@@ -171,7 +171,7 @@ class Facts {
       }
     }
     for (const uint32_t probe : probes) {
-      const HopId hop = domain.view->fib->lookup(probe);
+      const HopId hop = domain.view->fib_owner->lookup(probe);
       say("{} fib {}: {}", name, text(probe),
           hop.valid() ? hop_text(domain, domain.view->hop(hop)) : "no route");
     }
