@@ -118,7 +118,7 @@ static_assert(sizeof(Hop) == 32);
 // Hops have even numbers, but for those of the virtual subnets: there the number itself says that
 // the next hop is the destination, and the Hop need not be read.
 [[nodiscard]] constexpr HopId on_link_hop(SubnetId subnet) { return HopId(2 * subnet.value() + 1); }
-// REQUIRES hop.valid().
+// Also of an invalid one.
 [[nodiscard]] constexpr bool is_on_link(HopId hop) { return (hop.value() & 1) != 0; }
 // REQUIRES is_on_link(hop).
 [[nodiscard]] constexpr SubnetId on_link_subnet(HopId hop) { return SubnetId(hop.value() >> 1); }

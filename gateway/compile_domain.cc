@@ -29,6 +29,13 @@ const CompartmentView* fresh_base() {
   return &kNothing;
 }
 
+VsidDoor door_of(const SubnetView& subnet) {
+  return {.mac = subnet.mac().key(),
+          .provider_address = subnet.provider_address,
+          .network = subnet.network,
+          .provider_address6 = subnet.outer_ipv6 ? subnet.header6.ip.source : wire::Address6{}};
+}
+
 RecordType type_of(LookupRecordType type) {
   switch (type) {
     case LookupRecordType::static_record:
@@ -172,8 +179,7 @@ void DomainCompiler::subnets() {
     const SubnetId id = next_.subnets.at(name);
     (*table)[id.value()] = subnet_view(*subnet);
     const SubnetView& view = (*table)[id.value()];
-    next_.vsids.push_back(
-        {view.vsid, view_->id, id, view.network, view.provider_address, view.header.inner.source});
+    next_.vsids.push_back({view.vsid, view_->id, id, door_of(view)});
     const auto& prefixes = subnet->spec.address_prefixes;
     view_->prefixes.insert(view_->prefixes.end(), prefixes.begin(), prefixes.end());
     const bool gateway = subnet->spec.kind == SubnetKind::gateway;

@@ -52,59 +52,54 @@ struct AttachmentTable {
   }
 };
 
+// What must be right of a frame before its VSID counts. Mostly the same for all subnets of a
+// network.
+struct VsidDoor {
+  uint64_t mac = 0;                    // the gateway's in the virtual subnet: wire::Mac::key()
+  uint32_t provider_address = 0;       // the address of ours they must come to, host order; 0: IPv6
+  AttachmentId network{};              // where its packets must come in
+  wire::Address6 provider_address6{};  // as above; unspecified: IPv4
+  friend auto operator<=>(const VsidDoor&, const VsidDoor&) = default;
+};
+
 // What a VSID names.
 struct VsidSpec {
   uint32_t vsid = 0;
   CompartmentId compartment{};
   SubnetId subnet{};
-  AttachmentId network{};         // where its packets must come in
-  uint32_t provider_address = 0;  // the address of ours they must come to, host order
-  wire::Mac mac{};                // the gateway's in this virtual subnet
+  VsidDoor door;
 };
 
-// The same as it lies in the table: what enter_nvgre must know before it looks into the
-// compartment.
+// The same as it lies in the table.
 struct VsidEntry {
   uint32_t key = 0;  // the VSID
   CompartmentId compartment{};
   SubnetId subnet{};
-  uint32_t provider_address = 0;
-  uint16_t network = 0;  // an AttachmentId; see AttachmentTable for its bound
-  uint16_t mac = 0;      // VsidTable::mac_of
+  uint32_t door = 0;  // VsidTable::door_of
 };
 
 // All VSIDs. Built anew when one comes or goes.
 class VsidTable {
  public:
-  explicit VsidTable(const std::vector<VsidSpec>& specs) : entries_(numbered(specs)) {
-    macs_.resize(kManyMacs + 1, kNoMac);
-  }
+  explicit VsidTable(const std::vector<VsidSpec>& specs) : entries_(numbered(specs)) {}
   void prefetch(uint32_t vsid) const { entries_.prefetch(vsid); }
   [[nodiscard]] const VsidEntry* find(uint32_t vsid) const { return entries_.find(vsid); }
-  // The gateway's MAC (wire::Mac::key()) in the entry's virtual subnet; no MAC at all when there
-  // are too many to say it here.
-  [[nodiscard]] uint64_t mac_of(const VsidEntry& entry) const { return macs_[entry.mac]; }
+  [[nodiscard]] const VsidDoor& door_of(const VsidEntry& entry) const { return doors_[entry.door]; }
 
  private:
-  static constexpr size_t kManyMacs = 255;
-  static constexpr uint64_t kNoMac = ~uint64_t{0};
-
   std::vector<VsidEntry> numbered(const std::vector<VsidSpec>& specs) {
-    std::map<uint64_t, uint16_t> known;
+    std::map<VsidDoor, uint32_t> known;
     std::vector<VsidEntry> entries;
     entries.reserve(specs.size());
     for (const VsidSpec& spec : specs) {
-      const uint64_t mac = spec.mac.key();
-      // Seldom more than one. All behind the last number share it and are compared in the subnet.
-      const auto [at, fresh] = known.try_emplace(mac, static_cast<uint16_t>(macs_.size()));
-      if (fresh && macs_.size() < kManyMacs) macs_.push_back(mac);
-      entries.push_back({spec.vsid, spec.compartment, spec.subnet, spec.provider_address,
-                         static_cast<uint16_t>(spec.network.value()), at->second});
+      const auto [at, fresh] = known.try_emplace(spec.door, static_cast<uint32_t>(doors_.size()));
+      if (fresh) doors_.push_back(spec.door);
+      entries.push_back({spec.vsid, spec.compartment, spec.subnet, at->second});
     }
     return entries;
   }
 
-  std::vector<uint64_t> macs_;  // before entries_, which numbers them
+  std::vector<VsidDoor> doors_;  // before entries_, which numbers them
   KeyedTable<VsidEntry> entries_;
 };
 

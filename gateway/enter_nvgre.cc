@@ -34,20 +34,16 @@ uint32_t read_gre_behind_ipv4(Packet<Side::outside> packet, NvgreCandidate& cand
 }
 
 // The compartment is known now (for counters and traces); the packet has not entered it yet.
-bool bind(Packet<Side::outside> packet, const VsidEntry* subnet, const CompartmentView* tenant,
-          Out out) {
+bool bind(Packet<Side::outside> packet, const VsidEntry& subnet, const VsidDoor& door,
+          const CompartmentView* tenant, Out out) {
   PacketSlot& slot = packet.slot();
-  if (subnet == nullptr) [[unlikely]] {
-    out.drop(packet, DropReason::nvgre_unknown_vsid);
-    return false;
-  }
   slot.compartment = tenant;
-  slot.in_subnet = subnet->subnet;
-  if (subnet->network != slot.attachment.value()) [[unlikely]] {
+  slot.in_subnet = subnet.subnet;
+  if (door.network != slot.attachment) [[unlikely]] {
     out.drop(packet, DropReason::nvgre_wrong_network);
     return false;
   }
-  if (packet.at<wire::Ipv4>(slot.l2_bytes).destination.value() != subnet->provider_address)
+  if (packet.at<wire::Ipv4>(slot.l2_bytes).destination.value() != door.provider_address)
       [[unlikely]] {
     out.drop(packet, DropReason::nvgre_wrong_pa);
     return false;
@@ -56,10 +52,10 @@ bool bind(Packet<Side::outside> packet, const VsidEntry* subnet, const Compartme
 }
 
 // What read_gre has found, from what was kept of it.
-NvgreCandidate candidate_of(PacketSlot& slot, const VsidEntry* subnet) {
+NvgreCandidate candidate_of(PacketSlot& slot, const VsidDoor* door) {
   const auto& ip = *reinterpret_cast<const wire::Ipv4*>(slot.data + slot.l2_bytes);
   const uint32_t behind = ip.total_length.value() + slot.l2_bytes;
-  return {&slot, subnet, slot.inner_at, behind - slot.inner_at};
+  return {&slot, door, slot.inner_at, behind - slot.inner_at};
 }
 
 bool recently_moved(const CompartmentView& tenant, uint32_t source, uint32_t provider_address) {
@@ -189,9 +185,7 @@ void enter(Packet<Side::outside> packet, bool uniform_class, Out out) {
     out.drop(packet, DropReason::nvgre_inner_vlan);
     return false;
   }
-  const SubnetView& subnet = packet.slot().compartment->subnet(packet.slot().in_subnet);
-  if (ethernet.destination.key() != subnet.header.inner.source.key() &&
-      !ethernet.destination.multicast()) {
+  if (ethernet.destination.key() != candidate.door->mac && !ethernet.destination.multicast()) {
     out.drop(packet, DropReason::nvgre_inner_mac);
     return false;
   }
@@ -289,8 +283,7 @@ const CustomerRecord* record_of_arp_sender(const CompartmentView& tenant, Subnet
 
 void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_nvgre> out) {
   Scratch<PacketSlot*, kVector> slots;
-  Scratch<const VsidEntry*, kVector> subnets;
-  Scratch<const CompartmentView*, kVector> tenants;
+  Scratch<const VsidDoor*, kVector> doors;
   Scratch<NvgreCandidate, kVector> ipv6;
   RecordLookup lookup;
 
@@ -302,13 +295,18 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
     if (vsid == 0) [[unlikely]]
       continue;
     const VsidEntry* subnet = plane.vsids->find(vsid);
-    const CompartmentView* tenant =
-        subnet == nullptr ? nullptr : plane.compartment(subnet->compartment);
+    if (subnet == nullptr) [[unlikely]] {
+      out.drop(packet, DropReason::nvgre_unknown_vsid);
+      continue;
+    }
+    const CompartmentView* tenant = plane.compartment(subnet->compartment);
     prefetch_view(tenant);
+    const VsidDoor& door = plane.vsids->door_of(*subnet);
+    if (!bind(packet, *subnet, door, tenant, out)) [[unlikely]]
+      continue;
     packet.slot().inner_at = static_cast<uint16_t>(candidate.inner);
     slots[count] = &packet.slot();
-    subnets[count] = subnet;
-    tenants[count++] = tenant;
+    doors[count++] = &door;
   }
   // The inner headers; fetch the source's record.
   unsigned left = 0;
@@ -316,15 +314,12 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
   for (unsigned i = 0; i < count; ++i) {
     PacketSlot& slot = *slots[i];
     const Packet<Side::outside> packet(slot);
-    if (!bind(packet, subnets[i], tenants[i], out)) [[unlikely]]
-      continue;
-    const CompartmentView& tenant = *tenants[i];
+    const CompartmentView& tenant = *slot.compartment;
     __builtin_prefetch(&out.counters(tenant), 1);
     const auto& ethernet = packet.at<wire::Ethernet>(slot.inner_at);
     const auto& ip = packet.at<wire::Ipv4>(slot.inner_at + sizeof(wire::Ethernet));
-    const NvgreCandidate candidate = candidate_of(slot, subnets[i]);
-    if (!is_plain_inner(ethernet, ip, plane.vsids->mac_of(*subnets[i]), candidate.inner_bytes))
-        [[unlikely]] {
+    const NvgreCandidate candidate = candidate_of(slot, doors[i]);
+    if (!is_plain_inner(ethernet, ip, doors[i]->mac, candidate.inner_bytes)) [[unlikely]] {
       if (ethernet.type == wire::ether_type::kIpv6) {
         ipv6[ipv6_count++] = candidate;
         continue;

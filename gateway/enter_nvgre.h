@@ -13,7 +13,7 @@ namespace hnv {
 // One packet between the passes.
 struct NvgreCandidate {
   PacketSlot* slot;
-  const VsidEntry* subnet;
+  const VsidDoor* door;
   uint32_t inner;        // offset of the inner Ethernet header
   uint32_t inner_bytes;  // from there
 };

@@ -12,6 +12,7 @@
 #include "compartments/checksum.h"
 #include "compartments/ecn.h"
 #include "compartments/neighbor_discovery.h"
+#include "compartments/record_lookup.h"
 #include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
 #include "gateway/stations_ipv6.h"
@@ -39,13 +40,12 @@ bool bind_over_ipv6(Packet<Side::outside> packet, const VsidEntry* subnet, const
   }
   slot.compartment = plane.compartment(subnet->compartment);
   slot.in_subnet = subnet->subnet;
-  if (subnet->network != slot.attachment.value()) {
+  const VsidDoor& door = plane.vsids->door_of(*subnet);
+  if (door.network != slot.attachment) {
     out.drop(packet, DropReason::nvgre_wrong_network);
     return false;
   }
-  const SubnetView& view = slot.compartment->subnet(subnet->subnet);
-  if (!view.outer_ipv6 ||
-      packet.at<wire::Ipv6>(slot.l2_bytes).destination != view.header6.ip.source) {
+  if (packet.at<wire::Ipv6>(slot.l2_bytes).destination != door.provider_address6) {
     out.drop(packet, DropReason::nvgre_wrong_pa);
     return false;
   }
@@ -126,11 +126,9 @@ bool stays_on_link(Packet<Side::outside> packet, const NvgreCandidate& candidate
 
 // The inner Ethernet and IPv6 headers. True when a packet is left for the source check.
 bool read_inner_ipv6(Packet<Side::outside> packet, const NvgreCandidate& candidate, Out out) {
-  const PacketSlot& slot = packet.slot();
   const auto& ethernet = packet.at<wire::Ethernet>(candidate.inner);
   const bool to_group = ethernet.destination.multicast();
-  const SubnetView& subnet = slot.compartment->subnet(slot.in_subnet);
-  if (!to_group && ethernet.destination.key() != subnet.mac().key()) {
+  if (!to_group && ethernet.destination.key() != candidate.door->mac) {
     out.drop(packet, DropReason::nvgre_inner_mac);
     return false;
   }
@@ -156,16 +154,24 @@ bool read_inner_ipv6(Packet<Side::outside> packet, const NvgreCandidate& candida
   return true;
 }
 
+// Is the record's host the one that the outer header says it comes from?
+bool comes_from_host_of(Packet<Side::outside> packet, const CustomerRecord& record) {
+  const PacketSlot& slot = packet.slot();
+  if (record.pa_family != slot.family) return false;
+  if (slot.family == Family::ipv4) return record.pa4().value() == slot.outer_source;
+  return record.pa == packet.at<wire::Ipv6>(slot.l2_bytes).source;
+}
+
 // Does the record vouch for this packet, that came in on `link`? Drops it when not.
 bool check_source(Packet<Side::outside> packet, const NvgreCandidate& candidate, const CaKey& key,
                   const CustomerRecord* record, LinkId link, Out out) {
   const PacketSlot& slot = packet.slot();
   const CompartmentView& tenant = *slot.compartment;
   const wire::Mac& mac = packet.at<wire::Ethernet>(candidate.inner).source;
-  const auto outer = outer_source_of(packet);
   if (record == nullptr) [[unlikely]] {
     DropReason reason{};
-    const bool vouched = wildcard_vouches(tenant, slot, key.address(), outer, mac, reason);
+    const bool vouched =
+        wildcard_vouches(tenant, slot, key.address(), outer_source_of(packet), mac, reason);
     if (!vouched) out.drop(packet, reason);
     return vouched;
   }
@@ -173,8 +179,9 @@ bool check_source(Packet<Side::outside> packet, const NvgreCandidate& candidate,
     out.drop(packet, DropReason::inner_bad_source);
     return false;
   }
-  if (record->provider_address() != outer || record->link != link) [[unlikely]] {
-    if (tenant.moved == nullptr || !tenant.moved->contains({key.address(), outer})) {
+  if (!comes_from_host_of(packet, *record) || record->link != link) [[unlikely]] {
+    if (tenant.moved == nullptr ||
+        !tenant.moved->contains({key.address(), outer_source_of(packet)})) {
       out.drop(packet, DropReason::nvgre_wrong_source_pa);
       return false;
     }
@@ -238,9 +245,8 @@ void enter(Packet<Side::outside> packet, const NvgreCandidate& candidate, Family
 
 // Bound frames of either inner family: headers, then who vouches for the source, then inside.
 void vouch(NvgreCandidate* candidates, unsigned count, const Dataplane& plane, Out out) {
-  Scratch<const CustomerMap::Reader*, kVector> maps;
   Scratch<CaKey, kVector> sources;
-  Scratch<const CustomerRecord*, kVector> records;
+  RecordLookup lookup;
   unsigned left = 0;
   for (unsigned i = 0; i < count; ++i) {
     const NvgreCandidate candidate = candidates[i];
@@ -257,14 +263,16 @@ void vouch(NvgreCandidate* candidates, unsigned count, const Dataplane& plane, O
       const auto& ip = packet.at<wire::Ipv4>(candidate.inner + kEthernet);
       sources[left] = CaKey(CaAddress(ip.source.value()));
     }
-    maps[left] = &tenant.record_reader;
+    lookup.ask(left, tenant.record_reader, sources[left]);
     candidates[left++] = candidate;
   }
-  find_bulk(maps.data(), sources.data(), records.data(), left);
+  lookup.settle();
   for (unsigned i = 0; i < left; ++i) {
     const Packet<Side::outside> packet(*candidates[i].slot);
     const Attachment& from = plane.attachments->attachments[packet.slot().attachment.value()];
-    if (check_source(packet, candidates[i], sources[i], records[i], from.link, out)) {
+    const CustomerRecord* record =
+        lookup.answer(i, packet.slot().compartment->record_reader, sources[i]);
+    if (check_source(packet, candidates[i], sources[i], record, from.link, out)) {
       enter(packet, candidates[i], sources[i].family(), from.uniform_class, out);
     }
   }
@@ -281,6 +289,7 @@ void enter_nvgre_over_ipv6(Burst<Side::outside> in, const Dataplane& plane,
                            Exit<Stage::enter_nvgre> out) {
   Scratch<NvgreCandidate, kVector> candidates;
   Scratch<uint32_t, kVector> vsids;
+  Scratch<const VsidEntry*, kVector> subnets;
   unsigned count = 0;
   for (const auto packet : in) {
     const auto& ip = packet.at<wire::Ipv6>(packet.slot().l2_bytes);
@@ -294,23 +303,16 @@ void enter_nvgre_over_ipv6(Burst<Side::outside> in, const Dataplane& plane,
     ++count;
   }
   for (unsigned i = 0; i < count; ++i) {
-    candidates[i].subnet = plane.vsids->find(vsids[i]);
-    if (candidates[i].subnet != nullptr) {
-      __builtin_prefetch(plane.compartment(candidates[i].subnet->compartment));
-    }
-  }
-  for (unsigned i = 0; i < count; ++i) {
-    if (candidates[i].subnet == nullptr) continue;
-    const CompartmentView& tenant = *plane.compartment(candidates[i].subnet->compartment);
-    __builtin_prefetch(&tenant.subnet(candidates[i].subnet->subnet));
-    __builtin_prefetch(&tenant.subnet(candidates[i].subnet->subnet).header6);
-    __builtin_prefetch(&tenant.fib6);
+    subnets[i] = plane.vsids->find(vsids[i]);
+    if (subnets[i] != nullptr) prefetch_view(plane.compartment(subnets[i]->compartment));
   }
   unsigned left = 0;
   for (unsigned i = 0; i < count; ++i) {
     const NvgreCandidate candidate = candidates[i];
     const Packet<Side::outside> packet(*candidate.slot);
-    if (bind_over_ipv6(packet, candidate.subnet, plane, out)) candidates[left++] = candidate;
+    if (!bind_over_ipv6(packet, subnets[i], plane, out)) continue;
+    candidates[left] = candidate;
+    candidates[left++].door = &plane.vsids->door_of(*subnets[i]);
   }
   vouch(candidates.data(), left, plane, out);
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -16,13 +15,12 @@ template <class Entry>
 class KeyedTable {
  public:
   explicit KeyedTable(const std::vector<Entry>& entries)
-      : buckets_(std::bit_ceil(entries.size() * 3 / (2 * kWays) + 1)),
-        shift_(63U - static_cast<unsigned>(std::countr_zero(buckets_.size()))) {
+      : buckets_(entries.size() * 3 / (2 * kWays) + 1) {
     for (const Entry& entry : entries) add(entry);
   }
   void prefetch(uint64_t key) const { __builtin_prefetch(&buckets_[bucket_of(key)]); }
   [[nodiscard]] const Entry* find(uint64_t key) const {
-    for (size_t at = bucket_of(key);; at = (at + 1) & (buckets_.size() - 1)) {
+    for (size_t at = bucket_of(key);; at = behind(at)) {
       const auto& entries = buckets_[at].entries;
       // Which one cannot be foreseen: chosen by arithmetic, not by branches.
       size_t index = 0;
@@ -42,7 +40,7 @@ class KeyedTable {
   };
 
   void add(const Entry& entry) {
-    for (size_t at = bucket_of(entry.key);; at = (at + 1) & (buckets_.size() - 1)) {
+    for (size_t at = bucket_of(entry.key);; at = behind(at)) {
       for (Entry& place : buckets_[at].entries) {
         if (place.key == entry.key) return;
         if (place.key != 0) continue;
@@ -51,13 +49,16 @@ class KeyedTable {
       }
     }
   }
-  // The top bits of the product: those that every bit of the key has a part in.
+  // The top bits of the product, those that every bit of the key has a part in, scaled to the
+  // buckets: as many as are needed, for what is looked up at every packet should stay in a cache.
   [[nodiscard]] size_t bucket_of(uint64_t key) const {
-    return key * 0x9e3779b97f4a7c15 >> 1 >> shift_;
+    return (key * 0x9e3779b97f4a7c15 >> 32) * buckets_.size() >> 32;
+  }
+  [[nodiscard]] size_t behind(size_t bucket) const {
+    return bucket + 1 == buckets_.size() ? 0 : bucket + 1;
   }
 
-  std::vector<Bucket> buckets_;
-  unsigned shift_;  // 63 - log2 of their number
+  std::vector<Bucket> buckets_;  // fewer than 2^32
 };
 
 }  // namespace hnv

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "compartments/ip6_checks.h"
+#include "compartments/record_lookup.h"
 #include "compartments/scratch.h"
 #include "gateway/encapsulate.h"
 #include "gateway/stations_ipv6.h"
@@ -61,20 +62,21 @@ void leave(Packet<Side::inside> packet, const CustomerRecord* found, const Datap
 
 void leave_nvgre_ipv6(Burst<Side::inside> in, const Dataplane& plane,
                       Exit<Stage::leave_nvgre> out) {
-  Scratch<const CustomerMap::Reader*, kVector> maps;
-  Scratch<CaKey, kVector> next_hops;
   Scratch<const CustomerRecord*, kVector> records;
+  RecordLookup lookup;
   const unsigned count = in.size();
   for (unsigned i = 0; i < count; ++i) {
     const PacketSlot& slot = in[i].slot();
-    maps[i] = &slot.compartment->record_reader;
-    next_hops[i] = CaKey(*slot.next_hop6, Family::ipv6);
+    lookup.ask(i, slot.compartment->record_reader, CaKey(*slot.next_hop6, Family::ipv6));
     const SubnetView& subnet = slot.compartment->subnet(slot.subnet);
     __builtin_prefetch(&subnet);
     __builtin_prefetch(&subnet.header6);
   }
-  find_bulk(maps.data(), next_hops.data(), records.data(), count);
+  lookup.settle();
   for (unsigned i = 0; i < count; ++i) {
+    const PacketSlot& slot = in[i].slot();
+    records[i] =
+        lookup.answer(i, slot.compartment->record_reader, CaKey(*slot.next_hop6, Family::ipv6));
     if (records[i] != nullptr) {
       __builtin_prefetch(&plane.next_hops[records[i]->next_hop.value()]);
     }

@@ -21,21 +21,18 @@ uint16_t plateau_below(uint16_t length) {
 }
 
 // The virtual subnet whose packet this header stands in.
-const VsidEntry* subnet_of(const wire::Gre& gre, AttachmentId attachment, const SentPackets& sent) {
+const VsidDoor* subnet_of(const wire::Gre& gre, AttachmentId attachment, const VsidTable& vsids) {
   if (gre.flags != be16{0x2000} || gre.protocol != wire::kTransparentEthernet) return nullptr;
-  const VsidEntry* subnet = sent.vsids.find(gre.key.value() >> 8);
-  return subnet != nullptr && subnet->network == attachment.value() ? subnet : nullptr;
-}
-
-const SubnetView* view_of(const VsidEntry& subnet, const SentPackets& sent) {
-  const CompartmentView* view = sent.compartments[subnet.compartment.value()].get();
-  return view == nullptr ? nullptr : &view->subnet(subnet.subnet);
+  const VsidEntry* subnet = vsids.find(gre.key.value() >> 8);
+  if (subnet == nullptr) return nullptr;
+  const VsidDoor& door = vsids.door_of(*subnet);
+  return door.network == attachment ? &door : nullptr;
 }
 
 }  // namespace
 
 std::optional<PathMtu> read_path_mtu(const wire::Ipv4& ip, AttachmentId attachment,
-                                     const SentPackets& sent) {
+                                     const VsidTable& vsids) {
   constexpr unsigned kQuoted = sizeof(wire::Ipv4) + sizeof(wire::Gre);
   const unsigned bytes = ip.total_length.value() - ip.header_bytes();
   const auto* start = reinterpret_cast<const uint8_t*>(&ip) + ip.header_bytes();
@@ -43,8 +40,8 @@ std::optional<PathMtu> read_path_mtu(const wire::Ipv4& ip, AttachmentId attachme
   const auto& icmp = *reinterpret_cast<const wire::Icmp*>(start);
   const auto& quoted = *reinterpret_cast<const wire::Ipv4*>(&icmp + 1);
   if (quoted.version_ihl != 0x45 || quoted.protocol != wire::ip_protocol::kGre) return {};
-  const VsidEntry* subnet =
-      subnet_of(*reinterpret_cast<const wire::Gre*>(&quoted + 1), attachment, sent);
+  const VsidDoor* subnet =
+      subnet_of(*reinterpret_cast<const wire::Gre*>(&quoted + 1), attachment, vsids);
   if (subnet == nullptr || subnet->provider_address != quoted.source.value()) return {};
   const uint16_t length = quoted.total_length.value();
   // A router older than RFC 1191 tells none (§5).
@@ -55,7 +52,7 @@ std::optional<PathMtu> read_path_mtu(const wire::Ipv4& ip, AttachmentId attachme
 }
 
 std::optional<PathMtu> read_path_mtu(const wire::Ipv6& ip, AttachmentId attachment,
-                                     const SentPackets& sent) {
+                                     const VsidTable& vsids) {
   constexpr unsigned kQuoted = sizeof(wire::Ipv6) + sizeof(wire::Gre);
   const Upper6 upper = upper_layer_of(ip);
   const uint32_t bytes = ip.total_length() - upper.offset;
@@ -72,10 +69,9 @@ std::optional<PathMtu> read_path_mtu(const wire::Ipv6& ip, AttachmentId attachme
       quoted.next_header != wire::ip_protocol::kGre) {
     return {};
   }
-  const VsidEntry* subnet =
-      subnet_of(*reinterpret_cast<const wire::Gre*>(&quoted + 1), attachment, sent);
-  const SubnetView* view = subnet == nullptr ? nullptr : view_of(*subnet, sent);
-  if (view == nullptr || !view->outer_ipv6 || view->header6.ip.source != quoted.source) return {};
+  const VsidDoor* subnet =
+      subnet_of(*reinterpret_cast<const wire::Gre*>(&quoted + 1), attachment, vsids);
+  if (subnet == nullptr || subnet->provider_address6 != quoted.source) return {};
   const uint32_t told = uint32_t{icmp.word0.value()} << 16 | icmp.word1.value();
   if (told >= quoted.total_length() || told < kLeastPathMtu6) return {};
   return PathMtu{Ip6<Space::external>(quoted.destination), static_cast<uint16_t>(told)};

@@ -8,10 +8,8 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 
-#include "compartments/cow_array.h"
 #include "compartments/ip6_checks.h"
 #include "gateway/dataplane.h"
 #include "gateway/next_hops.h"
@@ -28,17 +26,11 @@ struct PathMtu {
   uint16_t mtu = 0;  // bytes of IP packets
 };
 
-// What our packets look like on the wire, and where they go out.
-struct SentPackets {
-  const VsidTable& vsids;
-  const CowArray<std::shared_ptr<const CompartmentView>>& compartments;
-};
-
 // None: it is damaged, or not about a packet of ours on that attachment. REQUIRES that classify
 // punted the message: its IP header fits and the ICMP header lies in it. Pure.
 [[nodiscard]] std::optional<PathMtu> read_path_mtu(const wire::Ipv4& ip, AttachmentId attachment,
-                                                   const SentPackets& sent);
+                                                   const VsidTable& vsids);
 [[nodiscard]] std::optional<PathMtu> read_path_mtu(const wire::Ipv6& ip, AttachmentId attachment,
-                                                   const SentPackets& sent);
+                                                   const VsidTable& vsids);
 
 }  // namespace hnv

@@ -69,15 +69,14 @@ void Resolver::learn(const rte_mbuf& mbuf, const Compiled& compiled, Instant now
   const OutLink* link = next_hops_.link(link_of(compiled, note.attachment, ethernet.destination));
   if (link == nullptr) return;
   const be16 type = *reinterpret_cast<const be16*>(start + note.l2_bytes - sizeof(be16));
-  const SentPackets sent{*compiled.vsids, compiled.compartments};
   if (type == wire::ether_type::kIpv4) {
     const auto& ip = *reinterpret_cast<const wire::Ipv4*>(start + note.l2_bytes);
-    learn_path_mtu(read_path_mtu(ip, note.attachment, sent), *link, now);
+    learn_path_mtu(read_path_mtu(ip, note.attachment, *compiled.vsids), *link, now);
   } else if (note.family == Family::ipv4) {
     learn_arp(*reinterpret_cast<const wire::Arp*>(start + note.l2_bytes), ethernet, *link, now);
   } else if (const auto& ip = *reinterpret_cast<const wire::Ipv6*>(start + note.l2_bytes);
              is_packet_too_big(ip)) {
-    learn_path_mtu(read_path_mtu(ip, note.attachment, sent), *link, now);
+    learn_path_mtu(read_path_mtu(ip, note.attachment, *compiled.vsids), *link, now);
   } else {
     learn_nd(ip, ethernet, *link, now);
   }

@@ -39,18 +39,26 @@ void deliver(Packet<Side::inside> packet, const wire::Ipv6& ip, Out out) {
   }
 }
 
-void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
+// One hop less, where that is due. False when the packet has been refused.
+bool live_on(Packet<Side::inside> packet, Out out) {
   PacketSlot& slot = packet.slot();
   auto& ip = packet.at<wire::Ipv6>(0);
   // Not for what was made here, nor twice for what comes by again.
   if (slot.ingress != Ingress::self && !slot.ttl_decremented) {
     if (ip.hop_limit <= 1) {
-      return out.refuse(packet, DropReason::ttl_exceeded, Icmp6Error::time_exceeded());
+      out.refuse(packet, DropReason::ttl_exceeded, Icmp6Error::time_exceeded());
+      return false;
     }
     --ip.hop_limit;
     slot.ttl_decremented = true;
   }
   slot.next_hop6 = &ip.destination;
+  return true;
+}
+
+void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
+  PacketSlot& slot = packet.slot();
+  if (!live_on(packet, out)) return;
   switch (hop.kind) {
     case HopKind::subnet_via:
       slot.next_hop6 = &hop.via.v6();
@@ -87,7 +95,7 @@ void route_ipv6(Burst<Side::inside> in, Exit<Stage::route> out) {
   }
   lookup_bulk(tables.data(), destinations.data(), hops.data(), count);
   for (unsigned i = 0; i < count; ++i) {
-    if (hops[i].valid()) __builtin_prefetch(&in[i].slot().compartment->hop(hops[i]));
+    if (!is_on_link(hops[i])) __builtin_prefetch(&in[i].slot().compartment->hop(hops[i]));
   }
   for (unsigned i = 0; i < count; ++i) {
     const auto packet = in[i];
@@ -95,6 +103,10 @@ void route_ipv6(Burst<Side::inside> in, Exit<Stage::route> out) {
       out.drop(packet, DropReason::inner_bad_destination);
     } else if (!hops[i].valid()) {
       out.refuse(packet, DropReason::no_route, Icmp6Error::no_route());
+    } else if (is_on_link(hops[i])) {
+      if (!live_on(packet, out)) continue;
+      packet.slot().subnet = on_link_subnet(hops[i]);
+      out.to<Stage::leave_nvgre>(packet);
     } else if (const Hop& hop = packet.slot().compartment->hop(hops[i]);
                hop.kind == HopKind::local) {
       deliver(packet, packet.at<wire::Ipv6>(0), out);

@@ -60,12 +60,11 @@ std::optional<PathMtu> believed(const Frame& message) {
   EXPECT_FALSE(note.resolve);
   const uint8_t* at = line.punts()[0].data() + note.l2_bytes;
   const auto& plane = line.network().plane();
-  const SentPackets sent{*plane.vsids, plane.compartments};
   EXPECT_EQ(line.fault(), "");
   if (at[0] >> 4 == 4) {
-    return read_path_mtu(*reinterpret_cast<const wire::Ipv4*>(at), note.attachment, sent);
+    return read_path_mtu(*reinterpret_cast<const wire::Ipv4*>(at), note.attachment, *plane.vsids);
   }
-  return read_path_mtu(*reinterpret_cast<const wire::Ipv6*>(at), note.attachment, sent);
+  return read_path_mtu(*reinterpret_cast<const wire::Ipv6*>(at), note.attachment, *plane.vsids);
 }
 
 TEST(Rfc8201, S4APacketTooBigLowersThePathToThatHost) {

@@ -100,9 +100,10 @@ class Facts {
         continue;
       }
       const CompiledDomain& domain = **compiled_.domains.find(view->name);
-      say("vsid {}: {} subnet {} at {} to {} mac {:012x}", vsid, view->name,
-          name_of(domain.subnets, entry->subnet), place(AttachmentId(entry->network)),
-          text(entry->provider_address), plane_.vsids->mac_of(*entry));
+      const VsidDoor& door = plane_.vsids->door_of(*entry);
+      say("vsid {}: {} subnet {} at {} to {} {} mac {:012x}", vsid, view->name,
+          name_of(domain.subnets, entry->subnet), place(door.network), text(door.provider_address),
+          address_text::format6(door.provider_address6), door.mac);
     }
   }
 
