@@ -46,12 +46,13 @@ MacAddress mac_of(unsigned record) {
                      static_cast<uint8_t>(record)});
 }
 
-World::World(Size size) : size_(size), model_(std::make_shared<const Model>()) {
+World::World(Size size, unsigned workers) : size_(size), model_(std::make_shared<const Model>()) {
   for (const auto& [name, id, mac] :
        {std::tuple{"fabric0", kFabricPort, kFabricMac}, std::tuple{"wan0", kWanPort, kWanMac}}) {
     catalog_.push_back({name, 9000, mac});
     context_.ports.emplace(name, CompileContext::PortFacts{id, wire::Mac::of(mac), 9000});
   }
+  context_.workers = workers;
   context_.next_uid = &uid_;
   choices_.gateway_mac = kGatewayMac;
   compiled_ = compile_nothing(context_);

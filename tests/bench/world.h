@@ -56,7 +56,8 @@ constexpr uint8_t kFabricBlock = 0x60;
 
 class World {
  public:
-  explicit World(Size size);
+  // Every compartment counts by worker.
+  explicit World(Size size, unsigned workers = 1);
 
   [[nodiscard]] const Dataplane& plane() const { return plane_; }
   [[nodiscard]] Size size() const { return size_; }
