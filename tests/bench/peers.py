@@ -5,20 +5,24 @@
     tests/bench/peers.py --tree build/bench [--only PART] [--rounds N] --json FILE
 
 Everything runs on processor 1 in turn: ours, the peer, its port I/O alone, ours, the peer, … A row
-holds the medians of the rounds. The peer's figure is what its own counters say less what testpmd
-needs to move the same capture between the same devices; ours has no port I/O in it.
+holds the medians of the rounds. The peer's figure is what its thread needed for a packet less what
+testpmd needs to move the same capture between the same devices; ours has no port I/O in it.
 """
 
 import argparse
+import glob
 import json
 import os
 import re
+import shutil
 import statistics
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "netns"))
 
+from l3fwd import FLOWS, L3fwd  # noqa: E402
 from ovs_peer import OvsPeer  # noqa: E402
 from support.run import Run, call  # noqa: E402
 from testpmd import Testpmd  # noqa: E402
@@ -72,7 +76,7 @@ def ovs(run, tree, case, rounds):
     for _ in range(rounds):
         figures["ours"].append(ours.measure(case.ours))
         peer.go_on()
-        peer.window(WINDOW / 4)  # its caches are cold, and its timers behind
+        peer.warm_up()  # its caches are cold, and its timers behind
         picture = peer.window(WINDOW)
         peer.stop()
         if picture["upcalls"] or picture["sent"] < 0.99 * picture["packets"]:
@@ -100,6 +104,28 @@ def testpmd(run, rounds):
             for mode, values in figures.items()]
 
 
+def l3fwd(run, tree, rounds):
+    """A router without tenants, on plain IPv4; its port I/O by testpmd likewise."""
+    capture = run.path("ipv4.pcap")
+    call(os.path.join(tree, "tests", "bench", "hnv_write_capture"), "ipv4", capture, 2, FLOWS)
+    floor = Testpmd(run, "floor", [f"net_pcap0,rx_pcap={capture},infinite_rx=1", "net_null1,no-rx=1"], 32)
+    router = L3fwd(run, tree, capture)
+    router.stop()
+    figures = {"l3fwd": [], "io": []}
+    for _ in range(rounds):
+        router.go_on()
+        begin = router.picture()
+        threading.Event().wait(WINDOW)
+        end = router.picture()
+        router.stop()
+        figures["l3fwd"].append((end[0] - begin[0]) / (end[1] - begin[1]))
+        figures["io"].append(floor.window(WINDOW / 2))
+    floor.close()
+    middle = {name: statistics.median(values) for name, values in figures.items()}
+    return [{"name": "floor_l3fwd_lpm", "tsc_per_packet": middle["l3fwd"] - middle["io"],
+             "io_tsc_per_packet": middle["io"], "rounds": figures}]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tree", required=True)
@@ -115,13 +141,18 @@ def main():
             json.dump(rows, file, indent=2)
 
     parts = [("floor_testpmd", lambda run: testpmd(run, chosen.rounds)),
+             ("floor_l3fwd_lpm", lambda run: l3fwd(run, tree, chosen.rounds)),
              *((case.name, lambda run, case=case: [ovs(run, tree, case, chosen.rounds)]) for case in CASES)]
     for name, measure in parts:
         if re.search(chosen.only, name):
             begin = time.monotonic()
-            with Run(f"b{os.getpid()}") as run:
-                new = measure(run)
-            keep(new)
+            run = Run(f"b{os.getpid()}")
+            try:
+                with run:
+                    keep(measure(run))
+            finally:
+                for left in glob.glob(f"/var/run/dpdk/hnv-{run.id}-*"):
+                    shutil.rmtree(left, ignore_errors=True)
             print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
 
 

@@ -12,6 +12,7 @@ import time
 import tty
 
 from support.run import start_time
+from thread_time import ThreadTime
 
 PATIENCE = 60
 
@@ -31,22 +32,23 @@ class Testpmd:
         os.close(end)
         run.record("process", pid=self.popen.pid, started=start_time(self.popen.pid), name=name)
         self._until(rb"testpmd> ")
-        self.tell("set record-core-cycles on")
+        self._time = ThreadTime(self.popen.pid, "rte-worker-1")
 
     def tell(self, line):
         os.write(self._terminal, line.encode() + b"\n")
 
     def window(self, seconds, start="start"):
         """Cycles a packet while it forwarded."""
+        begin = self._time.ticks()
         self.tell(start)
         self._until(rb"packet forwarding")
         threading.Event().wait(seconds)
         self.tell("stop")
         text = self._until(rb"Done\.")
-        found = re.search(rb"CPU cycles/packet=([\d.]+)", text)
-        if not found:
+        found = re.search(rb"Accumulated forward statistics.*?RX-packets:\s*(\d+)", text, re.DOTALL)
+        if not found or int(found.group(1)) == 0:
             raise RuntimeError(f"dpdk-testpmd forwarded nothing: {text.decode(errors='replace')[-2000:]}")
-        return float(found.group(1))
+        return (self._time.ticks() - begin) / int(found.group(1))
 
     def close(self):
         self.tell("quit")
