@@ -13,6 +13,8 @@ ExternalNetworkSpec decode_external_network(const Place& place, const Json& json
   in.optional("ipAddresses", spec.ip_addresses, ListOf{kHostAddressReader});
   in.optional("routes", spec.routes, ListOf{OutsideRouteReader{}, kMaxOutsideRoutes});
   in.optional("mtu", spec.mtu, kMtuReader);
+  in.optional("duplicateAddressDetection", spec.duplicate_address_detection,
+              kDuplicateDetectionReader);
   in.optional("publicAddressPrefixes", spec.public_address_prefixes, ListOf{kTextFormReader});
   ignore_answer_properties(in);
   in.finish();
@@ -24,6 +26,8 @@ Json encode(const ExternalNetworkSpec& spec) {
             {"vlanId", spec.vlan_id.value()},
             {"ipAddresses", text_list(spec.ip_addresses)},
             {"routes", outside_routes_json(spec.routes)},
+            {"duplicateAddressDetection",
+             word_of(kDuplicateDetectionWords, spec.duplicate_address_detection)},
             {"publicAddressPrefixes", text_list(spec.public_address_prefixes)}};
   if (spec.mtu) json["mtu"] = *spec.mtu;
   return json;

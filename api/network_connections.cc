@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/network_connections.h"
 
-#include "api/json_readers.h"
+#include "api/outside_networks.h"
 
 namespace hnv {
 namespace {
@@ -26,6 +26,8 @@ struct L3Reader {
     in.optional("macAddress", out.mac_address, kStationMacReader);
     in.optional("peerIPAddresses", out.peer_ip_addresses, ListOf{kHostAddressReader});
     in.optional("sourceValidation", out.source_validation, OneOf{kValidationWords});
+    in.optional("duplicateAddressDetection", out.duplicate_address_detection,
+                kDuplicateDetectionReader);
     in.finish();
     if (json.is_object() && in.has("externalNetwork") == in.has("port")) {
       faults.invalid(place, "needs exactly one of \"externalNetwork\" and \"port\"");
@@ -99,7 +101,9 @@ Json encode(const NetworkConnectionSpec& spec) {
   }
   Json l3{{"ipAddresses", text_list(spec.l3.ip_addresses)},
           {"peerIPAddresses", text_list(spec.l3.peer_ip_addresses)},
-          {"sourceValidation", word_of(kValidationWords, spec.l3.source_validation)}};
+          {"sourceValidation", word_of(kValidationWords, spec.l3.source_validation)},
+          {"duplicateAddressDetection",
+           word_of(kDuplicateDetectionWords, spec.l3.duplicate_address_detection)}};
   if (spec.l3.external_network) l3["externalNetwork"] = *spec.l3.external_network;
   if (spec.l3.port) {
     l3["port"] = *spec.l3.port;

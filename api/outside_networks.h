@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What provider and external networks have in common in JSON: the routes of an outside network.
+// What provider and external networks have in common in JSON: the routes of an outside network, and
+// (with L3 connections) whether duplicate addresses are looked for.
 #pragma once
 
 #include "api/json_readers.h"
@@ -9,6 +10,10 @@
 namespace hnv {
 
 inline constexpr size_t kMaxOutsideRoutes = 10'000;
+
+inline constexpr Words<DuplicateDetection, 2> kDuplicateDetectionWords{
+    {{"optimistic", DuplicateDetection::optimistic}, {"off", DuplicateDetection::off}}};
+inline constexpr OneOf kDuplicateDetectionReader{kDuplicateDetectionWords};
 
 struct OutsideRouteReader {
   template <Space S>

@@ -34,6 +34,8 @@ ProviderNetworkSpec decode_provider_network(const Place& place, const Json& json
   in.optional("mtu", spec.mtu, kMtuReader);
   in.optional("flowId", spec.flow_id, kFlowIdReader);
   in.optional("dscp", spec.dscp, kDscpReader);
+  in.optional("duplicateAddressDetection", spec.duplicate_address_detection,
+              kDuplicateDetectionReader);
   in.optional("providerAddressOverrides", spec.provider_address_overrides,
               ListOf{OverrideReader{}});
   ignore_answer_properties(in);
@@ -53,6 +55,8 @@ Json encode(const ProviderNetworkSpec& spec) {
             {"routes", outside_routes_json(spec.routes)},
             {"flowId", word_of(kFlowIdWords, spec.flow_id)},
             {"dscp", word_of(kDscpWords, spec.dscp)},
+            {"duplicateAddressDetection",
+             word_of(kDuplicateDetectionWords, spec.duplicate_address_detection)},
             {"providerAddressOverrides", std::move(overrides)}};
   if (spec.mtu) json["mtu"] = *spec.mtu;
   return json;

@@ -30,7 +30,9 @@ struct SystemState {
   uint64_t memory_bytes = 0;  // of the packet memory (EAL)
   uint32_t packet_buffers = 0;
   uint32_t packet_buffers_free = 0;
-  std::string mac_address;  // the gateway's default MAC in virtual subnets
+  std::string mac_address;           // the gateway's default MAC in virtual subnets
+  uint64_t duplicate_addresses = 0;  // own IPv6 addresses that others have, too: not used
+  uint64_t address_conflicts = 0;    // times that others spoke for one of ours
 };
 
 struct PortState {

@@ -75,6 +75,8 @@ Json state_json(const SystemState& state) {
           {"generation", state.generation},
           {"workers", state.workers},
           {"stuckWorkers", state.stuck_workers},
+          {"duplicateAddresses", state.duplicate_addresses},
+          {"addressConflicts", state.address_conflicts},
           {"hugepages", state.hugepages},
           {"memoryBytes", state.memory_bytes},
           {"packetBuffers", state.packet_buffers},

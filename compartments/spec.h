@@ -31,6 +31,10 @@ enum class FlowIdMode : uint8_t { hash, zero };
 // Whether a tenant's code points are the fabric's, too (RFC 2983 §3).
 enum class DscpMode : uint8_t { pipe, uniform };
 
+// Whether others on the network are asked for our addresses there (RFC 4862, RFC 5227): while they
+// are used already (RFC 4429), or not at all.
+enum class DuplicateDetection : uint8_t { optimistic, off };
+
 struct ProviderAddressOverride {
   Prefix<Space::provider> provider_address_prefix;
   FlowIdMode flow_id = FlowIdMode::hash;
@@ -47,6 +51,7 @@ struct ProviderNetworkSpec {
   FlowIdMode flow_id = FlowIdMode::hash;
   DscpMode dscp = DscpMode::pipe;
   std::vector<ProviderAddressOverride> provider_address_overrides;
+  DuplicateDetection duplicate_address_detection = DuplicateDetection::optimistic;
   friend bool operator==(const ProviderNetworkSpec&, const ProviderNetworkSpec&) = default;
 };
 
@@ -58,6 +63,7 @@ struct ExternalNetworkSpec {
   std::vector<RouteSpec<Space::external>> routes;
   std::optional<uint16_t> mtu;
   std::vector<Prefix<Space::external>> public_address_prefixes;
+  DuplicateDetection duplicate_address_detection = DuplicateDetection::optimistic;
   friend bool operator==(const ExternalNetworkSpec&, const ExternalNetworkSpec&) = default;
 };
 
@@ -151,6 +157,7 @@ struct L3ConnectionSpec {
   // The tenant's routers there, next hops of `routes`, in order of preference (first of a family).
   std::vector<IpAddress<Space::customer>> peer_ip_addresses;
   SourceValidation source_validation = SourceValidation::strict;
+  DuplicateDetection duplicate_address_detection = DuplicateDetection::optimistic;
   friend bool operator==(const L3ConnectionSpec&, const L3ConnectionSpec&) = default;
 };
 

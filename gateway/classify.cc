@@ -77,6 +77,13 @@ void classify_arp_for_connection(Packet<Side::outside> packet, const L3Table::Ad
   const uint32_t target = arp.target_ip.value();
   if (arp.operation == wire::kArpReply) return out.punt(packet);
   if (arp.operation != wire::kArpRequest) return out.drop(packet, DropReason::arp_bad);
+  // RFC 5227 §2.4: somebody else says that one of our addresses is its own.
+  const uint32_t sender = arp.sender_ip.value();
+  if (arp.sender_mac.key() != attachment.mac.key() &&
+      (is_own(attachment, sender) ||
+       plane.l3->find_address(L3Table::address_key(slot.attachment, sender)) != nullptr)) {
+    return out.punt(packet);
+  }
   if (is_own(attachment, target)) {
     slot.in_connection = ConnectionId();
     return out.respond(packet, Answer::arp_reply_outside);

@@ -3,7 +3,9 @@
 // The outer headers of IPv6, and neighbour discovery on outside networks (RFC 4861).
 //
 //   Eth | [802.1Q] | IPv6 (→ our PA) | GRE           → enter_nvgre
-//   Eth | [802.1Q] | IPv6 | ICMPv6 solicitation      → respond, for our addresses
+//   Eth | [802.1Q] | IPv6 | ICMPv6 solicitation      → respond, for our addresses; punt when
+//   somebody
+//                                                      asks whether it may have one of them
 //                         | ICMPv6 advertisement     → punt: the control thread takes what it
 //                                                      asked for
 //                         | ICMPv6 echo (→ us)       → respond
@@ -33,6 +35,18 @@ bool is_discovery(uint8_t type) {
 bool is_listener_message(uint8_t type) {
   return (type >= wire::icmp6::kListenerQuery && type <= wire::icmp6::kListenerDone) ||
          type == wire::icmp6::kListenerReport2;
+}
+
+bool is_unsettled(const Attachment& attachment, const wire::Address6& address) {
+  return std::find(attachment.unsettled6.begin(), attachment.unsettled6.end(), address) !=
+         attachment.unsettled6.end();
+}
+
+// An address that we have, or want to have. What others say of it the control thread must know.
+bool is_of_ours(const PacketSlot& slot, const Attachment& attachment, const wire::Address6& address,
+                const Dataplane& plane) {
+  return is_own6(attachment, address) || is_unsettled(attachment, address) ||
+         !plane.l3->find_address6(slot.attachment, address).empty();
 }
 
 // Whose is the address that is asked for? The network's own first, else an L3 connection's: several
@@ -75,12 +89,20 @@ void discover(Packet<Side::outside> packet, const Attachment& attachment, const 
   switch (type) {
     case wire::icmp6::kNeighborSolicitation:
       if (!message) return out.drop(packet, DropReason::nd_bad);
+      // RFC 4862 §5.4.3: somebody wants it for its own.
+      if (is_unspecified6(ip.source) &&
+          is_of_ours(packet.slot(), attachment, message->target, plane)) {
+        return out.punt(packet);
+      }
       return solicited(packet, attachment, message->target, door, plane, out);
     case wire::icmp6::kNeighborAdvertisement: {
       if (!message) return out.drop(packet, DropReason::nd_bad);
       // A takeover that nobody asked for concerns the fabric only (gateway/resolver.h).
       const bool to_group = packet.at<wire::Ethernet>(0).destination.multicast();
-      if (to_group && attachment.kind != AttachmentKind::provider) break;
+      if (to_group && attachment.kind != AttachmentKind::provider &&
+          !is_of_ours(packet.slot(), attachment, message->target, plane)) {
+        break;
+      }
       return out.punt(packet);
     }
     default:

@@ -140,6 +140,7 @@ OutLink Compiler::network_link(const std::string& name, const Spec& spec) {
   link.mac = port.mac;
   link.vlan = spec.vlan_id;
   for (const auto& route : spec.routes) link.routes.push_back(route_of(route));
+  link.duplicate_detection = spec.duplicate_address_detection == DuplicateDetection::optimistic;
   next_.network_links.emplace(link.attachment, link.id);
   return link;
 }

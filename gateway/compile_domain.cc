@@ -250,6 +250,9 @@ std::shared_ptr<const OutLink> DomainCompiler::connection_link(const ConnectionM
   link->port = compiler_.context().ports.at(*port).id;
   link->mac = view.mac;
   link->max_neighbors = model_.spec.limits.neighbors;
+  link->router = true;
+  link->duplicate_detection = l3.duplicate_address_detection == DuplicateDetection::optimistic;
+  link->announce = !l3.external_network;
   for (const auto& own : l3.ip_addresses) {
     link->own.push_back({link_address(own.address), own.length});
   }

@@ -74,8 +74,9 @@ ControlLoop::ControlLoop(const Parts& parts)
     workers_.push_back(std::make_unique<Worker>(std::move(config), rcu_, *published_, handoffs_));
   }
   watches_.resize(context_.workers);
-  resolver_ = std::make_unique<Resolver>(next_hops_, eal_.packets(),
-                                         [this](rte_mbuf* mbuf) { return inject(mbuf); });
+  const auto hand_over = [this](rte_mbuf* mbuf) { return inject(mbuf); };
+  addresses_ = std::make_unique<AddressWatch>(next_hops_, eal_.packets(), hand_over);
+  resolver_ = std::make_unique<Resolver>(next_hops_, *addresses_, eal_.packets(), hand_over);
   const Model nothing;
   prepare(nothing, *parts.model, differences(nothing, *parts.model))();
   changes_ = std::make_unique<ChangeQueue>(
@@ -178,6 +179,9 @@ void ControlLoop::take_punts(Instant at) {
 void ControlLoop::on_timer(Instant at) {
   next_tick_ = at + kTick;
   resolver_->tick(at);
+  Neighbors::Actions actions;
+  addresses_->tick(at, actions);
+  resolver_->act(actions);
   watch_workers(at);
   if (trace_) drain_trace();
   // A migration's second is over. Not while a compilation is under way: it builds on what there is.
@@ -255,13 +259,13 @@ void ControlLoop::publish_change(Compilation& done) {
   under_way_ = false;
   const Instant at = now();
   Neighbors::Actions actions;
-  for (const auto& link : done.new_links) next_hops_.set_link(link, at, actions);
+  for (const auto& link : done.new_links) addresses_->set_link(link, at, actions);
   to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());
   if (!done.gone_links.empty()) {
     // Their ids are given anew: nothing of them may be left.
     for (const NextHopId id : std::exchange(to_release_, {})) next_hops_.release(id, actions);
   }
-  for (const LinkId link : done.gone_links) next_hops_.remove_link(link, actions);
+  for (const LinkId link : done.gone_links) addresses_->remove_link(link, actions);
   for (MovedUntil& moved : done.moved) {
     moved.until = at + kMovedGrace;
     moved_.push_back(std::move(moved));
@@ -291,7 +295,7 @@ void ControlLoop::release_some() {
 }
 
 void ControlLoop::publish_if_dirty() {
-  if (root_dirty_ || next_hops_.dirty()) publish();
+  if (root_dirty_ || next_hops_.dirty() || addresses_->version() != addresses_published_) publish();
 }
 
 void ControlLoop::publish() {
@@ -300,8 +304,10 @@ void ControlLoop::publish() {
   root_.generation = compiled_->generation;
   root_.compartments = compiled_->compartments;
   root_.vsids = compiled_->vsids;
-  root_.l3 = compiled_->l3;
-  root_.attachments = compiled_->attachments;
+  const AddressTables tables = addresses_->usable({compiled_->attachments, compiled_->l3});
+  addresses_published_ = addresses_->version();
+  root_.l3 = tables.l3;
+  root_.attachments = tables.attachments;
   root_.trace = trace_ ? trace_->packets : nullptr;
   published_->publish(std::make_shared<const Dataplane>(root_), token_);
   root_dirty_ = false;

@@ -18,6 +18,7 @@
 
 #include "api/control.h"
 #include "compartments/published.h"
+#include "gateway/address_watch.h"
 #include "gateway/compile.h"
 #include "gateway/dataplane.h"
 #include "gateway/eal.h"
@@ -84,6 +85,12 @@ class ControlLoop final : public Control {
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  struct AddressFault {
+    std::string address, other;
+    bool duplicate = false;  // else only claimed by somebody
+  };
+  [[nodiscard]] std::vector<AddressFault> address_faults(LinkId link) const;
 
   // Runs `question` on the control thread and waits for its answer.
   template <class F>
@@ -158,6 +165,8 @@ class ControlLoop final : public Control {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<WorkerWatch> watches_;  // by worker
   std::atomic<uint64_t> stuck_{0};    // a bit a worker
+  std::unique_ptr<AddressWatch> addresses_;
+  uint64_t addresses_published_ = 0;  // their version
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<ChangeQueue> changes_;
   std::atomic<uint64_t> publishes_{0};

@@ -3,6 +3,7 @@
 // What the API shows of the running gateway: copied together on the http thread from immutable
 // pieces, from the workers' pictures, and, for neighbours, from the control thread.
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include <rte_mempool.h>
@@ -13,6 +14,8 @@
 namespace hnv {
 namespace {
 
+// How long somebody's claim of one of our addresses is shown.
+constexpr Duration kConflictShown = std::chrono::minutes(10);
 // How long a reader waits for a worker's picture. A worker breathes in microseconds and sleeps for
 // half a millisecond at most: one that takes longer is stuck, and is said to be.
 constexpr Duration kPatience = std::chrono::milliseconds(200);
@@ -155,6 +158,10 @@ SystemState ControlLoop::system() const {
   state.packet_buffers = bootstrap_.packet_buffers;
   state.packet_buffers_free = rte_mempool_avail_count(&eal_.packets());
   state.mac_address = gateway_mac_.to_string();
+  std::tie(state.duplicate_addresses, state.address_conflicts) = ask([this] {
+    const OwnAddresses& own = addresses_->addresses();
+    return std::pair(own.duplicates(), own.conflicts());
+  });
   return state;
 }
 
@@ -266,6 +273,21 @@ std::vector<DomainStatistics> ControlLoop::all_domain_statistics() const {
   return out;
 }
 
+std::vector<ControlLoop::AddressFault> ControlLoop::address_faults(LinkId link) const {
+  return ask([this, link] {
+    std::vector<AddressFault> faults;
+    const auto& entries = addresses_->addresses().entries();
+    for (auto at = entries.lower_bound({link, {}}); at != entries.end() && at->first.link == link;
+         ++at) {
+      const OwnAddresses::Entry& entry = at->second;
+      const bool duplicate = entry.status == AddressStatus::duplicate;
+      if (!entry.other || (!duplicate && now() - entry.other_seen > kConflictShown)) continue;
+      faults.push_back({at->first.address.to_string(), entry.other->to_string(), duplicate});
+    }
+    return faults;
+  });
+}
+
 std::optional<ConfigurationState> ControlLoop::configuration_state(const ResourceKey& key) const {
   // A network whose next hops do not answer is configured, and does not work: both are said.
   ConfigurationState state;
@@ -282,9 +304,17 @@ std::optional<ConfigurationState> ControlLoop::configuration_state(const Resourc
   const auto current = compiled();
   const auto link = current->link_ids.find(link_name);
   if (link == current->link_ids.end()) return std::nullopt;
+  for (const AddressFault& fault : address_faults(link->second)) {
+    state.status = fault.duplicate || state.status == "Failure" ? "Failure" : "Warning";
+    state.detailed_info.push_back(
+        {link_name, fault.duplicate ? "duplicateAddress" : "addressConflict",
+         fault.address + (fault.duplicate
+                              ? " is not used: it is a duplicate, " + fault.other + " has it too"
+                              : " is ours, but " + fault.other + " said that it has it")});
+  }
   for (const NeighborState& neighbor : neighbors_on({link->second})) {
     if (neighbor.state != "failed") continue;
-    state.status = "Warning";
+    if (state.status == "Success") state.status = "Warning";
     state.detailed_info.push_back(
         {link_name, "neighborFailed",
          neighbor.ip_address + " does not answer " + asked_by(neighbor) + " on " + link_name});

@@ -34,6 +34,9 @@ struct Attachment {
   wire::Mac mac{};                        // ours there (an L3 connection's own MAC is in L3Table)
   std::vector<uint32_t> own_addresses{};  // host order: PAs, or external addresses
   std::vector<wire::Address6> own_addresses6{};  // likewise, IPv6
+  // Not verified yet, or somebody else's too: of the network or of L3 connections on it
+  // (compartments/own_addresses.h). Empty most of the time.
+  std::vector<wire::Address6> unsettled6{};
 };
 
 // Which attachment a frame belongs to, by port and VLAN.
@@ -139,6 +142,16 @@ class L3Table {
         addresses6_(std::move(addresses6)) {
     std::sort(addresses6_.begin(), addresses6_.end(),
               [](const Address6& a, const Address6& b) { return a.key() < b.key(); });
+  }
+  // The same table, where nobody has these IPv6 addresses.
+  [[nodiscard]] L3Table without(
+      const std::vector<std::pair<AttachmentId, wire::Address6>>& addresses) const {
+    L3Table copy = *this;
+    for (const auto& [attachment, address] : addresses) {
+      std::erase_if(copy.addresses6_, [key = std::pair(attachment.value(), address)](
+                                          const Address6& a) { return a.key() == key; });
+    }
+    return copy;
   }
   void prefetch(uint64_t key) const { macs_.prefetch(key); }
   [[nodiscard]] const Entry* find(uint64_t key) const { return macs_.find(key); }

@@ -54,6 +54,10 @@ struct OutLink {
   bool zero_flow_id = false;  // the network's default
   std::vector<FlowIdOverride> flow_id_overrides;
   uint32_t max_neighbors = 4096;
+  bool router = false;  // an L3 connection: whoever is there may send through us
+  // compartments/own_addresses.h, of `own`.
+  bool duplicate_detection = true;
+  bool announce = true;
 
   // Whom frames for `target` go to; none: nobody.
   [[nodiscard]] std::optional<LinkAddress> neighbor_for(const LinkAddress& target) const;

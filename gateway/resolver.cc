@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/resolver.h"
 
-#include <cstring>
-#include <new>
-
 #include <spdlog/spdlog.h>
 
 #include "compartments/ip6_checks.h"
 #include "compartments/neighbor_discovery.h"
 #include "compartments/wire.h"
+#include "gateway/discovery_frames.h"
 #include "gateway/reentry.h"
 
 namespace hnv {
@@ -66,9 +64,11 @@ void Resolver::learn(const rte_mbuf& mbuf, const Compiled& compiled, Instant now
   const auto* start = rte_pktmbuf_mtod(&mbuf, const uint8_t*);
   const SideNote& note = *static_cast<const SideNote*>(mbuf.buf_addr);
   const auto& ethernet = *reinterpret_cast<const wire::Ethernet*>(start);
+  const be16 type = *reinterpret_cast<const be16*>(start + note.l2_bytes - sizeof(be16));
+  if (type != wire::ether_type::kIpv4 && is_claim(start + note.l2_bytes, ethernet, note, now))
+    return;
   const OutLink* link = next_hops_.link(link_of(compiled, note.attachment, ethernet.destination));
   if (link == nullptr) return;
-  const be16 type = *reinterpret_cast<const be16*>(start + note.l2_bytes - sizeof(be16));
   if (type == wire::ether_type::kIpv4) {
     const auto& ip = *reinterpret_cast<const wire::Ipv4*>(start + note.l2_bytes);
     learn_path_mtu(read_path_mtu(ip, note.attachment, *compiled.vsids), *link, now);
@@ -80,6 +80,33 @@ void Resolver::learn(const rte_mbuf& mbuf, const Compiled& compiled, Instant now
   } else {
     learn_nd(ip, ethernet, *link, now);
   }
+}
+
+// One of our own addresses, out of another's mouth.
+bool Resolver::is_claim(const uint8_t* l3, const wire::Ethernet& ethernet, const SideNote& note,
+                        Instant now) {
+  using Claim = OwnAddresses::Claim;
+  Neighbors::Actions actions;
+  const MacAddress other = ethernet.source.address();
+  const auto claim = [&](const LinkAddress& address, Claim how) {
+    watch_.claimed(note.attachment, address, other, how, now, actions);
+    act(actions);
+  };
+  if (note.family == Family::ipv4) {
+    const auto& arp = *reinterpret_cast<const wire::Arp*>(l3);
+    claim(Ip4<Space::external>(arp.sender_ip.value()), Claim::statement);
+    return false;  // it may be the answer to something else
+  }
+  const auto& ip = *reinterpret_cast<const wire::Ipv6*>(l3);
+  const auto* icmp = l3 + upper_layer_of(ip).offset;
+  if (*icmp != wire::icmp6::kNeighborSolicitation && *icmp != wire::icmp6::kNeighborAdvertisement) {
+    return false;
+  }
+  const auto message = read_nd(ip, sizeof(wire::Ipv6));
+  if (!message) return true;
+  const bool asks = message->type == wire::icmp6::kNeighborSolicitation;
+  claim(Ip6<Space::external>(message->target), asks ? Claim::question : Claim::statement);
+  return asks;
 }
 
 void Resolver::learn_arp(const wire::Arp& arp, const wire::Ethernet& ethernet, const OutLink& link,
@@ -148,45 +175,13 @@ void Resolver::send_request(const Neighbors::Request& request) {
   const OutLink* link = next_hops_.link(request.key.link);
   const auto source = link == nullptr ? std::nullopt : link->source_for(request.key.address);
   if (!source) return;
-  rte_mbuf* mbuf = rte_pktmbuf_alloc(&packets_);
+  // RFC 4429 §3.2: nobody is to learn an address that is not verified; that of our MAC is there
+  // too.
+  const bool optimistic = !source->is_v4() && watch_.addresses().is_optimistic({link->id, *source});
+  const LinkAddress from =
+      optimistic ? LinkAddress(Ip6<Space::external>(link_local_of(link->mac))) : *source;
+  rte_mbuf* mbuf = make_request(packets_, *link, from, request.key.address, request.to);
   if (mbuf == nullptr) return;  // asked again when the retransmission is due
-  const bool v4 = source->is_v4();
-  const uint16_t l2 = link->vlan.tagged() ? 18 : 14;
-  auto* start = reinterpret_cast<uint8_t*>(
-      rte_pktmbuf_append(mbuf, static_cast<uint16_t>(l2 + (v4 ? sizeof(wire::Arp) : kNdBytes))));
-  auto& ethernet = *reinterpret_cast<wire::Ethernet*>(start);
-  ethernet.source = link->mac;
-  const be16 type = v4 ? wire::ether_type::kArp : wire::ether_type::kIpv6;
-  ethernet.type = type;
-  if (link->vlan.tagged()) {
-    const wire::VlanTag tag{wire::ether_type::kVlan, be16{link->vlan.value()}};
-    std::memcpy(start + 12, &tag, sizeof tag);
-    std::memcpy(start + 16, &type, sizeof type);
-  }
-  if (v4) {
-    ethernet.destination = wire::Mac::of(request.to.value_or(MacAddress::broadcast()));
-    auto& arp = *reinterpret_cast<wire::Arp*>(start + l2);
-    arp = wire::Arp{.hardware_type = be16{1},
-                    .protocol_type = wire::ether_type::kIpv4,
-                    .hardware_bytes = 6,
-                    .protocol_bytes = 4,
-                    .operation = wire::kArpRequest,
-                    .sender_mac = link->mac,
-                    .sender_ip = be32{source->v4().value()},
-                    .target_mac = wire::Mac{},
-                    .target_ip = be32{request.key.address.v4().value()}};
-  } else {
-    const NdSolicitation ask{.source = source->bytes(),
-                             .target = request.key.address.bytes(),
-                             .source_mac = link->mac,
-                             .probe = request.to.has_value()};
-    ethernet.destination =
-        request.to ? wire::Mac::of(*request.to) : mac_of_group(solicited_node_of(ask.target));
-    write_solicitation(start + l2, ask);
-  }
-  mbuf->port = static_cast<uint16_t>(link->port.value());
-  SideNote& note = *new (mbuf->buf_addr) SideNote;
-  note.complete_frame = true;
   if (inject_(mbuf)) {
     ++requests_sent_;
   } else {

@@ -13,9 +13,11 @@
 #include <rte_mbuf.h>
 
 #include "compartments/clock.h"
+#include "gateway/address_watch.h"
 #include "gateway/compile.h"
 #include "gateway/next_hops.h"
 #include "gateway/path_mtu.h"
+#include "gateway/reentry.h"
 
 namespace hnv {
 
@@ -24,8 +26,8 @@ class Resolver {
   // `inject` hands one packet with its SideNote to a worker; false when its ring is full.
   using Inject = std::function<bool(rte_mbuf*)>;
 
-  Resolver(NextHops& next_hops, rte_mempool& packets, Inject inject)
-      : next_hops_(next_hops), packets_(packets), inject_(std::move(inject)) {}
+  Resolver(NextHops& next_hops, AddressWatch& watch, rte_mempool& packets, Inject inject)
+      : next_hops_(next_hops), watch_(watch), packets_(packets), inject_(std::move(inject)) {}
   ~Resolver();
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
@@ -46,6 +48,8 @@ class Resolver {
  private:
   void resolve(rte_mbuf* mbuf, const Compiled& compiled, Instant now);
   void learn(const rte_mbuf& mbuf, const Compiled& compiled, Instant now);
+  bool is_claim(const uint8_t* l3, const wire::Ethernet& ethernet, const SideNote& note,
+                Instant now);
   void learn_arp(const wire::Arp& arp, const wire::Ethernet& ethernet, const OutLink& link,
                  Instant now);
   void learn_nd(const wire::Ipv6& ip, const wire::Ethernet& ethernet, const OutLink& link,
@@ -54,6 +58,7 @@ class Resolver {
   void send_request(const Neighbors::Request& request);
 
   NextHops& next_hops_;
+  AddressWatch& watch_;
   rte_mempool& packets_;
   Inject inject_;
   std::vector<rte_mbuf*> waiting_;  // for the next publish

@@ -70,10 +70,14 @@ void nd_outside(PacketSlot& slot, const Dataplane& plane, Lanes& lanes, ReentryQ
   }
   // Only behind an L3 connection is the gateway somebody's router.
   const uint32_t router = slot.in_connection.valid() ? wire::kNdRouter : 0;
+  // RFC 4429 §3.3: while it is not verified, what others know of the address stays.
+  const auto& unsettled = plane.attachments->attachments[slot.attachment.value()].unsettled6;
+  const bool verified =
+      std::find(unsettled.begin(), unsettled.end(), message->target) == unsettled.end();
   const NdAdvertisement answer{.target = message->target,
                                .asker = ip.source,
                                .own_mac = own_mac(slot, plane),
-                               .flags = router | wire::kNdOverride};
+                               .flags = router | (verified ? wire::kNdOverride : 0)};
   auto& ethernet = packet.at<wire::Ethernet>(0);
   ethernet.destination = is_unspecified6(answer.asker)
                              ? mac_of_group(kAllNodes)

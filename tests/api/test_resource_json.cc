@@ -14,11 +14,11 @@ struct Row {
 // One resource of each kind with nothing left at its default, and one with as little as can be.
 constexpr Row kComplete[] = {
     {"/v1/providerNetworks/fabric",
-     R"({"flowId":"zero","dscp":"uniform","mtu":1700,"port":"fab0","providerAddressOverrides":[{"flowId":"hash",
-        "providerAddressPrefix":"192.0.2.0/28"}],"providerAddresses":["192.0.2.1/24","198.51.100.1/31"],
+     R"({"flowId":"zero","dscp":"uniform","duplicateAddressDetection":"off","mtu":1700,"port":"fab0",
+        "providerAddressOverrides":[{"flowId":"hash","providerAddressPrefix":"192.0.2.0/28"}],"providerAddresses":["192.0.2.1/24","198.51.100.1/31"],
         "routes":[{"destinationPrefix":"203.0.113.0/24","metric":7,"nextHop":"192.0.2.254"}],"vlanId":100})"},
     {"/v1/externalNetworks/inet",
-     R"({"ipAddresses":["203.0.113.2/24"],"mtu":9000,"port":"wan0","publicAddressPrefixes":["198.51.100.0/25"],
+     R"({"duplicateAddressDetection":"off","ipAddresses":["203.0.113.2/24"],"mtu":9000,"port":"wan0","publicAddressPrefixes":["198.51.100.0/25"],
         "routes":[{"destinationPrefix":"0.0.0.0/0","metric":1,"nextHop":"203.0.113.1"}],"vlanId":0})"},
     {"/v1/routingDomains/contoso",
      R"({"description":"Contoso Ltd.","limits":{"lookupRecords":5,"neighbors":6,"routes":4},
@@ -41,10 +41,11 @@ constexpr Row kComplete[] = {
     {"/v1/routingDomains/contoso/networkConnections/mpls",
      R"({"connectionType":"L3","inboundKiloBitsPerSecond":0,"l3Configuration":{"ipAddresses":["172.16.0.2/30"],
         "macAddress":"02:00:5e:00:00:09","peerIPAddresses":["172.16.0.1"],"port":"wan0","sourceValidation":"loose",
-        "vlanId":300},"outboundKiloBitsPerSecond":0,"routes":[{"destinationPrefix":"172.16.0.0/12","metric":3}]})"},
+        "duplicateAddressDetection":"off","vlanId":300},"outboundKiloBitsPerSecond":0,"routes":[{"destinationPrefix":"172.16.0.0/12","metric":3}]})"},
     {"/v1/routingDomains/contoso/networkConnections/shared",
      R"({"connectionType":"L3","inboundKiloBitsPerSecond":0,"l3Configuration":{"externalNetwork":"inet",
-        "ipAddresses":["203.0.113.9/24"],"peerIPAddresses":[],"sourceValidation":"strict"},
+        "ipAddresses":["203.0.113.9/24"],"peerIPAddresses":[],"sourceValidation":"strict",
+        "duplicateAddressDetection":"optimistic"},
         "outboundKiloBitsPerSecond":0,"routes":[]})"},
 };
 

@@ -58,22 +58,12 @@ const LineCase kDiscovery[] = {
            return Frame(eth(kAsker, kFabricMac)) / vlan(60) /
                   advertisement("fe80::ff:fe00:f0", kFabricMac, "fd60::11", kOverride);
          }},
-    {.name = "somebody takes our PA for its own (RFC 4862 §5.4.3): all nodes are told",
+    {.name = "somebody takes another's address for its own",
      .in =
          [](const Tenant&) {
-           return to_group("33:33:ff:00:00:01", 60) / solicitation("::", kAsker, "fd60::1");
+           return to_group("33:33:ff:00:00:12", 60) / solicitation("::", kAsker, "fd60::12");
          },
-     .out =
-         [](const Tenant&) {
-           NdLayer answer;
-           answer.type = 136;
-           answer.flags = kOverride;
-           answer.target = "fd60::1";
-           answer.option = 2;
-           answer.mac = kFabricMac;
-           return Frame(eth(kAllNodesMac, kFabricMac)) / vlan(60) /
-                  ip6("fd60::1", "ff02::1").with([](Ip6Layer& l) { l.hop_limit = 255; }) / answer;
-         }},
+     .drop = nd_not_ours},
     {.name = "who has somebody else's address",
      .in =
          [](const Tenant&) {
@@ -226,6 +216,110 @@ const LineCase kDiscovery[] = {
 std::span<const LineCase> nd_cases() { return kDiscovery; }
 
 TEST(Discovery, AnswersForOurAddressesOnly) { run_cases(kDiscovery); }
+
+// What others say of our addresses goes to the control thread (gateway/address_watch.h).
+TEST(Rfc4862, S543WhoWantsOneOfOurAddressesIsControlsBusiness) {
+  TestLine line;
+  const auto punted = [&](unsigned port, const Frame& frame) {
+    const size_t before = line.notes().size();
+    EXPECT_TRUE(line.run(port, frame).empty());
+    return line.notes().size() - before;
+  };
+  EXPECT_EQ(punted(kFabricPort,
+                   to_group("33:33:ff:00:00:01", 60) / solicitation("::", kAsker, "fd60::1")),
+            1U);
+  EXPECT_EQ(
+      punted(kWanPort, Frame(eth("33:33:ff:00:00:01", kPeerMac)) / vlan(kContoso.private_vlan) /
+                           solicitation("::", kPeerMac, "fd07::1")),
+      1U);
+  NdLayer claim;
+  claim.type = 136;
+  claim.flags = kOverride;
+  claim.option = 2;
+  claim.mac = kAsker;
+  const auto claimed = [&](const char* address) {
+    claim.target = address;
+    return Frame(eth(kAllNodesMac, kAsker)) / vlan(kContoso.private_vlan) /
+           ip6(address, "ff02::1").with([](Ip6Layer& l) { l.hop_limit = 255; }) / claim;
+  };
+  EXPECT_EQ(punted(kWanPort, claimed("fd07::1")), 1U);
+  EXPECT_EQ(punted(kWanPort, claimed("fd07::99")), 0U);
+  EXPECT_EQ(line.fault(), "");
+}
+
+TEST(Rfc5227, S24WhoSaysThatItHasOneOfOurAddressesIsControlsBusiness) {
+  TestLine line;
+  for (const char* address : {"10.250.0.1", "10.250.0.99"}) {
+    line.run(kFabricPort,
+             Frame(eth("ff:ff:ff:ff:ff:ff", kAsker)) / arp_request(kAsker, address, "10.250.0.12"));
+  }
+  EXPECT_EQ(line.notes().size(), 1U);
+  line.run(kWanPort, Frame(eth("ff:ff:ff:ff:ff:ff", kAsker)) / vlan(kContoso.private_vlan) /
+                         arp_request(kAsker, "192.168.7.1", "192.168.7.254"));
+  EXPECT_EQ(line.notes().size(), 2U);
+  // Who only asks is answered: RFC 5227 §2.1.1 makes that a conflict for who asks.
+  EXPECT_EQ(line.run(kFabricPort, Frame(eth("ff:ff:ff:ff:ff:ff", kAsker)) /
+                                      arp_request(kAsker, "0.0.0.0", "10.250.0.1"))
+                .size(),
+            1U);
+  EXPECT_EQ(line.fault(), "");
+}
+
+Frame asks_for_pa() {
+  return to_group("33:33:ff:00:00:01", 60) / solicitation("fd60::11", kAsker, "fd60::1");
+}
+AttachmentId attachment_of(TestLine& line, const char* link) {
+  const auto& compiled = line.network().compiled();
+  const LinkId id = compiled.link_ids.at(link);
+  return line.network().next_hops().link(id)->attachment;
+}
+
+TEST(Rfc4429, S33AnAddressThatIsNotVerifiedOverridesNothing) {
+  TestLine line;
+  const AttachmentId six = attachment_of(line, "providerNetworks/six");
+  const LinkAddress own = Ip6<Space::external>(ip6_bytes("fd60::1"));
+  line.network().withhold({{six, own, AddressStatus::optimistic}});
+  const auto answered = line.run(kFabricPort, asks_for_pa());
+  ASSERT_EQ(answered.size(), 1U);
+  const Frame wanted = Frame(eth(kAsker, kFabricMac)) / vlan(60) /
+                       advertisement("fd60::1", kFabricMac, "fd60::11", 0);
+  EXPECT_EQ(answered[0].frame, wanted.bytes());
+  EXPECT_EQ(line.fault(), "");
+}
+
+TEST(Rfc4862, S545ADuplicateIsNotAnsweredForAndTakesNothing) {
+  TestLine line;
+  const AttachmentId six = attachment_of(line, "providerNetworks/six");
+  const LinkAddress own = Ip6<Space::external>(ip6_bytes("fd60::1"));
+  line.network().withhold({{six, own, AddressStatus::duplicate}});
+  EXPECT_TRUE(line.run(kFabricPort, asks_for_pa()).empty());
+  EXPECT_EQ(line.drops(nd_not_ours), 1U);
+  const Frame packet =
+      fabric6() / nvgre(kContoso.six, kVm41Mac) / vm_udp6("fd10:0:0:4::41", "fd10:0:0:1::12");
+  EXPECT_TRUE(line.run(kFabricPort, packet).empty());
+  EXPECT_EQ(line.drops(outer_not_ours), 1U);
+  EXPECT_EQ(line.fault(), "");
+}
+
+TEST(Rfc4862, S545AnAddressOfAnL3ConnectionLikewise) {
+  TestLine line;
+  const char* name = "routingDomains/contoso/networkConnections/private";
+  const AttachmentId place = attachment_of(line, name);
+  const LinkAddress own = Ip6<Space::external>(ip6_bytes("fd07::1"));
+  const Frame asks = Frame(eth("33:33:ff:00:00:01", kPeerMac)) / vlan(kContoso.private_vlan) /
+                     solicitation("fd07::fe", kPeerMac, "fd07::1");
+  EXPECT_EQ(line.run(kWanPort, asks).size(), 1U);
+  line.network().withhold({{place, own, AddressStatus::duplicate}});
+  EXPECT_TRUE(line.run(kWanPort, asks).empty());
+  EXPECT_EQ(line.drops(nd_not_ours), 1U);
+  // The other tenant's, with the same address on its own network, is not concerned.
+  const Frame theirs = Frame(eth("33:33:ff:00:00:01", kPeerMac)) / vlan(kFabrikam.private_vlan) /
+                       solicitation("fd07::fe", kPeerMac, "fd07::1");
+  EXPECT_EQ(line.run(kWanPort, theirs).size(), 1U);
+  line.network().withhold({});
+  EXPECT_EQ(line.run(kWanPort, asks).size(), 1U);
+  EXPECT_EQ(line.fault(), "");
+}
 
 TEST(Discovery, AdvertisementsGoToTheControlThread) {
   TestLine line;

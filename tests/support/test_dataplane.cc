@@ -195,6 +195,14 @@ void TestDataplane::replace(const std::shared_ptr<const CompartmentView>& view) 
   plane_ = std::make_shared<const Dataplane>(root_);
 }
 
+void TestDataplane::withhold(const std::vector<Unsettled>& addresses) {
+  const auto tables = without_duplicates({compiled_->attachments, compiled_->l3}, addresses);
+  root_.attachments = tables.attachments;
+  root_.l3 = tables.l3;
+  ++root_.serial;
+  plane_ = std::make_shared<const Dataplane>(root_);
+}
+
 void TestDataplane::set_trace(std::shared_ptr<PacketTrace> trace) {
   root_.trace = std::move(trace);
   publish();

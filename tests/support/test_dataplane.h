@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/address_watch.h"
 #include "gateway/compile.h"
 #include "gateway/trace.h"
 #include "tests/support/manual_clock.h"
@@ -59,6 +60,8 @@ class TestDataplane {
   // A packet has asked for an on-link neighbour of an L3 connection.
   NextHopId demand(const std::string& link, const std::string& address);
 
+  // Own addresses that are not verified, or somebody else's, from now on (gateway/address_watch.h).
+  void withhold(const std::vector<Unsettled>& addresses);
   // Instead of the compiled one: for views that no configuration makes yet.
   void replace(const std::shared_ptr<const CompartmentView>& view);
   void set_trace(std::shared_ptr<PacketTrace> trace);
