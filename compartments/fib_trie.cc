@@ -340,8 +340,10 @@ template <class EntriesOf>
   for (unsigned i = 0; i < n; ++i) __builtin_prefetch(&top_entry(entries_of(i), addresses[i]));
   for (unsigned i = 0; i < n; ++i) {
     block[i] = top_entry(entries_of(i), addresses[i]).below;
-    // Of a table of /18s this fetches something of no use.
-    __builtin_prefetch(block[i] + slot_at(addresses[i], kTopShift) * sizeof(uint32_t));
+    // Of no block, or of a table of /18s, this fetches something of no use.
+    const auto answer =
+        reinterpret_cast<uintptr_t>(block[i]) + slot_at(addresses[i], kTopShift) * sizeof(uint32_t);
+    __builtin_prefetch(reinterpret_cast<const void*>(answer));
   }
   for (unsigned i = 0; i < n; ++i) {
     uint32_t word = kInherit.value();
@@ -353,9 +355,9 @@ template <class EntriesOf>
       if (block[i] != nullptr) word = kNodeBit;  // its first node
     }
     out[i] = HopId(word);
-    at[i] = block[i] + (word & ~kNodeBit);
     active[count] = static_cast<uint8_t>(i);
     if (is_node(word)) {
+      at[i] = block[i] + (word & ~kNodeBit);
       __builtin_prefetch(at[i]);
       ++count;
     }

@@ -86,6 +86,7 @@ class VsidTable {
  public:
   explicit VsidTable(const std::vector<VsidSpec>& specs) : entries_(numbered(specs)) {}
   void prefetch(uint32_t vsid) const { entries_.prefetch(vsid); }
+  // REQUIRES vsid != 0; others that cannot be held are not found.
   [[nodiscard]] const VsidEntry* find(uint32_t vsid) const { return entries_.find(vsid); }
   [[nodiscard]] const VsidDoor& door_of(const VsidEntry& entry) const { return doors_[entry.door]; }
 

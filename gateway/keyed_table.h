@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -19,7 +20,9 @@ class KeyedTable {
     for (const Entry& entry : entries) add(entry);
   }
   void prefetch(uint64_t key) const { __builtin_prefetch(&buckets_[bucket_of(key)]); }
+  // REQUIRES key != 0.
   [[nodiscard]] const Entry* find(uint64_t key) const {
+    assert(key != 0);
     for (size_t at = bucket_of(key);; at = behind(at)) {
       const auto& entries = buckets_[at].entries;
       // Which one cannot be foreseen: chosen by arithmetic, not by branches.

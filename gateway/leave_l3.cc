@@ -29,7 +29,7 @@ void leave(Packet<Side::inside> packet, const Dataplane& plane, Out out) {
 
 // For those without a next hop yet: the connection's neighbours, all at once.
 void find_neighbors(Scratch<PacketSlot*, kVector>& slots, unsigned count, const Dataplane& plane) {
-  static const CustomerMap::Reader kNobody;
+  static const CustomerMap::Reader kNobody{};
   Scratch<PacketSlot*, kVector> asking;
   Scratch<CustomerMap::Reader, kVector> readers;
   Scratch<const CustomerMap::Reader*, kVector> maps;

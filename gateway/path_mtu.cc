@@ -23,7 +23,8 @@ uint16_t plateau_below(uint16_t length) {
 // The virtual subnet whose packet this header stands in.
 const VsidDoor* subnet_of(const wire::Gre& gre, AttachmentId attachment, const VsidTable& vsids) {
   if (gre.flags != be16{0x2000} || gre.protocol != wire::kTransparentEthernet) return nullptr;
-  const VsidEntry* subnet = vsids.find(gre.key.value() >> 8);
+  const auto vsid = Vsid::from(gre.key.value() >> 8);
+  const VsidEntry* subnet = vsid ? vsids.find(vsid->value()) : nullptr;
   if (subnet == nullptr) return nullptr;
   const VsidDoor& door = vsids.door_of(*subnet);
   return door.network == attachment ? &door : nullptr;

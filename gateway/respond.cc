@@ -122,6 +122,7 @@ void fragment_inside(PacketSlot& slot, Lanes& lanes, ReentryQueue& reentry) {
   constexpr unsigned kMostPieces = 64;
   const auto& ip = *rte_pktmbuf_mtod(slot.mbuf, const wire::Ipv4*);
   const unsigned needed = fragments_needed(ip, slot.icmp_mtu);
+  if (needed == 0) return drop(lanes, slot, slot.mbuf, DropReason::inner_bad_header);
   std::array<rte_mbuf*, kMostPieces> pieces{};
   // Whole or not at all, and answers must find a place, too.
   if (needed > kMostPieces || reentry.room() < needed + kVector ||

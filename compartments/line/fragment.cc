@@ -63,6 +63,8 @@ unsigned fragments_needed(const wire::Ipv4& ip, uint16_t mtu) {
   assert(mtu >= kSmallestIpv4Mtu);
   const unsigned total = ip.total_length.value();
   if (total <= mtu) return 1;
+  const unsigned begin = (ip.fragment.value() & kOffsetMask) * kOffsetUnit;
+  if (begin + total > UINT16_MAX) return 0;
   const unsigned rest = total - ip.header_bytes() - payload_of(ip.header_bytes(), mtu);
   const unsigned later = LaterHeader(ip).length;
   const unsigned each = payload_of(later, mtu);

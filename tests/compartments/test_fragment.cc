@@ -122,6 +122,17 @@ TEST(Rfc791, MalformedOptionsDoNoHarm) {
   EXPECT_EQ(mbufs.in_use(), 0U);
 }
 
+TEST(Rfc791, NoPieceBeginsBeyondTheLongestDatagram) {
+  Random random(6);
+  // Begins at 8 * 8000 = 64,000: 1,535 bytes with the header are the most there can be.
+  for (const auto& [payload, pieces] : {std::pair{1515U, 2U}, std::pair{1516U, 0U}}) {
+    const Bytes whole = packet(payload, {}, 8000, random);
+    EXPECT_EQ(fragments_needed(header_of(whole), 1000), pieces) << payload;
+  }
+  // What fits as it is is not looked at.
+  EXPECT_EQ(fragments_needed(header_of(packet(1516, {}, 8000, random)), 1600), 1U);
+}
+
 TEST(Rfc791, WithoutBuffersNothingChanges) {
   FakeMbufs mbufs(2);
   Random random(7);

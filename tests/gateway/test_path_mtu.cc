@@ -90,6 +90,7 @@ TEST(Rfc8201, S4NothingButWhatIsSmallerThanThePacketIsNews) {
 TEST(Rfc8201, S4OnlyWhatWeSendIsBelieved) {
   EXPECT_FALSE(believed(too_big(1500, quote({.from = "fd60::2"}))));     // not our PA
   EXPECT_FALSE(believed(too_big(1500, quote({.vsid = 7001}))));          // nobody's VSID
+  EXPECT_FALSE(believed(too_big(1500, quote({.vsid = 0}))));             // none at all
   EXPECT_FALSE(believed(too_big(1500, quote({.vsid = kContoso.web}))));  // on another network
   EXPECT_FALSE(believed(too_big(1500, quote({.gre_flags = 0xa000}))));   // not NVGRE
   EXPECT_FALSE(believed(too_big(1500, quote({.from = "10.250.0.1", .to = "10.250.0.11"}))));
