@@ -161,7 +161,8 @@ class alignas(64) CustomerMap {
 // The 24 bytes of a map that a lookup begins with, to be kept where they are at hand.
 class CustomerMap::Reader {
  public:
-  Reader() = default;  // of an empty map
+  // Of an empty map.
+  Reader() : page_(&kEmptyPage) {}  // NOLINT(cppcoreguidelines-pro-type-member-init): a union
   [[nodiscard]] const CustomerRecord* find(const CaKey& key) const;
 
  private:
@@ -176,7 +177,7 @@ class CustomerMap::Reader {
   }
 
   union {
-    const Page* page_ = &kEmptyPage;
+    const Page* page_;
     const Page* const* directory_;
   };
   uint64_t few_tags_ = 0;  // of a page of at most kFew records, a byte each; 0: there are more

@@ -93,6 +93,9 @@ struct FibWalk {
     ::operator delete(const_cast<Fib4*>(old), kAlignment);
   }
 
+  [[nodiscard]] static uintptr_t kind_below(const FibRoot& root) {
+    return reinterpret_cast<uintptr_t>(root.below_) & kBelowMask;
+  }
   // The child that holds the address, and whether it is a leaf. Prefetches what the next step
   // reads: a node's line, or both lines of a leaf.
   struct Step {
@@ -108,7 +111,7 @@ struct FibWalk {
   }
   template <Rank kRank>
   [[gnu::always_inline]] static inline Step step(const FibRoot& root, uint32_t flipped) {
-    const uintptr_t kind = root.below_ & kBelowMask;
+    const uintptr_t kind = kind_below(root);
     const auto* first = reinterpret_cast<const Line*>(root.below_ - kind);
     return child(first, kRank(root.separators_.data(), flipped, kRootSeparators), kind);
   }
@@ -123,9 +126,7 @@ struct FibWalk {
     return HopId(leaf[1].word[kRank(leaf[0].word.data(), flipped, kSeparators)]);
   }
 
-  [[nodiscard]] static bool is_large(const FibRoot& root) {
-    return (root.below_ & kBelowMask) == kEntries;
-  }
+  [[nodiscard]] static bool is_large(const FibRoot& root) { return kind_below(root) == kEntries; }
   [[nodiscard]] static const FibTrie::Entry* entries_of(const FibRoot& root) {
     return reinterpret_cast<const FibTrie::Entry*>(root.below_ - kEntries);
   }
@@ -279,7 +280,7 @@ std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
 
   FibRoot& root = table->root_;
   fill_separators(root.separators_, ranges, 0, levels.size());
-  root.below_ = reinterpret_cast<uintptr_t>(lines + first_line[levels.size() - 1]) |
+  root.below_ = reinterpret_cast<const char*>(lines + first_line[levels.size() - 1]) +
                 (levels.size() == 1 ? kLeaves : kNodes);
   for (size_t level = levels.size() - 1; level > 0; --level) {
     const size_t line_of_child = level == 1 ? 2 * kFanout : kFanout;  // of a node's first child
@@ -304,7 +305,7 @@ std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
 std::shared_ptr<const Fib4> Fib4::of(std::shared_ptr<const FibTrie> trie) {
   auto* table = new (::operator new(sizeof(Fib4), kAlignment)) Fib4;
   static_assert(alignof(FibTrie::Entry) > kBelowMask);
-  table->root_.below_ = reinterpret_cast<uintptr_t>(trie->entries()) | kEntries;
+  table->root_.below_ = reinterpret_cast<const char*>(trie->entries()) + kEntries;
   table->info_.bytes = sizeof(Fib4) + trie->bytes();
   table->info_.trie = std::move(trie);
   return {table, FibWalk::destroy};

@@ -46,7 +46,7 @@ class alignas(64) FibRoot {
   friend class Fib4;
   friend struct FibWalk;
   std::array<uint32_t, 14> separators_{};
-  uintptr_t below_ = 0;  // the address of the first child or entry | what is there
+  const char* below_ = nullptr;  // the first child or entry, and in the low bits what is there
 };
 static_assert(sizeof(FibRoot) == 64);
 

@@ -343,7 +343,7 @@ template <class EntriesOf>
     // Of no block, or of a table of /18s, this fetches something of no use.
     const auto answer =
         reinterpret_cast<uintptr_t>(block[i]) + slot_at(addresses[i], kTopShift) * sizeof(uint32_t);
-    __builtin_prefetch(reinterpret_cast<const void*>(answer));
+    __builtin_prefetch(reinterpret_cast<const void*>(answer));  // NOLINT(performance-no-int-to-ptr)
   }
   for (unsigned i = 0; i < n; ++i) {
     uint32_t word = kInherit.value();
