@@ -16,6 +16,9 @@
 namespace hnv {
 namespace {
 
+// Many routes may have few ranges: neighbours of one answer. A table of more than this is large, so
+// that a change does not look at all of them.
+constexpr size_t kMaxSmallRoutes = 8192;
 constexpr unsigned kFanout = 16;
 constexpr unsigned kSeparators = kFanout - 1;
 constexpr unsigned kRootFanout = 15;
@@ -258,6 +261,7 @@ std::shared_ptr<const Fib4> Fib4::build(std::span<const Route4> routes) {
   assert(std::is_sorted(routes.begin(), routes.end(), [](const Route4& a, const Route4& b) {
     return a.network != b.network ? a.network < b.network : a.length < b.length;
   }));
+  if (routes.size() > kMaxSmallRoutes) return of(FibTrie::build(routes));
   const std::vector<Range> ranges = ranges_of(routes);
   if (ranges.size() > fib_internal::kMaxSmallRanges) return of(FibTrie::build(routes));
   const std::vector<size_t> levels = level_sizes(ranges.size());

@@ -19,6 +19,9 @@ namespace {
 
 using Address = unsigned __int128;
 
+// Many routes may have few ranges: neighbours of one answer. A table of more than this is large, so
+// that a change does not look at all of them.
+constexpr size_t kMaxSmallRoutes = 8192;
 constexpr unsigned kFanout = 8;
 constexpr unsigned kNodeSeparators = kFanout - 1;
 // Of a node: line of its first child << 2 | the table is large (in the root) | the child is a leaf.
@@ -318,6 +321,7 @@ std::shared_ptr<const Fib6> Fib6::build(std::span<const Route6> routes) {
   assert(std::is_sorted(routes.begin(), routes.end(), [](const Route6& a, const Route6& b) {
     return a.network != b.network ? a.network < b.network : a.length < b.length;
   }));
+  if (routes.size() > kMaxSmallRoutes) return Fib6Pieces::build(routes);
   const std::vector<FibRange<Address>> ranges = ranges_of(routes);
   if (ranges.size() > fib_internal::kMaxSmallRanges) return Fib6Pieces::build(routes);
   return of(ranges);

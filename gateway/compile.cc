@@ -250,7 +250,7 @@ void Compiler::compile_domain(const std::string& name, bool structural,
   }
   DomainCompiler domain(*this, name, before.get(), id);
   if (structural) domain.structure();
-  if (!structural) domain.customer_routes(touched.routes);
+  domain.routes(touched.routes);
   for (const TouchedRecord* record : touched.records) {
     pause();
     domain.record(*record);

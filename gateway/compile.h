@@ -8,7 +8,7 @@
 //
 //   a lookup record   → one page of its domain's CustomerMap
 //   a customer route  → one entry of its domain's route table and FIB
-//   a domain          → its CompartmentView: subnets, connections, route table, FIB
+//   a domain          → its CompartmentView: subnets, connections, and the routes that they offer
 //   a network, or a subnet or connection that comes or goes → the tables of VSIDs, MACs,
 //   attachments
 #pragma once
@@ -33,6 +33,14 @@
 
 namespace hnv {
 
+// Which offer of a route: no two are the same in all of it.
+struct RouteKey {
+  Prefix<Space::customer> prefix;
+  RouteSource source = RouteSource::local;
+  RouteOrigin origin{};
+  friend auto operator<=>(const RouteKey&, const RouteKey&) = default;
+};
+
 // Control side of one domain's compiled form. Immutable, as everything below.
 struct CompiledDomain {
   std::shared_ptr<const CompartmentView> view;
@@ -40,7 +48,8 @@ struct CompiledDomain {
   std::map<std::string, ConnectionId> connections;
   CowMap<std::string, RouteOrigin> origins;  // of customer routes, by id
   uint32_t next_origin = 0;
-  std::vector<CaKey> own;  // own addresses in the view's records
+  std::vector<RouteKey> of_interfaces;  // what subnets and connections offer, sorted
+  std::vector<CaKey> own;               // own addresses in the view's records
   std::shared_ptr<const RouteTable> routes;
   HopTable hops;
   std::vector<VsidSpec> vsids;

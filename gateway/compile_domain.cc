@@ -119,7 +119,7 @@ void DomainCompiler::structure() {
   connections();
   subnets();
   own_addresses();
-  routes();
+  structural_ = true;
 }
 
 // What the outer IP header of a subnet's packets says before any packet is known.

@@ -18,13 +18,8 @@ Prefix<Space::customer> host_prefix(const IpAddress<Space::customer>& address) {
   return {address, address.bits()};
 }
 
-using CandidateKey = std::tuple<Prefix<Space::customer>, RouteSource, RouteOrigin>;
-CandidateKey key_of(const RouteCandidate& candidate) {
+RouteKey key_of(const RouteCandidate& candidate) {
   return {candidate.prefix, candidate.source, candidate.origin};
-}
-
-bool is_configured(RouteSource source) {
-  return source != RouteSource::ebgp && source != RouteSource::ibgp;
 }
 
 template <class Route>
@@ -36,18 +31,6 @@ Route4 route_of<Route4>(const Prefix<Space::customer>& prefix, HopId hop) {
 template <>
 Route6 route_of<Route6>(const Prefix<Space::customer>& prefix, HopId hop) {
   return {prefix.address().v6(), prefix.length(), hop};
-}
-
-// REQUIRES a table and numbers that live as long, and agree.
-template <class Route>
-RoutesIn<Route> routes_in(const RouteTable& table, const HopTable& hops) {
-  return [&](const Prefix<Space::customer>& block) {
-    std::vector<Route> inside;
-    table.for_each_choice_in(block, [&](const auto& prefix, const RouteChoice& choice) {
-      inside.push_back(route_of<Route>(prefix, hops.find(choice.hops)));
-    });
-    return inside;
-  };
 }
 
 const Prefix<Space::customer> kAll4{CaAddress(0), 0};
@@ -75,7 +58,7 @@ void DomainCompiler::on_link_candidates(const Prefix<Space::customer>& prefix, c
   }
 }
 
-Candidates DomainCompiler::candidates() {
+Candidates DomainCompiler::interface_candidates() const {
   Candidates out;
   const Instant now = compiler_.now();
   const auto local = [&](const IpAddress<Space::customer>& address) {
@@ -106,8 +89,6 @@ Candidates DomainCompiler::candidates() {
            .installed_at = now});
     }
   }
-  for (const auto& [id, route] : model_.routes)
-    out.push_back(customer_route(*route, origin_of(id)));
   return out;
 }
 
@@ -138,57 +119,83 @@ RouteCandidate DomainCompiler::customer_route(const CustomerRouteModel& route, R
   return candidate;
 }
 
-// Everything that is configured is offered anew: an offer that changes nothing keeps its age, and
-// what is not offered any more goes.
-void DomainCompiler::routes() {
-  auto table = std::make_shared<RouteTable>(*next_.routes);
-  (void)table->set_preferences(model_.spec.route_preferences);
-  const Candidates offered = candidates();
-  std::vector<CandidateKey> keys;
+// Subnets and connections are few: what they offer is offered anew, where an offer that changes
+// nothing keeps its age, and what is not offered any more goes.
+void DomainCompiler::offer_interfaces(RouteTable& table, Prefixes& touched) {
+  const Candidates offered = interface_candidates();
+  std::vector<RouteKey> keys;
   keys.reserve(offered.size());
   for (const RouteCandidate& candidate : offered) keys.push_back(key_of(candidate));
   std::sort(keys.begin(), keys.end());
-  std::vector<CandidateKey> gone;
-  table->for_each_candidate([&](const RouteCandidate& old) {
-    if (is_configured(old.source) && !std::binary_search(keys.begin(), keys.end(), key_of(old))) {
-      gone.push_back(key_of(old));
-    }
-  });
-  for (const auto& [prefix, source, origin] : gone) (void)table->remove(prefix, source, origin);
-  for (const RouteCandidate& candidate : offered) (void)table->put(candidate);
-  std::vector<std::string> forgotten;
-  for (const auto& [id, origin] : next_.origins) {
-    if (!model_.routes.contains(id)) forgotten.push_back(id);
+  for (const RouteKey& old : next_.of_interfaces) {
+    if (std::binary_search(keys.begin(), keys.end(), old)) continue;
+    (void)table.remove(old.prefix, old.source, old.origin);
+    touched.insert(old.prefix);
   }
-  for (const std::string& id : forgotten) next_.origins.erase(id);
-  fibs(*table);
-  next_.routes = std::move(table);
+  for (const RouteCandidate& candidate : offered) {
+    (void)table.put(candidate);
+    touched.insert(candidate.prefix);
+  }
+  next_.of_interfaces = std::move(keys);
 }
 
-void DomainCompiler::customer_routes(const std::vector<std::string>& ids) {
-  if (ids.empty()) return;
-  auto table = std::make_shared<RouteTable>(*next_.routes);
-  std::set<Prefix<Space::customer>> prefixes;
+// Customer routes that say what they said, but lead through a connection that has changed.
+std::vector<std::string> DomainCompiler::rerouted() const {
+  std::vector<std::string> ids;
+  const DomainModel* old_domain = compiler_.old_model().domain(name_);
+  for (const auto& [name, connection] : model_.connections) {
+    const ConnectionModel* old = old_domain == nullptr ? nullptr : old_domain->connection(name);
+    if (old == connection.get()) continue;
+    for (auto at = model_.routes_by_via.lower_bound(RouteVia{name, {}});
+         at != model_.routes_by_via.end(); ++at) {
+      const auto* via = std::get_if<std::string>(&at->first.via);
+      if (via == nullptr || *via != name) break;
+      ids.push_back(at->second);
+    }
+  }
+  return ids;
+}
+
+void DomainCompiler::offer_routes(const std::vector<std::string>& ids, RouteTable& table,
+                                  Prefixes& touched) {
+  const DomainModel* old_domain = compiler_.old_model().domain(name_);
   for (const std::string& id : ids) {
     compiler_.pause();
     const RouteOrigin origin = origin_of(id);
-    const CustomerRouteModel* old = compiler_.old_model().domain(name_)->route(id);
+    const CustomerRouteModel* old = old_domain == nullptr ? nullptr : old_domain->route(id);
     const CustomerRouteModel* now = model_.route(id);
     if (old != nullptr) {
       const auto& prefix = old->spec.destination_prefix;
-      prefixes.insert(prefix);
+      touched.insert(prefix);
       if (now == nullptr || now->spec.destination_prefix != prefix) {
-        (void)table->remove(prefix, RouteSource::static_route, origin);
+        (void)table.remove(prefix, RouteSource::static_route, origin);
       }
     }
     if (now != nullptr) {
-      prefixes.insert(now->spec.destination_prefix);
-      (void)table->put(customer_route(*now, origin));
+      touched.insert(now->spec.destination_prefix);
+      (void)table.put(customer_route(*now, origin));
     } else {
       next_.origins.erase(id);
     }
   }
-  change_fibs(*next_.routes, *table, prefixes);
+}
+
+void DomainCompiler::routes(const std::vector<std::string>& ids) {
+  if (!structural_ && ids.empty()) return;
+  auto table = std::make_shared<RouteTable>(*next_.routes);
+  Prefixes touched;
+  if (structural_) {
+    offer_interfaces(*table, touched);
+    offer_routes(rerouted(), *table, touched);
+  }
+  offer_routes(ids, *table, touched);
+  const bool weighed_anew = table->preferences() != model_.spec.route_preferences;
+  if (weighed_anew) (void)table->set_preferences(model_.spec.route_preferences);
+  if (before_ == nullptr || weighed_anew) {
+    fibs(*table);
+  } else {
+    change_fibs(*next_.routes, *table, touched);
+  }
   next_.routes = std::move(table);
 }
 
@@ -230,26 +237,42 @@ HopTable::Editor DomainCompiler::edit_hops(HopTable base, const RouteTable& tabl
            .resolve = [&table](const RouteHops& hops) { return table.resolve(hops).hops; }}};
 }
 
-// Both FIBs from the whole table. Interfaces may be others now, so all hops are made anew.
+// The table and next_.hops agree, and live as long as what this answers.
+template <class Route>
+RoutesIn<Route> DomainCompiler::routes_in(const RouteTable& table) {
+  return [this, &table](const Prefix<Space::customer>& block) {
+    std::vector<Route> inside;
+    table.for_each_choice_in(block, [&](const auto& prefix, const RouteChoice& choice) {
+      compiler_.pause();
+      inside.push_back(route_of<Route>(prefix, next_.hops.find(choice.hops)));
+    });
+    return inside;
+  };
+}
+
+// Both FIBs from the whole table, which may be large: every route may have another choice now.
 void DomainCompiler::fibs(const RouteTable& table) {
   next_.hops.for_each_next_hop([this](NextHopId id) { compiler_.release(id); });
   HopTable::Editor hops = edit_hops(HopTable(), table);
-  const auto number = [&](const auto&, const RouteChoice& choice) { hops.acquire(choice.hops); };
+  const auto number = [&](const auto&, const RouteChoice& choice) {
+    compiler_.pause();
+    hops.acquire(choice.hops);
+  };
   table.for_each_choice_in(kAll4, number);
   table.for_each_choice_in(kAll6, number);
   next_.hops = std::move(hops).finish();
-  view_->set_fib(Fib4::build(routes_in<Route4>(table, next_.hops)(kAll4)));
-  view_->set_fib6(Fib6::build(routes_in<Route6>(table, next_.hops)(kAll6)));
+  view_->set_fib(Fib4::build(routes_in<Route4>(table)(kAll4)));
+  view_->set_fib6(Fib6::build(routes_in<Route6>(table)(kAll6)));
   next_.hops.show_in(*view_);
 }
 
 // What became of these prefixes, and of next hops that are found through them.
 void DomainCompiler::change_fibs(const RouteTable& before, const RouteTable& after,
-                                 const std::set<Prefix<Space::customer>>& prefixes) {
+                                 const Prefixes& touched) {
   HopTable::Editor hops = edit_hops(next_.hops, after);
   std::vector<FibChange> changes4;
   std::vector<FibChange> changes6;
-  for (const auto& prefix : prefixes) {
+  for (const auto& prefix : touched) {
     const auto was = before.choice(prefix);
     const auto is = after.choice(prefix);
     if (was && is && was->hops == is->hops) continue;
@@ -261,10 +284,10 @@ void DomainCompiler::change_fibs(const RouteTable& before, const RouteTable& aft
   hops.resolve_again();
   next_.hops = std::move(hops).finish();
   if (!changes4.empty()) {
-    view_->set_fib(view_->fib_owner->with(changes4, routes_in<Route4>(after, next_.hops)));
+    view_->set_fib(view_->fib_owner->with(changes4, routes_in<Route4>(after)));
   }
   if (!changes6.empty()) {
-    view_->set_fib6(view_->fib6_owner->with(changes6, routes_in<Route6>(after, next_.hops)));
+    view_->set_fib6(view_->fib6_owner->with(changes6, routes_in<Route6>(after)));
   }
   next_.hops.show_in(*view_);
 }

@@ -88,10 +88,10 @@ class DomainCompiler {
   DomainCompiler(Compiler& compiler, const std::string& name, const CompiledDomain* before,
                  CompartmentId id);
 
-  // Subnets, connections, routes: everything but the lookup records.
+  // Subnets and connections, with the routes that they offer.
   void structure();
-  // Of these customer routes only; needs nothing of structure().
-  void customer_routes(const std::vector<std::string>& ids);
+  // These customer routes, and what structure() has to say of routes; it goes first.
+  void routes(const std::vector<std::string>& ids);
   void record(const TouchedRecord& touched);
   [[nodiscard]] std::shared_ptr<const CompiledDomain> finish();
 
@@ -111,15 +111,19 @@ class DomainCompiler {
   [[nodiscard]] ConnectionView connection_view(const ConnectionModel& connection);
   [[nodiscard]] std::shared_ptr<const OutLink> connection_link(const ConnectionModel& connection,
                                                                const ConnectionView& view) const;
-  [[nodiscard]] std::vector<RouteCandidate> candidates();
+  using Prefixes = std::set<Prefix<Space::customer>>;
+  [[nodiscard]] std::vector<RouteCandidate> interface_candidates() const;
+  void offer_interfaces(RouteTable& table, Prefixes& touched);
+  void offer_routes(const std::vector<std::string>& ids, RouteTable& table, Prefixes& touched);
+  [[nodiscard]] std::vector<std::string> rerouted() const;
+  template <class Route>
+  [[nodiscard]] RoutesIn<Route> routes_in(const RouteTable& table);
   void on_link_candidates(const Prefix<Space::customer>& prefix, const RouteHop& hop,
                           std::vector<RouteCandidate>& out) const;
   [[nodiscard]] RouteCandidate customer_route(const CustomerRouteModel& route, RouteOrigin origin);
   [[nodiscard]] RouteOrigin origin_of(const std::string& id);
-  void routes();
   void fibs(const RouteTable& table);
-  void change_fibs(const RouteTable& before, const RouteTable& after,
-                   const std::set<Prefix<Space::customer>>& prefixes);
+  void change_fibs(const RouteTable& before, const RouteTable& after, const Prefixes& touched);
   [[nodiscard]] HopTable::Editor edit_hops(HopTable base, const RouteTable& table);
   [[nodiscard]] Hop hop_of(const RouteHop& hop);
 
@@ -131,6 +135,7 @@ class DomainCompiler {
   CompiledDomain next_;
   CustomerMap::Editor records_;
   std::vector<MovedRecord> moved_;  // in this compilation
+  bool structural_ = false;
   bool records_touched_ = false;
   bool children_touched_ = false;  // a wildcard or L2Only record
 };

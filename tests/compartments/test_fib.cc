@@ -176,6 +176,17 @@ TEST(Fib4, IsRightAtEveryDepth) {
   }
 }
 
+// Few ranges, but building them anew would look at every route.
+TEST(Fib4, IsLargeWithManyRoutesOfOneAnswer) {
+  for (const unsigned hosts : {8192U, 8193U}) {
+    NaiveTable model;
+    for (unsigned i = 0; i < hosts; ++i) model.put({CaAddress(0x0a000000 + i), 32, HopId(1)});
+    const auto table = Fib4::build(model.routes());
+    EXPECT_EQ(table->large(), hosts > 8192);
+    expect_same(*table, model, {0x09ffffff, 0x0a000000, 0x0a001fff, 0x0a002000, 0x0a002001});
+  }
+}
+
 TEST(Fib4, ChurnEqualsTheNaiveTable) {
   Random random(7);
   for (const size_t target : {size_t{3}, size_t{30}, size_t{300}, size_t{3000}}) {

@@ -243,6 +243,33 @@ TEST_F(Compile, LetsOthersBeServedBetweenItsSteps) {
   expect_as_from_nothing();
 }
 
+// A domain may have a million routes: what a subnet or a connection changes costs its own ones.
+TEST_F(Compile, LooksOnlyAtRoutesThatAStructuralChangeConcerns) {
+  const std::string contoso = "routingDomains/contoso";
+  constexpr unsigned kRoutes = 5000;
+  std::vector<TestRequest> requests;
+  for (unsigned i = 0; i < kRoutes; ++i) {
+    requests.push_back(
+        {fmt::format("{}/customerRoutes/many-{}", contoso, i),
+         fmt::format(R"({{"destinationPrefix":"172.48.{}.{}/32","nextHop":"10.0.1.{}"}})", i >> 8,
+                     i & 255, 12 + i % 2)});
+  }
+  network_.change(requests);
+  size_t pauses = 0;
+  network_.on_pause([&] { ++pauses; });
+  network_.change({{contoso + "/virtualSubnets/new",
+                    R"({"virtualSubnetId":5900,"addressPrefixes":["10.0.9.0/24"],
+                        "providerNetwork":"fabric"})"}});
+  network_.change({{contoso + "/networkConnections/private", ""}});
+  network_.change({{contoso + "/virtualSubnets/new", ""}});
+  EXPECT_LT(pauses, kRoutes / 2) << "a step for each route that is looked at";
+  // All of them, when all are weighed anew: in steps.
+  network_.change({{contoso, R"({"routePreferences":{"static":200}})"}});
+  EXPECT_GT(pauses, kRoutes);
+  network_.on_pause([] {});
+  expect_as_from_nothing();
+}
+
 TEST_F(Compile, OneChangeOfEverythingIsThatFromNothing) { expect_as_from_nothing(); }
 
 class CompileRandom : public testing::TestWithParam<unsigned> {};
