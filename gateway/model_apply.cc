@@ -173,14 +173,15 @@ Result<ModelPtr> restore(uint64_t generation, const std::vector<Resource>& resou
                          const PortCatalog& ports, const ServerChoices& choices) {
   // The order in which resources refer to each other: that of ResourceKey, but for routes, which
   // may lead through connections.
-  constexpr int kRank[] = {0, 1, 2, 3, 4, 6, 5};
-  static_assert(std::size(kRank) == std::variant_size_v<ResourceKey>);
+  constexpr size_t kKinds[] = {0, 1, 2, 3, 4, 6, 5};
+  static_assert(std::size(kKinds) == std::variant_size_v<ResourceKey>);
   std::vector<const Resource*> ordered;
   ordered.reserve(resources.size());
-  for (const auto& resource : resources) ordered.push_back(&resource);
-  std::stable_sort(ordered.begin(), ordered.end(), [&](const Resource* a, const Resource* b) {
-    return kRank[a->key.index()] < kRank[b->key.index()];
-  });
+  for (const size_t kind : kKinds) {
+    for (const auto& resource : resources) {
+      if (resource.key.index() == kind) ordered.push_back(&resource);
+    }
+  }
 
   const Model nothing;
   const Pause without_pause;
