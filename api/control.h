@@ -174,7 +174,8 @@ class Control {
   [[nodiscard]] virtual std::vector<PortState> ports() const = 0;
   [[nodiscard]] virtual StatisticsState statistics() const = 0;
   [[nodiscard]] virtual DropsState drops() const = 0;
-  [[nodiscard]] virtual std::optional<RouteTableState> routes(std::string_view domain) const = 0;
+  [[nodiscard]] virtual std::optional<RouteTableState> routes(std::string_view domain,
+                                                              const RoutePage& page) const = 0;
   [[nodiscard]] virtual std::optional<std::vector<NeighborState>> neighbors(
       std::string_view domain) const = 0;
   // The fabric's and external networks' neighbours, by network.

@@ -20,6 +20,13 @@ bool has_state(const ResourceKey& key) {
          !std::holds_alternative<CustomerRouteKey>(key);
 }
 
+HttpAnswer not_found(std::string_view path) {
+  return error_answer(
+      {ErrorCode::not_found, "this resource does not exist", std::string(path), {}});
+}
+
+}  // namespace
+
 Result<size_t> parse_limit(const HttpRequest& request) {
   const auto given = request.query.find("limit");
   if (given == request.query.end()) return std::numeric_limits<size_t>::max() - 1;
@@ -31,13 +38,6 @@ Result<size_t> parse_limit(const HttpRequest& request) {
   }
   return limit;
 }
-
-HttpAnswer not_found(std::string_view path) {
-  return error_answer(
-      {ErrorCode::not_found, "this resource does not exist", std::string(path), {}});
-}
-
-}  // namespace
 
 Result<ResourceKey> resource_key(std::string_view path) {
   auto key = parse_resource_path(path);

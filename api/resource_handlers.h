@@ -17,6 +17,8 @@ HttpAnswer get_collection(const Call& call) {
   return list_collection(call, C);
 }
 
+// "limit" of the query; without it as many as there are. 400 for anything but a number from 1.
+[[nodiscard]] Result<size_t> parse_limit(const HttpRequest& request);
 // The key of a path that has a resource's shape: 400 for a bad name.
 [[nodiscard]] Result<ResourceKey> resource_key(std::string_view path);
 // A resource as answers show it: with configurationState and status where it has them.

@@ -4,7 +4,9 @@
 // count since the process started. Ages and times are in seconds unless a name says otherwise.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -124,8 +126,14 @@ struct RouteState {
   std::string fib;                              // what the dataplane holds, as text
 };
 
+struct RoutePage {
+  std::optional<Prefix<Space::customer>> after;  // begin behind it; it need not exist
+  size_t limit = std::numeric_limits<size_t>::max();
+};
+
 struct RouteTableState {
-  std::vector<RouteState> routes;  // by prefix
+  std::vector<RouteState> routes;  // by prefix: IPv4 first, then by address, then the shorter one
+  bool more = false;               // behind these
   uint64_t fib_bytes = 0;
   uint64_t fib_ranges = 0;
 };

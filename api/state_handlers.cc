@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/json_readers.h"
+#include "api/resource_handlers.h"
 #include "api/state_json.h"
 
 namespace hnv {
@@ -78,7 +79,20 @@ HttpAnswer get_outside_neighbors(const Call& call) {
 }
 
 HttpAnswer get_routes(const Call& call) {
-  const auto table = call.control.routes(call.parameters[0]);
+  const auto limit = parse_limit(call.request);
+  if (!limit) return error_answer(limit.error());
+  RoutePage page{{}, *limit};
+  if (const auto after = call.request.query.find("after"); after != call.request.query.end()) {
+    page.after = Prefix<Space::customer>::parse(after->second);
+    if (!page.after) {
+      return error_answer(
+          {ErrorCode::invalid_value,
+           R"("after" must be a prefix, as nextAfter of the previous page: "10.0.0.0/24")",
+           "after",
+           {}});
+    }
+  }
+  const auto table = call.control.routes(call.parameters[0], page);
   return table ? json_answer(200, state_json(*table)) : domain_missing(call.parameters[0]);
 }
 

@@ -148,9 +148,11 @@ Json state_json(const RouteState& state) {
 }
 
 Json state_json(const RouteTableState& state) {
-  return {{"value", state_list(state.routes)},
-          {"fibBytes", state.fib_bytes},
-          {"fibRanges", state.fib_ranges}};
+  Json json{{"value", state_list(state.routes)},
+            {"fibBytes", state.fib_bytes},
+            {"fibRanges", state.fib_ranges}};
+  if (state.more) json["nextAfter"] = state.routes.back().prefix.to_string();
+  return json;
 }
 
 Json state_json(const NeighborState& state) {

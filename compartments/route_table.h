@@ -169,6 +169,16 @@ class RouteTable {
       at = group.end;
     }
   }
+  // Likewise for each prefix behind `after` (absent: for each), while `visit` says to go on.
+  template <class Visit>
+  void for_each_best_behind(const std::optional<Prefix<Space::customer>>& after,
+                            Visit visit) const {
+    for (auto at = after ? first_of(*after) : candidates_.begin(); at != candidates_.end();) {
+      const auto group = group_at(at);
+      if (at->first.prefix != after && !visit(*group.best)) return;
+      at = group.end;
+    }
+  }
   // Calls visit(prefix, choice) for each prefix that is or lies in `block`, in that order.
   template <class Visit>
   void for_each_choice_in(const Prefix<Space::customer>& block, Visit visit) const {

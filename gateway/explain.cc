@@ -164,15 +164,18 @@ std::string_view type_text(RecordType type) {
 
 }  // namespace
 
-std::optional<RouteTableState> ControlLoop::routes(std::string_view domain) const {
+std::optional<RouteTableState> ControlLoop::routes(std::string_view domain,
+                                                   const RoutePage& page) const {
   const auto current = compiled();
   const auto* found = current->domains.find(std::string(domain));
   if (found == nullptr) return std::nullopt;
   const CompiledDomain& compiled_domain = **found;
   RouteTableState state;
   const Instant at = now();
-  compiled_domain.routes->for_each_best([&](const RouteCandidate& best) {
-    state.routes.push_back(route_state(compiled_domain, best.prefix, at));
+  compiled_domain.routes->for_each_best_behind(page.after, [&](const RouteCandidate& best) {
+    state.more = state.routes.size() == page.limit;
+    if (!state.more) state.routes.push_back(route_state(compiled_domain, best.prefix, at));
+    return !state.more;
   });
   state.fib_bytes = compiled_domain.view->fib_owner->bytes();
   state.fib_ranges = compiled_domain.view->fib_owner->ranges();

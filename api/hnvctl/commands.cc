@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/hnvctl/commands.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -44,7 +46,32 @@ std::string text_of(Output output, const Json& json, View view) {
   return output == Output::json ? json_text(json) : view(json);
 }
 
+// Lists that may be too long for one answer. With a query the caller turns the pages.
+bool has_pages(std::string_view path) {
+  constexpr std::array<std::string_view, 8> kLists{
+      "/providerNetworks", "/externalNetworks", "/routingDomains",     "/virtualSubnets",
+      "/lookupRecords",    "/customerRoutes",   "/networkConnections", "/routes"};
+  return std::any_of(kLists.begin(), kLists.end(),
+                     [&](std::string_view list) { return path.ends_with(list); });
+}
+
+Json all_pages(Client& client, const std::string& path) {
+  constexpr unsigned kPage = 2000;
+  Json all = client.get(fmt::format("{}?limit={}", path, kPage));
+  while (all.contains("nextAfter")) {
+    Json page = client.get(
+        fmt::format("{}?limit={}&after={}", path, kPage, all["nextAfter"].get<std::string>()));
+    auto& value = all["value"].get_ref<Json::array_t&>();
+    auto& more = page["value"].get_ref<Json::array_t&>();
+    std::move(more.begin(), more.end(), std::back_inserter(value));
+    all.erase("nextAfter");
+    if (page.contains("nextAfter")) all["nextAfter"] = page["nextAfter"];
+  }
+  return all;
+}
+
 std::string shown(Client& client, Output output, const std::string& path, View view) {
+  if (has_pages(path)) return text_of(output, all_pages(client, path), view);
   const Response response = client.call("GET", path);
   if (response.content_type.starts_with("text/")) return response.body;
   return text_of(output, response.json(), view);

@@ -197,17 +197,25 @@ DropsState FakeControl::drops() const {
   return state;
 }
 
-std::optional<RouteTableState> FakeControl::routes(std::string_view domain) const {
+std::optional<RouteTableState> FakeControl::routes(std::string_view domain,
+                                                   const RoutePage& page) const {
   if (!has_domain(domain)) return std::nullopt;
-  RouteState route;
-  route.prefix = *Prefix<Space::customer>::parse("10.0.0.0/24");
-  auto& candidate = route.candidates.emplace_back();
-  candidate.source = "connected";
-  candidate.interface = "virtualSubnets/web";
-  candidate.best = true;
-  candidate.reason = "the only route";
-  route.fib = "virtualSubnets/web";
-  return RouteTableState{.routes = {route}};
+  RouteTableState state;
+  for (const auto* prefix : {"10.0.0.0/24", "10.0.1.0/24", "2001:db8::/64"}) {
+    RouteState route;
+    route.prefix = *Prefix<Space::customer>::parse(prefix);
+    if (page.after && route.prefix <= *page.after) continue;
+    state.more = state.routes.size() == page.limit;
+    if (state.more) break;
+    auto& candidate = route.candidates.emplace_back();
+    candidate.source = "connected";
+    candidate.interface = "virtualSubnets/web";
+    candidate.best = true;
+    candidate.reason = "the only route";
+    route.fib = "virtualSubnets/web";
+    state.routes.push_back(std::move(route));
+  }
+  return state;
 }
 
 std::optional<std::vector<NeighborState>> FakeControl::neighbors(std::string_view domain) const {

@@ -29,7 +29,8 @@ class FakeControl : public Control {
   [[nodiscard]] std::vector<PortState> ports() const override;
   [[nodiscard]] StatisticsState statistics() const override;
   [[nodiscard]] DropsState drops() const override;
-  [[nodiscard]] std::optional<RouteTableState> routes(std::string_view domain) const override;
+  [[nodiscard]] std::optional<RouteTableState> routes(std::string_view domain,
+                                                      const RoutePage& page) const override;
   [[nodiscard]] std::optional<std::vector<NeighborState>> neighbors(
       std::string_view domain) const override;
   [[nodiscard]] std::vector<NeighborState> outside_neighbors() const override;

@@ -68,7 +68,7 @@ class Hnvctl(unittest.TestCase):
                 (("get", "routingDomains"), "NAME"),
                 (("get", "/v1/routingDomains/contoso"), "routingDomain"),
                 (("system",), "0.1.0"), (("ports",), "fab0"), (("drops",), "nvgre_unknown_vsid"),
-                (("routes", "contoso"), "*     10.0.0.0/24  connected"),
+                (("routes", "contoso"), "*     10.0.0.0/24    connected"),
                 (("lookup", "contoso", "10.0.0.7"), "dropped: no_route"),
                 (("neighbors",), "192.0.2.254"), (("neighbors", "contoso"), "NETWORK"),
                 (("statistics",), "classify"), (("statistics", "contoso"), "no_route"),
@@ -92,6 +92,22 @@ class Hnvctl(unittest.TestCase):
             said = json.loads(self.run_ok("-o", "json", *args))
             self.assertEqual(said, self.gateway.call("GET", path)[2])
             self.assertEqual(said, json.loads(self.run_ok(*args, "-o", "json")))
+
+    def test_long_lists_come_page_by_page(self):
+        domains = [{"path": f"routingDomains/many-{number}", "body": {}} for number in range(2001)]
+        self.run_ok("apply", "-f", "-", stdin=json.dumps({"resources": domains}))
+        try:
+            known = [d["resourceId"] for d in self.gateway.call("GET", "/v1/routingDomains")[2]["value"]]
+            self.assertGreater(len(known), 2000)
+            said = json.loads(self.run_ok("get", "routingDomains", "-o", "json"))
+            self.assertEqual([d["resourceId"] for d in said["value"]], known)
+            self.assertNotIn("nextAfter", said)
+            page = json.loads(self.run_ok("get", "routingDomains?limit=5", "-o", "json"))
+            self.assertEqual(len(page["value"]), 5)
+            self.assertEqual(page["nextAfter"], known[4])
+        finally:
+            gone = [{"method": "DELETE", "path": "/v1/" + domain["path"]} for domain in domains]
+            self.gateway.call("POST", "/v1/batch", gone)
 
     def test_put_and_delete(self):
         self.run_ok("put", "routingDomains/a", "-f", "-", stdin='{"description":"x"}')

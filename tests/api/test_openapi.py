@@ -55,6 +55,7 @@ WALK = [
     ("GET", "/v1/routingDomains?limit=1", None, 200),
     ("GET", "/v1/routingDomains/contoso", None, 200),
     ("GET", "/v1/routingDomains/contoso/routes", None, 200),
+    ("GET", "/v1/routingDomains/contoso/routes?limit=1&after=0.0.0.0/0", None, 200),
     ("GET", "/v1/routingDomains/contoso/neighbors", None, 200),
     ("GET", "/v1/routingDomains/contoso/statistics", None, 200),
     ("GET", "/v1/routingDomains/contoso/lookup?address=10.0.0.7", None, 200),

@@ -153,6 +153,29 @@ TEST_F(Routes, CollectionsPage) {
   EXPECT_FALSE(rest.json().contains("nextAfter"));
 }
 
+TEST_F(Routes, TheRouteTablePagesByPrefix) {
+  call("PUT", "/v1/routingDomains/contoso", "{}");
+  const std::string path = "/v1/routingDomains/contoso/routes";
+  std::string seen;
+  std::string after;
+  for (int page = 0; page < 5; ++page) {
+    const Json json = call("GET", path + "?limit=1" + after).json();
+    ASSERT_EQ(json["value"].size(), 1U) << json;
+    seen += json["value"][0]["destinationPrefix"].get<std::string>() + " ";
+    if (!json.contains("nextAfter")) break;
+    after = "&after=" + json["nextAfter"].get<std::string>();
+  }
+  EXPECT_EQ(seen, "10.0.0.0/24 10.0.1.0/24 2001:db8::/64 ");
+  EXPECT_EQ(call("GET", path).json()["value"].size(), 3U);
+  EXPECT_EQ(call("GET", path + "?limit=3").json().contains("nextAfter"), false);
+  // Between two prefixes, and behind all.
+  EXPECT_EQ(call("GET", path + "?after=10.0.0.128/25").json()["value"].size(), 2U);
+  EXPECT_EQ(call("GET", path + "?after=ffff::/16").json()["value"].size(), 0U);
+  for (const auto* wrong : {"?after=10.0.0.0", "?after=x", "?limit=0", "?limit=-1"}) {
+    EXPECT_EQ(call("GET", path + wrong).status, 400) << wrong;
+  }
+}
+
 TEST_F(Routes, RecordsArePutAndPatchedInBulk) {
   create_subnet();
   const std::string all = R"({"value":[)" + record("10.0.0.4") + "," + record("10.0.0.5") +
