@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include "api/routes.h"
 #include "tests/api/api_fixture.h"
 
@@ -159,7 +161,7 @@ TEST_F(Routes, TheRouteTablePagesByPrefix) {
   std::string seen;
   std::string after;
   for (int page = 0; page < 5; ++page) {
-    const Json json = call("GET", path + "?limit=1" + after).json();
+    const Json json = call("GET", fmt::format("{}?limit=1{}", path, after)).json();
     ASSERT_EQ(json["value"].size(), 1U) << json;
     seen += json["value"][0]["destinationPrefix"].get<std::string>() + " ";
     if (!json.contains("nextAfter")) break;

@@ -65,7 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {  // NO
   std::vector<rte_mbuf*> pieces(fragments_needed(*rte_pktmbuf_mtod(mbuf, const wire::Ipv4*), mtu));
   if (pieces.empty()) {
     const auto& ip = *reinterpret_cast<const wire::Ipv4*>(whole.data());
-    require((ip.fragment.value() & 0x1fffU) * 8 + whole.size() > 65535);
+    require(size_t{8} * (ip.fragment.value() & 0x1fffU) + whole.size() > 65535);
     rte_pktmbuf_free(mbuf);
   } else {
     require(fragment(*mbuf, mtu, pieces));
