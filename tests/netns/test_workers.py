@@ -26,7 +26,9 @@ from support.wait import wait_for
 
 FLOWS = 24
 PACKETS = 400  # of each flow
-IN_FLIGHT = 300
+# Of one direction. A port's ring in the kernel holds 512 frames, those of four directions at most; what
+# comes while it is full the kernel drops, and nobody counts.
+IN_FLIGHT = 60
 PORT = 9000
 
 
@@ -88,7 +90,8 @@ def send_flows(space, address, receiver, marker, first_port):
         for sock in socks:
             sock.send(struct.pack("!I", number) + marker.encode())
         sent = (number + 1) * FLOWS
-        wait_for(lambda n=sent: receiver.count() >= n - IN_FLIGHT, 10, "packets under way to come", interval=0)
+        allowed = IN_FLIGHT if number + 1 < PACKETS else 0
+        wait_for(lambda n=sent - allowed: receiver.count() >= n, 20, "packets under way to come", interval=0)
     for sock in socks:
         sock.close()
 
@@ -120,8 +123,7 @@ def prove_sharing(checks, lab):
                 expect_equal(len(receiver.numbers), FLOWS, "flows that came")
                 for port, numbers in receiver.numbers.items():
                     expect_equal(numbers, sorted(set(numbers)), f"the numbers of source port {port}")
-                # Hosts and the kernel's ports may lose some when the machine is busy; see the drops below.
-                expect(receiver.count() > FLOWS * PACKETS * 0.9, f"only {receiver.count()} came")
+                expect_equal(receiver.count(), FLOWS * PACKETS, "packets that came")
                 note.text = f"{receiver.count()} packets of {FLOWS} flows"
     with checks.check("both workers routed, and handed over") as note:
         after = statistics(gateway)
