@@ -16,6 +16,7 @@ constexpr const char* kOurs[] = {"10.250.0.1", "10.250.0.2", "10.250.0.77"};
 constexpr const char* kHosts[] = {"10.250.0.11", "10.250.0.12", "10.9.9.9"};
 constexpr const char* kOurs6[] = {"fd60::1", "fd60::2"};
 constexpr const char* kHosts6[] = {"fd60::11", "fd60::77", "ff02::1"};
+constexpr size_t kIcmp = sizeof(wire::Icmp);  // in front of what is quoted
 constexpr uint32_t kVsids[] = {5000, 5001, 5004, 6000, 6004, 4096, 0};
 
 void require(bool condition) {
@@ -57,9 +58,10 @@ Frame about_ipv6(Choices& c) {
          raw(quoted);
 }
 
-void check(const std::optional<PathMtu>& path, uint16_t least) {
-  if (!path) return;
-  require(path->mtu >= least);
+// An MTU below the least that is believed is raised to it.
+void check(const PathMtu& path, uint16_t least, uint32_t quoted) {
+  require(path.mtu >= least);
+  require(path.mtu < quoted || path.mtu == least);
 }
 
 }  // namespace
@@ -77,11 +79,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {  // NO
   if (*at >> 4 == 4) {
     const auto& ip = *reinterpret_cast<const wire::Ipv4*>(at);
     if (ip.protocol != wire::ip_protocol::kIcmp) return 0;
-    check(read_path_mtu(ip, punted->note.attachment, vsids), kLeastPathMtu);
+    const auto path = read_path_mtu(ip, punted->note.attachment, vsids);
+    if (!path) return 0;  // only what is believed quotes a whole header
+    const auto& quoted = *reinterpret_cast<const wire::Ipv4*>(at + ip.header_bytes() + kIcmp);
+    check(*path, kLeastPathMtu, quoted.total_length.value());
   } else if (*at >> 4 == 6) {
     const auto& ip = *reinterpret_cast<const wire::Ipv6*>(at);
-    if (upper_layer_of(ip).protocol != wire::ip_protocol::kIcmpV6) return 0;
-    check(read_path_mtu(ip, punted->note.attachment, vsids), kLeastPathMtu6);
+    const Upper6 upper = upper_layer_of(ip);
+    if (upper.protocol != wire::ip_protocol::kIcmpV6) return 0;
+    const auto path = read_path_mtu(ip, punted->note.attachment, vsids);
+    if (!path) return 0;  // only what is believed quotes a whole header
+    const auto& quoted = *reinterpret_cast<const wire::Ipv6*>(at + upper.offset + kIcmp);
+    check(*path, kLeastPathMtu6, quoted.total_length());
   }
   return 0;
 }
