@@ -281,7 +281,7 @@ void SaDatabase::tick(Instant now) {
 void SaDatabase::close(Entries::iterator at) {
   at->second.hard_told = true;
   const Sa& sa = *at->second.sa;
-  expiries_.push_back({at->second.charon, name_of(sa), SaExpiry::Kind::hard});
+  charons_.at(at->second.charon).expiries.push_back({name_of(sa), SaExpiry::Kind::hard});
   changed_tunnels_.insert(sa.spec.if_id);
   if (at->first.direction == SaDirection::inbound) {
     set_inbound(at->first.spi, nullptr);
@@ -307,7 +307,7 @@ void SaDatabase::count(uint64_t uid, const SaUse& use) {
   } else if (!entry.soft_told && !entry.hard_told &&
              (reached(use.bytes, limits.soft_bytes) || reached(use.packets, limits.soft_packets))) {
     entry.soft_told = true;
-    expiries_.push_back({entry.charon, name_of(*entry.sa), SaExpiry::Kind::soft});
+    charons_.at(entry.charon).expiries.push_back({name_of(*entry.sa), SaExpiry::Kind::soft});
   }
 }
 
@@ -334,7 +334,9 @@ uint32_t SaDatabase::next_index(CharonId charon) const {
   return of.range.first + (of.highest + 1) % of.range.count;
 }
 
-std::vector<SaExpiry> SaDatabase::take_expiries() { return std::exchange(expiries_, {}); }
+std::vector<SaExpiry> SaDatabase::take_expiries(CharonId charon) {
+  return std::exchange(charons_.at(charon).expiries, {});
+}
 
 std::vector<SaReport> SaDatabase::take_reports(CharonId charon) {
   std::vector<SaReport> reports;

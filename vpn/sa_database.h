@@ -59,7 +59,6 @@ struct SaName {
 // Why charon should be told about an SA.
 struct SaExpiry {
   enum class Kind : uint8_t { soft, hard };
-  CharonId charon = 0;
   SaName name;
   Kind kind = Kind::soft;
 };
@@ -125,7 +124,7 @@ class SaDatabase {
 
   // Since they were last taken: limits reached, SAs of one charon that were used, and tunnels whose
   // TunnelSas may have changed.
-  [[nodiscard]] std::vector<SaExpiry> take_expiries();
+  [[nodiscard]] std::vector<SaExpiry> take_expiries(CharonId charon);
   [[nodiscard]] std::vector<SaReport> take_reports(CharonId charon);
   [[nodiscard]] std::set<uint32_t> take_changed_tunnels();
 
@@ -156,6 +155,7 @@ class SaDatabase {
     IndexRange range;
     uint32_t highest = 0;     // index last given out, from the range's begin
     std::set<uint64_t> used;  // uids to report
+    std::vector<SaExpiry> expiries;
   };
   using Entries = std::map<Key, Entry>;
 
@@ -182,7 +182,6 @@ class SaDatabase {
   Entries entries_;
   std::unordered_map<uint64_t, Key> by_uid_;
   std::optional<Instant> next_deadline_;
-  std::vector<SaExpiry> expiries_;
   std::set<uint32_t> changed_tunnels_;
 };
 

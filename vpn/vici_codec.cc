@@ -86,7 +86,9 @@ std::string to_string(const ViciSection& section) {
   return out + '}';
 }
 
-ViciBytes::~ViciBytes() { explicit_bzero(bytes_.data(), bytes_.size()); }
+ViciBytes::~ViciBytes() {
+  if (!bytes_.empty()) explicit_bzero(bytes_.data(), bytes_.size());
+}
 
 // Measures first, so that the bytes are never moved while they grow: no copy of a secret stays.
 class ViciEncoder {
@@ -298,8 +300,8 @@ class Decoder {
 Result<ViciPacket> decode_vici(std::span<const uint8_t> packet) { return Decoder(packet).packet(); }
 
 void ViciStream::feed(std::span<const uint8_t> bytes) {
-  if (read_ == bytes_.size()) {
-    bytes_.clear();
+  if (read_ * 2 >= bytes_.size()) {  // seldom enough that every byte is moved once at most
+    bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(read_));
     read_ = 0;
   }
   bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
