@@ -17,6 +17,7 @@
 #include "api/state.h"
 #include "compartments/result.h"
 #include "compartments/spec.h"
+#include "nat/nat_spec.h"
 
 namespace hnv {
 
@@ -53,14 +54,22 @@ struct NetworkConnectionKey {
   std::string domain, name;
   friend auto operator<=>(const NetworkConnectionKey&, const NetworkConnectionKey&) = default;
 };
+struct PublicAddressPoolKey {
+  std::string name;
+  friend auto operator<=>(const PublicAddressPoolKey&, const PublicAddressPoolKey&) = default;
+};
+struct NatKey {  // a domain has one at most: there is no collection
+  std::string domain;
+  friend auto operator<=>(const NatKey&, const NatKey&) = default;
+};
 
-using ResourceKey =
-    std::variant<ProviderNetworkKey, ExternalNetworkKey, RoutingDomainKey, VirtualSubnetKey,
-                 LookupRecordKey, CustomerRouteKey, NetworkConnectionKey>;
+using ResourceKey = std::variant<ProviderNetworkKey, ExternalNetworkKey, RoutingDomainKey,
+                                 VirtualSubnetKey, LookupRecordKey, CustomerRouteKey,
+                                 NetworkConnectionKey, PublicAddressPoolKey, NatKey>;
 // The alternatives stand in the order of ResourceKey's.
-using ResourceSpec =
-    std::variant<ProviderNetworkSpec, ExternalNetworkSpec, RoutingDomainSpec, VirtualSubnetSpec,
-                 LookupRecordSpec, CustomerRouteSpec, NetworkConnectionSpec>;
+using ResourceSpec = std::variant<ProviderNetworkSpec, ExternalNetworkSpec, RoutingDomainSpec,
+                                  VirtualSubnetSpec, LookupRecordSpec, CustomerRouteSpec,
+                                  NetworkConnectionSpec, PublicAddressPoolSpec, NatSpec>;
 
 // "/v1/routingDomains/contoso/virtualSubnets/web", as in URLs, errors and the store.
 [[nodiscard]] std::string resource_path(const ResourceKey& key);
@@ -76,6 +85,7 @@ enum class Collection : uint8_t {
   lookup_records,
   customer_routes,
   network_connections,
+  public_address_pools,
 };
 struct CollectionKey {
   Collection collection = Collection::provider_networks;

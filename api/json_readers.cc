@@ -24,6 +24,14 @@ const std::string* string_of(const Place& place, const Json& json, Faults& fault
   return text;
 }
 
+void YesNo::operator()(const Place& place, const Json& json, Faults& faults, bool& out) const {
+  if (json.is_boolean()) {
+    out = json.get<bool>();
+  } else {
+    faults.invalid(place, "must be true or false");
+  }
+}
+
 void Text::operator()(const Place& place, const Json& json, Faults& faults,
                       std::string& out) const {
   const std::string* text = string_of(place, json, faults, "a string");

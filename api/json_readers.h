@@ -38,6 +38,11 @@ struct WholeNumber {
 inline constexpr WholeNumber kMtuReader{576, 65535};
 inline constexpr WholeNumber kMetricReader{0, std::numeric_limits<uint32_t>::max()};
 
+struct YesNo {  // true or false
+  void operator()(const Place& place, const Json& json, Faults& faults, bool& out) const;
+};
+inline constexpr YesNo kYesNoReader{};
+
 struct Text {
   size_t max = 1024;  // bytes
   void operator()(const Place& place, const Json& json, Faults& faults, std::string& out) const;

@@ -6,8 +6,10 @@
 #include "api/customer_routes.h"
 #include "api/external_networks.h"
 #include "api/lookup_records.h"
+#include "api/nat.h"
 #include "api/network_connections.h"
 #include "api/provider_networks.h"
+#include "api/public_ip_addresses.h"
 #include "api/routing_domains.h"
 #include "api/virtual_subnets.h"
 
@@ -44,6 +46,10 @@ struct Decode {
   ResourceSpec operator()(const NetworkConnectionKey&) const {
     return decode_network_connection(place, json, faults);
   }
+  ResourceSpec operator()(const PublicAddressPoolKey&) const {
+    return decode_public_address_pool(place, json, faults);
+  }
+  ResourceSpec operator()(const NatKey&) const { return decode_nat(place, json, faults); }
 };
 
 }  // namespace

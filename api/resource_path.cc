@@ -38,6 +38,12 @@ struct PathOf {
   std::string operator()(const NetworkConnectionKey& k) const {
     return fmt::format("/v1/routingDomains/{}/networkConnections/{}", k.domain, k.name);
   }
+  std::string operator()(const PublicAddressPoolKey& k) const {
+    return fmt::format("/v1/publicIPAddresses/{}", k.name);
+  }
+  std::string operator()(const NatKey& k) const {
+    return fmt::format("/v1/routingDomains/{}/nat", k.domain);
+  }
 };
 
 // The segments behind "/v1/"; empty when the path does not begin so or has an empty segment.
@@ -88,6 +94,11 @@ std::optional<ResourceKey> parse_resource_path(std::string_view path) {
     if (segments[0] == "providerNetworks") return ProviderNetworkKey{segments[1]};
     if (segments[0] == "externalNetworks") return ExternalNetworkKey{segments[1]};
     if (segments[0] == "routingDomains") return RoutingDomainKey{segments[1]};
+    if (segments[0] == "publicIPAddresses") return PublicAddressPoolKey{segments[1]};
+  }
+  if (segments.size() == 3 && segments[0] == "routingDomains" && segments[2] == "nat" &&
+      valid_resource_name(segments[1])) {
+    return NatKey{segments[1]};
   }
   if ((segments.size() == 4 || segments.size() == 6) && segments[0] == "routingDomains") {
     return inside_domain(segments);

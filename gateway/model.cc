@@ -79,6 +79,16 @@ struct FindResource {
     if (found == nullptr) return std::nullopt;
     return Resource{key, found->spec, found->etag};
   }
+  std::optional<Resource> operator()(const PublicAddressPoolKey& k) const {
+    const auto* found = state.public_address_pool(k.name);
+    if (found == nullptr) return std::nullopt;
+    return Resource{key, found->spec, found->etag};
+  }
+  std::optional<Resource> operator()(const NatKey& k) const {
+    const auto* found = state.nat(k.domain);
+    if (found == nullptr) return std::nullopt;
+    return Resource{key, found->spec, found->etag};
+  }
 };
 
 struct FindEtag {
@@ -108,6 +118,10 @@ struct FindEtag {
     const auto* domain = state.domain(k.domain);
     return domain == nullptr ? std::nullopt : of(domain->connection(k.name));
   }
+  std::optional<uint64_t> operator()(const PublicAddressPoolKey& k) const {
+    return of(state.public_address_pool(k.name));
+  }
+  std::optional<uint64_t> operator()(const NatKey& k) const { return of(state.nat(k.domain)); }
 
   template <class Found>
   static std::optional<uint64_t> of(const Found* found) {
@@ -186,6 +200,20 @@ const OnLink* DomainModel::on_link_overlapping(const Prefix<Space::customer>& pr
   return inside != on_link.end() && prefix.contains(inside->first) ? &inside->second : nullptr;
 }
 
+std::optional<ResourceKey> DomainModel::owner_of(const IpAddress<Space::customer>& ca) const {
+  const OnLink* at = on_link_with(ca);
+  if (at == nullptr) return std::nullopt;
+  if (at->owner == OnLink::Owner::subnet) {
+    if (!subnet(at->name)->owns(ca)) return std::nullopt;
+    return VirtualSubnetKey{name, at->name};
+  }
+  const auto& own = connection(at->name)->spec.l3.ip_addresses;
+  if (std::none_of(own.begin(), own.end(), [&](const auto& o) { return o.address == ca; })) {
+    return std::nullopt;
+  }
+  return NetworkConnectionKey{name, at->name};
+}
+
 const ProviderNetworkModel* DesiredState::provider_network(std::string_view name) const {
   return pointee(provider_networks.find(name));
 }
@@ -198,6 +226,13 @@ const DomainModel* DesiredState::domain(std::string_view name) const {
 const SubnetModel* DesiredState::subnet(std::string_view domain_name, std::string_view name) const {
   const auto* found = domain(domain_name);
   return found == nullptr ? nullptr : found->subnet(name);
+}
+const PublicAddressPoolModel* DesiredState::public_address_pool(std::string_view name) const {
+  return pointee(public_address_pools.find(name));
+}
+const NatModel* DesiredState::nat(std::string_view domain_name) const {
+  const auto* found = domain(domain_name);
+  return found == nullptr ? nullptr : found->nat.get();
 }
 
 uint16_t DesiredState::inner_mtu(const SubnetModel& subnet) const {
@@ -231,6 +266,9 @@ std::optional<std::vector<Resource>> Model::list(const CollectionKey& collection
   }
   if (collection.collection == Collection::external_networks) {
     return top(external_networks, ExternalNetworkKey{});
+  }
+  if (collection.collection == Collection::public_address_pools) {
+    return top(public_address_pools, PublicAddressPoolKey{});
   }
   if (collection.collection == Collection::routing_domains) return top(domains, RoutingDomainKey{});
 
@@ -273,6 +311,8 @@ std::optional<size_t> Model::count(const CollectionKey& collection) const {
       return owner == nullptr ? std::nullopt : std::optional(owner->routes.size());
     case Collection::network_connections:
       return owner == nullptr ? std::nullopt : std::optional(owner->connections.size());
+    case Collection::public_address_pools:
+      return public_address_pools.size();
   }
   return std::nullopt;
 }

@@ -3,9 +3,12 @@
 // The desired state: everything that operators asked for, at one generation, immutable.
 //
 //   DesiredState ─┬─ provider networks, external networks           by name
+//                 ├─ public address pools                           by name
 //                 ├─ domains ── subnets ── lookup records           by name, by RecordId
-//                 │         └── customer routes, connections        by name
-//                 └─ indexes: VSID, routing domain GUID, (port, VLAN), users of a network
+//                 │         ├── customer routes, connections        by name
+//                 │         └── NAT                                 one
+//                 └─ indexes: VSID, routing domain GUID, (port, VLAN), users of a network, of a
+//                    pool, of public addresses and ports
 //
 // Every level is shared between generations (CowMap and shared_ptr to const): a change copies the
 // path from the root to what it touches, nothing else. The indexes are kept by the same path
@@ -29,6 +32,7 @@
 #include "compartments/cow_map.h"
 #include "compartments/result.h"
 #include "compartments/spec.h"
+#include "nat/nat_spec.h"
 
 namespace hnv {
 
@@ -99,6 +103,17 @@ struct ConnectionModel {
   [[nodiscard]] const IpAddress<Space::customer>* peer_of(Family family) const;
 };
 
+struct PublicAddressPoolModel {
+  std::string name;
+  PublicAddressPoolSpec spec;
+  uint64_t etag = 0;
+};
+
+struct NatModel {
+  NatSpec spec;
+  uint64_t etag = 0;
+};
+
 // What a prefix that is on-link in a domain belongs to. Prefixes of a domain never overlap.
 struct OnLink {
   Prefix<Space::customer> prefix;
@@ -115,6 +130,14 @@ struct RouteVia {
   friend auto operator<=>(const RouteVia&, const RouteVia&) = default;
 };
 
+// Key of an index: what inside a domain static mappings lead to. Protocol any has port 0.
+struct InsidePort {
+  IpAddress<Space::customer> address;
+  NatProtocol protocol = NatProtocol::tcp;
+  uint16_t port = 0;
+  friend auto operator<=>(const InsidePort&, const InsidePort&) = default;
+};
+
 struct DomainModel {
   std::string name;
   RoutingDomainSpec spec;  // routing_domain_id is always set
@@ -122,12 +145,14 @@ struct DomainModel {
   CowMap<std::string, std::shared_ptr<const SubnetModel>> subnets;
   CowMap<std::string, std::shared_ptr<const CustomerRouteModel>> routes;
   CowMap<std::string, std::shared_ptr<const ConnectionModel>> connections;
+  std::shared_ptr<const NatModel> nat;  // or nullptr
 
   CowMap<IpAddress<Space::customer>, OnLink> on_link;  // index, by the prefix's first address
   CowMap<RouteVia, std::string> routes_by_via;         // index: the route's id
+  CowMap<InsidePort, std::string> mappings_by_inside;  // index: the static mapping's name
   size_t record_count = 0;                             // in all subnets
-  size_t route_count = 0;                              // customer routes and connections' routes
-  size_t gateway_subnets = 0;                          // subnets that has_gateway()
+  size_t route_count = 0;      // customer routes, connections' routes, NAT's destinations
+  size_t gateway_subnets = 0;  // subnets that has_gateway()
 
   [[nodiscard]] const SubnetModel* subnet(std::string_view subnet_name) const;
   [[nodiscard]] const CustomerRouteModel* route(std::string_view id) const;
@@ -136,6 +161,8 @@ struct DomainModel {
   [[nodiscard]] const OnLink* on_link_with(const IpAddress<Space::customer>& ca) const;
   // An on-link prefix that overlaps this one, or nullptr.
   [[nodiscard]] const OnLink* on_link_overlapping(const Prefix<Space::customer>& prefix) const;
+  // The subnet or connection where `ca` is the gateway's own address; nullopt where it is not.
+  [[nodiscard]] std::optional<ResourceKey> owner_of(const IpAddress<Space::customer>& ca) const;
 };
 
 struct PortVlan {
@@ -154,10 +181,48 @@ struct ExternalNetworkUse {  // key of an index: which connection has a MAC on a
   friend auto operator<=>(const ExternalNetworkUse&, const ExternalNetworkUse&) = default;
 };
 
+struct NatNetworkUse {  // key of an index: which pools and NATs have addresses of a network
+  std::string network;
+  ResourceKey user;  // PublicAddressPoolKey, or NatKey for what its rules and mappings name
+  friend auto operator<=>(const NatNetworkUse&, const NatNetworkUse&) = default;
+};
+struct PoolUse {  // key of an index: which domains' NATs use a pool
+  std::string pool, domain;
+  friend auto operator<=>(const PoolUse&, const PoolUse&) = default;
+};
+struct PoolOwner {  // key of an index: which pools only this domain may use
+  std::string domain, pool;
+  friend auto operator<=>(const PoolOwner&, const PoolOwner&) = default;
+};
+// Key of an index: ports `first` to `last` of every address of a prefix, which one pool, outbound
+// rule or one-to-one mapping (ports 0 to 65535) has alone.
+struct PublicPorts {
+  Prefix<Space::external> prefix;
+  uint16_t first = 0, last = 65535;
+  friend auto operator<=>(const PublicPorts&, const PublicPorts&) = default;
+};
+struct PublicPortsUser {
+  ResourceKey user;  // PublicAddressPoolKey or NatKey
+  std::string name;  // of the rule or mapping in a NAT
+  friend bool operator==(const PublicPortsUser&, const PublicPortsUser&) = default;
+};
+// Key of an index: what static mappings give to something inside. Protocol any has port 0.
+struct PublicPort {
+  IpAddress<Space::external> address;
+  NatProtocol protocol = NatProtocol::tcp;
+  uint16_t port = 0;
+  friend auto operator<=>(const PublicPort&, const PublicPort&) = default;
+};
+struct MappingName {
+  std::string domain, name;
+  friend bool operator==(const MappingName&, const MappingName&) = default;
+};
+
 struct DesiredState {
   uint64_t generation = 0;
   CowMap<std::string, std::shared_ptr<const ProviderNetworkModel>> provider_networks;
   CowMap<std::string, std::shared_ptr<const ExternalNetworkModel>> external_networks;
+  CowMap<std::string, std::shared_ptr<const PublicAddressPoolModel>> public_address_pools;
   CowMap<std::string, std::shared_ptr<const DomainModel>> domains;
 
   CowMap<Vsid, VirtualSubnetKey> subnets_by_vsid;
@@ -166,12 +231,22 @@ struct DesiredState {
   CowMap<PortVlan, ResourceKey> users_of_ports;
   CowMap<ProviderNetworkUse, VirtualSubnetKey> subnets_by_provider_network;
   CowMap<ExternalNetworkUse, NetworkConnectionKey> connections_by_external_network;
+  CowMap<NatNetworkUse, std::monostate> nat_by_external_network;
+  CowMap<PoolUse, std::string> domains_by_pool;  // the first rule that names it
+  CowMap<PoolOwner, std::monostate> pools_by_owner;
+  CowMap<PublicPorts, PublicPortsUser> public_ports;  // no two overlap
+  CowMap<PublicPort, MappingName> static_mappings;
 
   // nullptr where there is none.
   [[nodiscard]] const ProviderNetworkModel* provider_network(std::string_view name) const;
   [[nodiscard]] const ExternalNetworkModel* external_network(std::string_view name) const;
   [[nodiscard]] const DomainModel* domain(std::string_view name) const;
   [[nodiscard]] const SubnetModel* subnet(std::string_view domain, std::string_view name) const;
+  [[nodiscard]] const PublicAddressPoolModel* public_address_pool(std::string_view name) const;
+  [[nodiscard]] const NatModel* nat(std::string_view domain) const;
+  // Something in `public_ports` that has an address and port of these, or nullptr.
+  [[nodiscard]] const std::pair<PublicPorts, PublicPortsUser>* public_ports_overlapping(
+      const PublicPorts& wanted) const;
 
   // The largest inner IP packet of a subnet: what was asked for, or its fabric's MTU minus the
   // encapsulation.
@@ -232,7 +307,8 @@ using Pause = std::function<void()>;
 // The model after a change, or why it cannot be. All or nothing; each operation sees what the
 // earlier ones did. Pure but for `choices`. Errors: gateway/ARCHITECTURE.md, "The desired state".
 // Cost: the operations' own, by index; replacing a provider network with one that reaches less also
-// looks at the subnets and records on it.
+// looks at the subnets and records on it, an external network that loses public addresses or a pool
+// that loses ports or gets an owner at the NATs that use it.
 [[nodiscard]] tl::expected<Transition, ChangeError> apply(const ModelPtr& base,
                                                           const Change& change,
                                                           const PortCatalog& ports,
@@ -253,7 +329,7 @@ struct TouchedProviderNetwork {
   friend bool operator==(const TouchedProviderNetwork&, const TouchedProviderNetwork&) = default;
 };
 struct TouchedExternalNetwork {
-  // Likewise, with `connections_by_external_network`.
+  // Likewise, with `connections_by_external_network` and `nat_by_external_network`.
   std::string name;
   friend bool operator==(const TouchedExternalNetwork&, const TouchedExternalNetwork&) = default;
 };
@@ -275,12 +351,24 @@ struct TouchedRecord {
   RecordId id;
   friend bool operator==(const TouchedRecord&, const TouchedRecord&) = default;
 };
+struct TouchedPool {
+  // The pool came, went or differs. The NATs that use it are touched by implication:
+  // `domains_by_pool` names them.
+  std::string name;
+  friend bool operator==(const TouchedPool&, const TouchedPool&) = default;
+};
+struct TouchedNat {
+  // The domain's NAT came, went or differs, its routes (destinationPrefixes, excludePrefixes) among
+  // it; also when it came or went with its domain.
+  std::string domain;
+  friend bool operator==(const TouchedNat&, const TouchedNat&) = default;
+};
 using Touched = std::variant<TouchedProviderNetwork, TouchedExternalNetwork, TouchedDomain,
-                             TouchedRoute, TouchedRecord>;
+                             TouchedRoute, TouchedRecord, TouchedPool, TouchedNat>;
 
-// In this order: provider networks, external networks, then domain by domain (itself first, then
-// its routes, then its records by subnet). Cost: that of what differs, not of what there is. The
-// two need not be neighbouring generations.
+// In this order: provider networks, external networks, pools, then domain by domain (itself first,
+// then its NAT, its routes, its records by subnet). Cost: that of what differs, not of what there
+// is. The two need not be neighbouring generations.
 [[nodiscard]] std::vector<Touched> differences(const DesiredState& before,
                                                const DesiredState& after, const Pause& pause = {});
 

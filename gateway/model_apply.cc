@@ -63,6 +63,8 @@ struct RequireParent {
   Result<void> operator()(const NetworkConnectionKey& k) const {
     return require_domain(state, k.domain);
   }
+  Result<void> operator()(const PublicAddressPoolKey& /*key*/) const { return {}; }
+  Result<void> operator()(const NatKey& k) const { return require_domain(state, k.domain); }
 };
 
 // The spec that goes with each kind of key (ResourceSpec stands in the order of ResourceKey).
@@ -95,6 +97,14 @@ struct SpecOf<CustomerRouteKey> {
 template <>
 struct SpecOf<NetworkConnectionKey> {
   using type = NetworkConnectionSpec;  // NOLINT(readability-identifier-naming)
+};
+template <>
+struct SpecOf<PublicAddressPoolKey> {
+  using type = PublicAddressPoolSpec;  // NOLINT(readability-identifier-naming)
+};
+template <>
+struct SpecOf<NatKey> {
+  using type = NatSpec;  // NOLINT(readability-identifier-naming)
 };
 
 Result<Outcome> put_resource(ModelDraft& draft, const ResourceKey& key, const ResourceSpec& spec) {
@@ -173,7 +183,7 @@ Result<ModelPtr> restore(uint64_t generation, const std::vector<Resource>& resou
                          const PortCatalog& ports, const ServerChoices& choices) {
   // The order in which resources refer to each other: that of ResourceKey, but for routes, which
   // may lead through connections.
-  constexpr size_t kKinds[] = {0, 1, 2, 3, 4, 6, 5};
+  constexpr size_t kKinds[] = {0, 1, 2, 3, 4, 6, 5, 7, 8};
   static_assert(std::size(kKinds) == std::variant_size_v<ResourceKey>);
   std::vector<const Resource*> ordered;
   ordered.reserve(resources.size());

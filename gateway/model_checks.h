@@ -167,4 +167,17 @@ void check_next_hops_in(const DomainModel& domain, const Prefix<Space::customer>
                         const std::function<bool(const IpAddress<Space::customer>&)>& is_own,
                         const Place& place, Faults& faults);
 
+// An address or prefix must lie in one of the network's publicAddressPrefixes.
+void check_public_address(const ExternalNetworkModel& network,
+                          const Prefix<Space::external>& wanted, const Place& place,
+                          Faults& faults);
+
+// What ports of a pool must be and these are not ("must lie in …"), or nothing.
+[[nodiscard]] std::string unfit_port_range(const PortRange& range,
+                                           const PublicAddressPoolSpec& pool);
+
+// An address that the gateway gets in the domain must be no static mapping's inside address.
+void check_not_mapped(const DomainModel& domain, const IpAddress<Space::customer>& own,
+                      const Place& place, Faults& faults);
+
 }  // namespace hnv

@@ -22,6 +22,11 @@ class DifferenceWalk {
         [&](const std::string& name, const auto*, const auto*) {
           touched_.emplace_back(TouchedExternalNetwork{name});
         });
+    CowMap<std::string, std::shared_ptr<const PublicAddressPoolModel>>::difference(
+        before.public_address_pools, after.public_address_pools,
+        [&](const std::string& name, const auto*, const auto*) {
+          touched_.emplace_back(TouchedPool{name});
+        });
     CowMap<std::string, std::shared_ptr<const DomainModel>>::difference(
         before.domains, after.domains,
         [&](const std::string& name, const auto* old_domain, const auto* new_domain) {
@@ -36,6 +41,7 @@ class DifferenceWalk {
   void domain(const std::string& name, const DomainModel& before, const DomainModel& after) {
     const size_t at = touched_.size();
     bool structural = before.etag != after.etag || !(before.connections == after.connections);
+    if (before.nat != after.nat) touched_.emplace_back(TouchedNat{name});
     decltype(before.routes)::difference(before.routes, after.routes,
                                         [&](const std::string& id, const auto*, const auto*) {
                                           touched_.emplace_back(TouchedRoute{name, id});

@@ -44,6 +44,8 @@ class ModelDraft {
   Outcome put(const LookupRecordKey& key, const LookupRecordSpec& spec, Faults& faults);
   Outcome put(const CustomerRouteKey& key, CustomerRouteSpec spec, Faults& faults);
   Outcome put(const NetworkConnectionKey& key, NetworkConnectionSpec spec, Faults& faults);
+  Outcome put(const PublicAddressPoolKey& key, PublicAddressPoolSpec spec, Faults& faults);
+  Outcome put(const NatKey& key, NatSpec spec, Faults& faults);
 
   Result<Outcome> erase(const ProviderNetworkKey& key);
   Result<Outcome> erase(const ExternalNetworkKey& key);
@@ -52,6 +54,8 @@ class ModelDraft {
   Result<Outcome> erase(const LookupRecordKey& key);
   Result<Outcome> erase(const CustomerRouteKey& key);
   Result<Outcome> erase(const NetworkConnectionKey& key);
+  Result<Outcome> erase(const PublicAddressPoolKey& key);
+  Result<Outcome> erase(const NatKey& key);
 
   // REQUIRES that the subnet exists. Targets are pointers "/value/INDEX/…".
   void replace_records(const ReplaceRecords& all, Faults& faults);
@@ -89,6 +93,30 @@ class ModelDraft {
   void attach_connection(const NetworkConnectionKey& key, L3ConnectionSpec& l3, const Place& place,
                          Faults& faults);
   void withdraw_connection(DomainModel& domain, const ConnectionModel& connection);
+
+  // The network that public addresses are of; notes when there is none. `place` is the object that
+  // has "externalNetwork".
+  const ExternalNetworkModel* find_public_network(const std::string& name, const Place& place,
+                                                  Faults& faults) const;
+  // Enters `wanted` for `user`. Notes what of it others have. Where it is for `domain` alone, other
+  // domains' static mappings in it are refused; nullptr: any may lie in it.
+  void claim_public_ports(const PublicPorts& wanted, const PublicPortsUser& user,
+                          const std::string* domain, const Place& place, Faults& faults);
+  void check_foreign_mappings(const PublicPorts& wanted, const std::string& domain,
+                              const Place& place, Faults& faults) const;
+  void withdraw_pool(const PublicAddressPoolSpec& spec, const PublicAddressPoolKey& key);
+  void check_users_of(const PublicAddressPoolModel& after, Faults& faults) const;
+  void check_public_users(const ExternalNetworkModel& before, const ExternalNetworkModel& after,
+                          Faults& faults) const;
+  void enter_rule(const NatKey& key, const OutboundRuleSpec& rule, const Place& place,
+                  Faults& faults);
+  void enter_mapping(DomainModel& domain, const StaticMappingSpec& mapping, const Place& place,
+                     Faults& faults);
+  void claim_mapping(const DomainModel& domain, const StaticMappingSpec& mapping,
+                     const Place& place, Faults& faults);
+  void check_owner_of_port(const std::string& domain, const PublicPorts& port, const Place& place,
+                           Faults& faults) const;
+  void withdraw_nat(DomainModel& domain);
 
   DesiredState state_;
   const PortCatalog& ports_;

@@ -52,6 +52,7 @@ Outcome ModelDraft::put(const ExternalNetworkKey& key, ExternalNetworkSpec spec,
   after->name = key.name;
   after->etag = etag_;
   after->spec = std::move(spec);
+  if (before) check_public_users(*before, *after, faults);
   state_.external_networks.insert_or_assign(key.name, std::move(after));
   changed_ = true;
   return before ? Outcome::replaced : Outcome::created;
@@ -66,6 +67,14 @@ Result<Outcome> ModelDraft::erase(const ExternalNetworkKey& key) {
     return fail(ErrorCode::conflict,
                 fmt::format("{} is on this external network: delete or move what uses it first",
                             resource_path(use->second)),
+                resource_path(key));
+  }
+  const auto nat = state_.nat_by_external_network.lower_bound(NatNetworkUse{key.name, {}});
+  if (nat != state_.nat_by_external_network.end() && nat->first.network == key.name) {
+    return fail(ErrorCode::conflict,
+                fmt::format("{} has public addresses of this external network: delete or change "
+                            "what uses it first",
+                            resource_path(nat->first.user)),
                 resource_path(key));
   }
   state_.users_of_ports.erase(PortVlan{network->spec.port, network->spec.vlan_id});

@@ -114,6 +114,7 @@ Outcome ModelDraft::put(const NetworkConnectionKey& key, NetworkConnectionSpec s
                          [&](const auto& other) { return other.address == a; });
     };
     check_next_hops_in(domain, own.prefix(), is_own, Place(l3, "ipAddresses"), faults);
+    check_not_mapped(domain, own.address, Place(l3, "ipAddresses"), faults);
   }
 
   domain.route_count += spec.routes.size();

@@ -24,6 +24,7 @@ std::optional<ResourceKey> first_child(const DomainModel& domain) {
   if (!domain.connections.empty()) {
     return NetworkConnectionKey{domain.name, domain.connections.begin()->first};
   }
+  if (domain.nat) return NatKey{domain.name};
   return std::nullopt;
 }
 
@@ -77,6 +78,13 @@ Result<Outcome> ModelDraft::erase(const RoutingDomainKey& key) {
         ErrorCode::conflict,
         fmt::format("{} is in this domain: delete what it holds first", resource_path(*child)),
         resource_path(key));
+  }
+  const auto own = state_.pools_by_owner.lower_bound(PoolOwner{key.domain, {}});
+  if (own != state_.pools_by_owner.end() && own->first.domain == key.domain) {
+    return fail(ErrorCode::conflict,
+                fmt::format("{} is for this domain alone: delete or change that first",
+                            resource_path(PublicAddressPoolKey{own->first.pool})),
+                resource_path(key));
   }
   state_.domains_by_id.erase(*domain->spec.routing_domain_id);
   state_.domains.erase(key.domain);

@@ -172,6 +172,9 @@ Outcome ModelDraft::put(const VirtualSubnetKey& key, VirtualSubnetSpec spec, Fau
           domain, prefix, [&](const Ca& a) { return after->owns(a); },
           Place(body, "addressPrefixes"), faults);
     }
+    for (const auto& own : after->gateway_addresses) {
+      check_not_mapped(domain, own, Place(body, "gatewayAddresses"), faults);
+    }
   }
 
   auto& watch = gateway_watch_[key.domain];

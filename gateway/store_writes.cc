@@ -15,6 +15,8 @@ class WriteWalk {
          [](const std::string& name) { return ProviderNetworkKey{name}; });
     rows("externalNetworks", before.external_networks, after.external_networks,
          [](const std::string& name) { return ExternalNetworkKey{name}; });
+    rows("publicIPAddresses", before.public_address_pools, after.public_address_pools,
+         [](const std::string& name) { return PublicAddressPoolKey{name}; });
     difference(before.domains, after.domains,
                [&](const std::string& name, const DomainModel* was, const DomainModel* is) {
                  domain(name, was, is);
@@ -66,6 +68,7 @@ class WriteWalk {
     rows("networkConnections", before.connections, after.connections, [&](const std::string& id) {
       return NetworkConnectionKey{name, id};
     });
+    if (before.nat != after.nat) row("nat", NatKey{name}, before.nat.get(), after.nat.get());
   }
 
   void records(const std::string& domain, const std::string& subnet, const SubnetModel* was,

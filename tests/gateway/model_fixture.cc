@@ -121,6 +121,7 @@ std::string shown(const Model& model, std::string_view path) {
 std::vector<Resource> all_resources(const Model& model) {
   std::vector<Resource> all = listed(model, {Collection::provider_networks, "", ""});
   append(all, listed(model, {Collection::external_networks, "", ""}));
+  append(all, listed(model, {Collection::public_address_pools, "", ""}));
   for (const auto& [name, domain] : model.domains) {
     all.push_back(*model.find(RoutingDomainKey{name}));
     append(all, listed(model, {Collection::virtual_subnets, name, ""}));
@@ -129,6 +130,7 @@ std::vector<Resource> all_resources(const Model& model) {
     }
     append(all, listed(model, {Collection::customer_routes, name, ""}));
     append(all, listed(model, {Collection::network_connections, name, ""}));
+    if (auto nat = model.find(NatKey{name})) all.push_back(std::move(*nat));
   }
   return all;
 }
@@ -142,7 +144,64 @@ struct Indexes {
   CowMap<PortVlan, ResourceKey> users_of_ports;
   CowMap<ProviderNetworkUse, VirtualSubnetKey> subnets_by_provider_network;
   CowMap<ExternalNetworkUse, NetworkConnectionKey> connections_by_external_network;
+  CowMap<NatNetworkUse, std::monostate> nat_by_external_network;
+  CowMap<PoolUse, std::string> domains_by_pool;
+  CowMap<PoolOwner, std::monostate> pools_by_owner;
+  CowMap<PublicPorts, PublicPortsUser> public_ports;
+  CowMap<PublicPort, MappingName> static_mappings;
 };
+
+// Whether nothing was there.
+bool add_ports(Indexes& want, const std::vector<Prefix<Space::external>>& prefixes,
+               const PortRange& ports, const PublicPortsUser& user) {
+  bool fresh = true;
+  for (const auto& prefix : prefixes) {
+    for (const auto& [other, unused] : want.public_ports) {
+      fresh = fresh && !(other.prefix.overlaps(prefix) && other.first <= ports.last &&
+                         ports.first <= other.last);
+    }
+    want.public_ports.insert_or_assign(PublicPorts{prefix, ports.first, ports.last}, user);
+  }
+  return fresh;
+}
+
+std::string nat_fault(const DomainModel& domain, DomainModel& own, Indexes& want) {
+  if (!domain.nat) return {};
+  const NatKey key{domain.name};
+  const NatSpec& spec = domain.nat->spec;
+  own.route_count += spec.destination_prefixes.size() + spec.exclude_prefixes.size();
+  for (const auto& rule : spec.outbound_rules) {
+    if (rule.pool) {
+      const PoolUse use{*rule.pool, domain.name};
+      if (want.domains_by_pool.contains(use)) continue;
+      want.domains_by_pool.insert_or_assign(use, rule.name);
+      continue;
+    }
+    want.nat_by_external_network.insert_or_assign(NatNetworkUse{*rule.external_network, key}, {});
+    if (!add_ports(want, rule.public_addresses, rule.port_range.value_or(PortRange{}),
+                   {key, rule.name})) {
+      return "public addresses twice: " + domain.name + " " + rule.name;
+    }
+  }
+  for (const auto& mapping : spec.static_mappings) {
+    want.nat_by_external_network.insert_or_assign(NatNetworkUse{mapping.external_network, key}, {});
+    const PublicPort port{mapping.public_address, mapping.protocol, mapping.public_port};
+    if (!want.static_mappings.insert_or_assign(port, MappingName{domain.name, mapping.name})) {
+      return "public port twice: " + domain.name + " " + mapping.name;
+    }
+    const InsidePort inside{mapping.inside_address, mapping.protocol, mapping.inside_port};
+    if (!own.mappings_by_inside.insert_or_assign(inside, mapping.name)) {
+      return "inside port twice: " + domain.name + " " + mapping.name;
+    }
+    if (domain.owner_of(mapping.inside_address)) return "maps our own address: " + mapping.name;
+    if (mapping.protocol != NatProtocol::any) continue;
+    const Prefix<Space::external> alone(port.address, port.address.bits());
+    if (!add_ports(want, {alone}, {0, 65535}, {key, mapping.name})) {
+      return "public address twice: " + domain.name + " " + mapping.name;
+    }
+  }
+  return {};
+}
 
 std::string domain_fault(const DomainModel& domain, Indexes& want) {
   DomainModel own;
@@ -183,6 +242,10 @@ std::string domain_fault(const DomainModel& domain, Indexes& want) {
           ExternalNetworkUse{*l3.external_network, *l3.mac_address}, key);
     }
   }
+  if (auto fault = nat_fault(domain, own, want); !fault.empty()) return fault;
+  if (!(own.mappings_by_inside == domain.mappings_by_inside)) {
+    return "mappings_by_inside of " + domain.name;
+  }
   if (!(own.on_link == domain.on_link)) return "on_link of " + domain.name;
   if (!(own.routes_by_via == domain.routes_by_via)) return "routes_by_via of " + domain.name;
   if (own.record_count != domain.record_count) return "record_count of " + domain.name;
@@ -203,6 +266,18 @@ std::string index_fault(const Model& model) {
     want.users_of_ports.insert_or_assign(PortVlan{network->spec.port, network->spec.vlan_id},
                                          ExternalNetworkKey{name});
   }
+  for (const auto& [name, pool] : model.public_address_pools) {
+    if (pool->name != name) return "pool name " + name;
+    const PublicAddressPoolKey key{name};
+    want.nat_by_external_network.insert_or_assign(NatNetworkUse{pool->spec.external_network, key},
+                                                  {});
+    if (pool->spec.routing_domain) {
+      want.pools_by_owner.insert_or_assign(PoolOwner{*pool->spec.routing_domain, name}, {});
+    }
+    if (!add_ports(want, pool->spec.addresses, pool->spec.port_range, {key, {}})) {
+      return "public addresses twice: pool " + name;
+    }
+  }
   for (const auto& [name, domain] : model.domains) {
     if (domain->name != name) return "domain name " + name;
     want.domains_by_id.insert_or_assign(*domain->spec.routing_domain_id, name);
@@ -217,6 +292,13 @@ std::string index_fault(const Model& model) {
   if (!(want.connections_by_external_network == model.connections_by_external_network)) {
     return "connections_by_external_network";
   }
+  if (!(want.nat_by_external_network == model.nat_by_external_network)) {
+    return "nat_by_external_network";
+  }
+  if (!(want.domains_by_pool == model.domains_by_pool)) return "domains_by_pool";
+  if (!(want.pools_by_owner == model.pools_by_owner)) return "pools_by_owner";
+  if (!(want.public_ports == model.public_ports)) return "public_ports";
+  if (!(want.static_mappings == model.static_mappings)) return "static_mappings";
   return {};
 }
 
