@@ -203,6 +203,19 @@ class Control {
   [[nodiscard]] virtual Result<LookupExplanation> explain(
       std::string_view domain, const IpAddress<Space::customer>& destination) const = 0;
 
+  // Sessions in an order of their own that stays while they live; those that begin or end between
+  // two pages may be in either or in none. not_found: no such domain, or no NAT in it.
+  // invalid_value: the page's cursor is none of ours. unavailable: nobody can say just now.
+  [[nodiscard]] virtual Result<NatSessionList> nat_sessions(std::string_view domain,
+                                                            const NatSessionFilter& filter,
+                                                            const NatSessionPage& page) const = 0;
+  // Ends every session that fits, and says how many those were. An empty filter fits all.
+  [[nodiscard]] virtual Result<uint64_t> end_nat_sessions(std::string_view domain,
+                                                          const NatSessionFilter& filter) = 0;
+  // nullopt: no such domain or pool, no NAT in the domain, or nothing known of it.
+  [[nodiscard]] virtual std::optional<NatDomainState> nat_state(std::string_view domain) const = 0;
+  [[nodiscard]] virtual std::optional<NatPoolState> nat_pool_state(std::string_view name) const = 0;
+
   // The packet trace: one filter at a time; nullopt switches it off.
   virtual Result<void> set_trace(std::optional<TraceFilter> filter) = 0;
   [[nodiscard]] virtual TraceState trace() const = 0;

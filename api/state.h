@@ -173,6 +173,64 @@ struct LookupExplanation {
   std::string verdict;                    // one sentence: where a packet goes, or why it is dropped
 };
 
+// A flow that NAT translates. `inside` and `outside` are the two sides of one mapping: what the
+// VM's packets come from, and what the world sees; `remote` is whom they talk to. Ports of ICMP
+// sessions are query identifiers; sessions of a one-to-one mapping show the packets' own ports.
+struct NatSessionState {
+  std::string protocol;  // TCP, UDP, ICMP, or the IP protocol's number
+  IpAddress<Space::customer> inside_address;
+  uint16_t inside_port = 0;
+  IpAddress<Space::external> outside_address;
+  uint16_t outside_port = 0;
+  IpAddress<Space::external> remote_address;
+  uint16_t remote_port = 0;
+  std::string state;        // TCP: opening, established, closing, reset; others: open
+  double age_seconds = 0;   // since its first packet
+  double idle_seconds = 0;  // since its last one
+  uint64_t inbound_packets = 0, inbound_bytes = 0;    // from outside to inside
+  uint64_t outbound_packets = 0, outbound_bytes = 0;  // from inside to outside
+  bool static_mapping = false;                        // else dynamic
+};
+
+// What is given must all hold. Default: every session.
+struct NatSessionFilter {
+  std::optional<uint8_t> protocol;  // the IP protocol's number
+  std::optional<Prefix<Space::customer>> inside;
+  std::optional<uint16_t> inside_port;
+  std::optional<Prefix<Space::external>> outside;
+  std::optional<uint16_t> outside_port;
+  std::optional<Prefix<Space::external>> remote;
+  std::optional<uint16_t> remote_port;
+  friend bool operator==(const NatSessionFilter&, const NatSessionFilter&) = default;
+};
+
+struct NatSessionPage {
+  std::string after;  // `next` of the page before; empty: from the beginning
+  size_t limit = std::numeric_limits<size_t>::max();
+};
+
+struct NatSessionList {
+  std::vector<NatSessionState> sessions;
+  std::string next;  // where the next page begins: opaque, [A-Za-z0-9._-]; empty: no more
+};
+
+struct NatDomainState {
+  uint64_t sessions = 0;
+  uint64_t mappings = 0;     // dynamic ones: an inside address and port, a public address and port
+  uint64_t addresses = 0;    // inside addresses that have ports
+  uint64_t port_blocks = 0;  // that they hold
+  std::vector<NamedCount> refused;  // new flows, by the limit that refused them; all limits
+  uint64_t inbound_packets = 0, inbound_bytes = 0;    // from outside to inside
+  uint64_t outbound_packets = 0, outbound_bytes = 0;  // from inside to outside
+};
+
+struct NatPoolState {
+  uint64_t addresses = 0;  // public ones
+  uint64_t port_blocks = 0, port_blocks_in_use = 0;
+  uint64_t ports_in_use = 0;
+  uint64_t domains = 0;  // that hold blocks of it
+};
+
 struct TraceFilter {
   std::string domain;
   std::optional<IpAddress<Space::customer>> source, destination;

@@ -81,6 +81,13 @@ class ControlLoop final : public Control {
       const NetworkConnectionKey& key) const override;
   [[nodiscard]] Result<LookupExplanation> explain(
       std::string_view domain, const IpAddress<Space::customer>& destination) const override;
+  [[nodiscard]] Result<NatSessionList> nat_sessions(std::string_view domain,
+                                                    const NatSessionFilter& filter,
+                                                    const NatSessionPage& page) const override;
+  [[nodiscard]] Result<uint64_t> end_nat_sessions(std::string_view domain,
+                                                  const NatSessionFilter& filter) override;
+  [[nodiscard]] std::optional<NatDomainState> nat_state(std::string_view domain) const override;
+  [[nodiscard]] std::optional<NatPoolState> nat_pool_state(std::string_view name) const override;
   Result<void> set_trace(std::optional<TraceFilter> filter) override;
   [[nodiscard]] TraceState trace() const override;
 

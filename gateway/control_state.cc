@@ -352,4 +352,26 @@ std::optional<ConnectionState> ControlLoop::connection_state(
   return state;
 }
 
+// The line does not translate yet: there is nobody to ask.
+Result<NatSessionList> ControlLoop::nat_sessions(std::string_view domain,
+                                                 const NatSessionFilter& /*filter*/,
+                                                 const NatSessionPage& /*page*/) const {
+  return fail(ErrorCode::unavailable, "NAT's sessions are not available yet",
+              resource_path(NatKey{std::string(domain)}));
+}
+
+Result<uint64_t> ControlLoop::end_nat_sessions(std::string_view domain,
+                                               const NatSessionFilter& /*filter*/) {
+  return fail(ErrorCode::unavailable, "NAT's sessions are not available yet",
+              resource_path(NatKey{std::string(domain)}));
+}
+
+std::optional<NatDomainState> ControlLoop::nat_state(std::string_view /*domain*/) const {
+  return std::nullopt;
+}
+
+std::optional<NatPoolState> ControlLoop::nat_pool_state(std::string_view /*name*/) const {
+  return std::nullopt;
+}
+
 }  // namespace hnv

@@ -2,6 +2,7 @@
 #include "tests/api/fake_control.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "api/resource_json.h"
 
@@ -29,6 +30,24 @@ bool admits(const Precondition& condition, const Resource* now) {
   if (now == nullptr) return true;
   if (condition.if_match && !holds(condition.if_match, now->etag)) return false;
   return !condition.if_none_match_any && !holds(condition.if_none_match, now->etag);
+}
+
+tl::unexpected<Error> no_nat(std::string_view domain) {
+  return fail(ErrorCode::not_found, "this routing domain has no NAT",
+              resource_path(NatKey{std::string(domain)}));
+}
+
+bool fits(const NatSessionState& session, const NatSessionFilter& filter) {
+  constexpr uint8_t kTcp = 6;
+  constexpr uint8_t kUdp = 17;
+  const uint8_t protocol = session.protocol == "TCP" ? kTcp : kUdp;
+  return filter.protocol.value_or(protocol) == protocol &&
+         (!filter.inside || filter.inside->contains(session.inside_address)) &&
+         filter.inside_port.value_or(session.inside_port) == session.inside_port &&
+         (!filter.outside || filter.outside->contains(session.outside_address)) &&
+         filter.outside_port.value_or(session.outside_port) == session.outside_port &&
+         (!filter.remote || filter.remote->contains(session.remote_address)) &&
+         filter.remote_port.value_or(session.remote_port) == session.remote_port;
 }
 
 class Snapshot : public ConfigSnapshot {
@@ -268,6 +287,88 @@ Result<LookupExplanation> FakeControl::explain(
   explanation.destination = destination.to_string();
   explanation.verdict = "dropped: no_route";
   return explanation;
+}
+
+void FakeControl::have_sessions(const std::string& domain, uint8_t count) {
+  const std::scoped_lock lock(mutex_);
+  for (uint8_t n = 1; n <= count; ++n) {
+    NatSessionState session;
+    session.protocol = n % 2 == 1 ? "TCP" : "UDP";
+    session.inside_address = Ip4<Space::customer>(0x0a000000U + n);
+    session.inside_port = static_cast<uint16_t>(1000 + n);
+    session.outside_address = Ip4<Space::external>(0xcb007104U);  // 203.0.113.4
+    session.outside_port = static_cast<uint16_t>(2000 + n);
+    session.remote_address = Ip4<Space::external>(0xc6336407U);  // 198.51.100.7
+    session.remote_port = 443;
+    session.state = n % 2 == 1 ? "established" : "open";
+    session.outbound_packets = n;
+    sessions_[domain][n] = session;
+  }
+}
+
+Result<NatSessionList> FakeControl::nat_sessions(std::string_view domain,
+                                                 const NatSessionFilter& filter,
+                                                 const NatSessionPage& page) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = sessions_.find(domain);
+  if (found == sessions_.end()) return no_nat(domain);
+  unsigned after = 0;
+  if (!page.after.empty()) {
+    const char* end = page.after.data() + page.after.size();
+    if (std::from_chars(page.after.data(), end, after).ptr != end) {
+      return fail(ErrorCode::invalid_value, "is no page's \"nextAfter\"", "after");
+    }
+  }
+  NatSessionList list;
+  unsigned last = 0;
+  for (const auto& [number, session] : found->second) {
+    if (number <= after || !fits(session, filter)) continue;
+    if (list.sessions.size() == page.limit) {
+      list.next = std::to_string(last);
+      break;
+    }
+    list.sessions.push_back(session);
+    last = number;
+  }
+  return list;
+}
+
+Result<uint64_t> FakeControl::end_nat_sessions(std::string_view domain,
+                                               const NatSessionFilter& filter) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = sessions_.find(domain);
+  if (found == sessions_.end()) return no_nat(domain);
+  return std::erase_if(found->second,
+                       [&](const auto& session) { return fits(session.second, filter); });
+}
+
+std::optional<NatDomainState> FakeControl::nat_state(std::string_view domain) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = sessions_.find(domain);
+  if (found == sessions_.end()) return std::nullopt;
+  NatDomainState state;
+  state.sessions = state.mappings = state.addresses = state.port_blocks = found->second.size();
+  state.refused = {{"sessionsPerDomain", 0}, {"pool", 4}};
+  for (const auto& [number, session] : found->second) {
+    state.outbound_packets += session.outbound_packets;
+  }
+  return state;
+}
+
+std::optional<NatPoolState> FakeControl::nat_pool_state(std::string_view name) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = resources_.find(PublicAddressPoolKey{std::string(name)});
+  if (found == resources_.end()) return std::nullopt;
+  NatPoolState state;
+  const auto& spec = std::get<PublicAddressPoolSpec>(found->second.spec);
+  for (const auto& prefix : spec.addresses) state.addresses += 1U << (32 - prefix.length());
+  state.port_blocks = state.addresses * (spec.port_range.size() / port_block_size(spec));
+  for (const auto& [domain, sessions] : sessions_) {
+    state.ports_in_use += sessions.size();
+    state.port_blocks_in_use += sessions.empty() ? 0U : 1U;
+    state.domains += sessions.empty() ? 0U : 1U;
+  }
+  return state;
 }
 
 Result<void> FakeControl::set_trace(std::optional<TraceFilter> filter) {

@@ -43,6 +43,13 @@ class FakeControl : public Control {
       const NetworkConnectionKey& key) const override;
   [[nodiscard]] Result<LookupExplanation> explain(
       std::string_view domain, const IpAddress<Space::customer>& destination) const override;
+  [[nodiscard]] Result<NatSessionList> nat_sessions(std::string_view domain,
+                                                    const NatSessionFilter& filter,
+                                                    const NatSessionPage& page) const override;
+  [[nodiscard]] Result<uint64_t> end_nat_sessions(std::string_view domain,
+                                                  const NatSessionFilter& filter) override;
+  [[nodiscard]] std::optional<NatDomainState> nat_state(std::string_view domain) const override;
+  [[nodiscard]] std::optional<NatPoolState> nat_pool_state(std::string_view name) const override;
   Result<void> set_trace(std::optional<TraceFilter> filter) override;
   [[nodiscard]] TraceState trace() const override;
 
@@ -50,6 +57,9 @@ class FakeControl : public Control {
   void before_apply(std::function<void()> hook) { before_apply_ = std::move(hook); }
   // The next apply() fails with this and changes nothing.
   void fail_next(ChangeError error);
+  // A domain has the sessions 1 to `count`, from 10.0.0.N port 1000 + N: odd ones TCP, even ones
+  // UDP.
+  void have_sessions(const std::string& domain, uint8_t count);
   [[nodiscard]] size_t changes() const { return changes_; }
 
  private:
@@ -61,6 +71,7 @@ class FakeControl : public Control {
   uint64_t generation_ = 0;
   std::optional<ChangeError> next_error_;
   std::optional<TraceFilter> trace_;
+  std::map<std::string, std::map<unsigned, NatSessionState>, std::less<>> sessions_;  // by domain
   std::atomic<size_t> changes_ = 0;
 };
 
