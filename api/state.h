@@ -122,7 +122,7 @@ struct RouteCandidateState {
 
 struct RouteState {
   Prefix<Space::customer> prefix;
-  std::vector<RouteCandidateState> candidates;  // the best one first
+  std::vector<RouteCandidateState> candidates;  // in the order in which they would serve
   std::string fib;                              // what the dataplane holds, as text
 };
 

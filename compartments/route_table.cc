@@ -2,106 +2,26 @@
 #include "compartments/route_table.h"
 
 #include <algorithm>
-#include <cassert>
-#include <tuple>
 
 #include <fmt/format.h>
+
+#include "compartments/route_order.h"
 
 namespace hnv {
 namespace {
 
 constexpr size_t kMaxDepth = 8;  // of routes on the way to a next hop
 
-// ---- Which route is better.
-
-// In the order in which they are asked.
-enum class Attribute : uint8_t { preference, metric, next_hop, offer };
-
-struct Verdict {
-  std::strong_ordering order = std::strong_ordering::equal;  // less: the first one is better
-  Attribute attribute = Attribute::offer;                    // the one that decided
-};
-
-// A hop without an address is lower than any address; the rest only makes the order total.
-std::strong_ordering compare_hops(const RouteHop& a, const RouteHop& b) {
-  if (const auto order = via_of(a) <=> via_of(b); std::is_neq(order)) return order;
-  return a <=> b;
-}
-
-Verdict compare(const RouteCandidate& a, const RouteCandidate& b,
-                const RoutePreferences& preferences) {
-  if (const auto order =
-          preference_of(a.source, preferences) <=> preference_of(b.source, preferences);
-      std::is_neq(order)) {
-    return {order, Attribute::preference};
-  }
-  if (const auto order = a.metric <=> b.metric; std::is_neq(order)) {
-    return {order, Attribute::metric};
-  }
-  // Candidates of one source that are equal so far share the load (shares_load); of those that
-  // cannot, the lowest wins.
-  if (const auto order = compare_hops(a.hop, b.hop); std::is_neq(order)) {
-    return {order, Attribute::next_hop};
-  }
-  return {std::tie(a.source, a.origin) <=> std::tie(b.source, b.origin), Attribute::offer};
-}
-
-// Whether both are used at once: equal up to the metric, of one source, and through next hops. The
-// best one shares with itself.
-bool shares_load(const RouteCandidate& candidate, const RouteCandidate& best,
-                 const RoutePreferences& preferences) {
-  if (&candidate == &best || candidate == best) return true;
-  return candidate.source == best.source && via_of(candidate.hop) && via_of(best.hop) &&
-         candidate.metric == best.metric &&
-         preference_of(candidate.source, preferences) == preference_of(best.source, preferences);
+void make_set(RouteHops& hops) {
+  std::sort(hops.begin(), hops.end());
+  hops.erase(std::unique(hops.begin(), hops.end()), hops.end());
+  if (hops.size() > kMaxSharing) hops.resize(kMaxSharing);
 }
 
 bool same_but_age(const RouteCandidate& a, const RouteCandidate& b) {
   RouteCandidate aged = b;
   aged.installed_at = a.installed_at;
   return a == aged;
-}
-
-// ---- Sentences.
-
-// What `mine` has and how it relates to what `other` has: "metric 10 is lower than 256 ...".
-std::string comparison(const RouteCandidate& mine, const RouteCandidate& other, Attribute attribute,
-                       std::string_view relation, const RoutePreferences& preferences) {
-  switch (attribute) {
-    case Attribute::preference:
-      return fmt::format("preference {} ({}) is {} than {} ({})",
-                         preference_of(mine.source, preferences), to_string(mine.source), relation,
-                         preference_of(other.source, preferences), to_string(other.source));
-    case Attribute::metric:
-      return fmt::format("metric {} is {} than {}, with equal preference", mine.metric, relation,
-                         other.metric);
-    case Attribute::next_hop:
-      return fmt::format(
-          "next hop ({}) is {} than the other ({}), with equal preference and metric",
-          to_string(mine.hop), relation, to_string(other.hop));
-    case Attribute::offer:
-      return fmt::format("{} origin is {} than the other, with everything else equal",
-                         to_string(mine.source), relation);
-  }
-  return {};
-}
-
-std::string reason_for_win(const RouteCandidate& best, const RouteCandidate* second,
-                           const RoutePreferences& preferences) {
-  if (second == nullptr) return "Best: it is the only candidate.";
-  const Attribute attribute = compare(best, *second, preferences).attribute;
-  return "Best: its " + comparison(best, *second, attribute, "lower", preferences) + ".";
-}
-
-std::string reason_to_share(size_t sharers) {
-  return fmt::format("Best: it shares the load with {} other{} of equal preference and metric.",
-                     sharers - 1, sharers == 2 ? "" : "s");
-}
-
-std::string reason_for_loss(const RouteCandidate& loser, const RouteCandidate& best,
-                            const RoutePreferences& preferences) {
-  const Attribute attribute = compare(best, loser, preferences).attribute;
-  return "Not best: its " + comparison(loser, best, attribute, "higher", preferences) + ".";
 }
 
 }  // namespace
@@ -180,14 +100,40 @@ RouteTable::Group RouteTable::group_at(Candidates::const_iterator first,
 
 RouteChoice RouteTable::choice_of(Candidates::const_iterator first, const Group& group) const {
   RouteChoice choice{group.best, {}};
+  std::vector<const RouteCandidate*> rest;
   for (; first != group.end; ++first) {
-    if (shares_load(first->second, *group.best, preferences_))
-      choice.hops.push_back(first->second.hop);
+    const RouteCandidate& candidate = first->second;
+    if (shares_load(candidate, *group.best, preferences_)) {
+      choice.ways.first.push_back(candidate.hop);
+    } else {
+      rest.push_back(&candidate);
+    }
   }
-  std::sort(choice.hops.begin(), choice.hops.end());
-  choice.hops.erase(std::unique(choice.hops.begin(), choice.hops.end()), choice.hops.end());
-  if (choice.hops.size() > kMaxSharing) choice.hops.resize(kMaxSharing);
+  make_set(choice.ways.first);
+  if (rest.empty() || !may_all_fail(choice.ways.first)) return choice;
+  std::sort(rest.begin(), rest.end(), [this](const auto* a, const auto* b) {
+    return std::is_lt(compare(*a, *b, preferences_).order);
+  });
+  add_other_ways(std::move(rest), choice.ways);
   return choice;
+}
+
+// `rest`: the candidates that are not in the first way, the best one first.
+void RouteTable::add_other_ways(std::vector<const RouteCandidate*> rest, RouteWays& ways) const {
+  std::set<RouteHop> known(ways.first.begin(), ways.first.end());
+  while (!rest.empty() && ways.others.size() + 1 < kMaxWays) {
+    RouteHops way;
+    // Those of another source may stand between them.
+    std::erase_if(rest, [&, leader = rest.front()](const RouteCandidate* candidate) {
+      if (!shares_load(*candidate, *leader, preferences_)) return false;
+      if (known.insert(candidate->hop).second) way.push_back(candidate->hop);
+      return true;
+    });
+    if (way.empty()) continue;
+    make_set(way);
+    ways.others.push_back(std::move(way));
+    if (!may_all_fail(ways.others.back())) return;
+  }
 }
 
 // ---- Changes.
@@ -249,6 +195,21 @@ std::vector<RouteDelta> RouteTable::set_preferences(const RoutePreferences& pref
   return deltas;
 }
 
+void RouteTable::fail(const RouteHop& hop) {
+  if (has_failed(hop)) return;
+  auto failed = failed_ ? *failed_ : std::set<RouteHop>();
+  failed.insert(hop);
+  failed_ = std::make_shared<const std::set<RouteHop>>(std::move(failed));
+}
+
+void RouteTable::recover(const RouteHop& hop) {
+  if (!has_failed(hop)) return;
+  auto failed = *failed_;
+  failed.erase(hop);
+  failed_ =
+      failed.empty() ? nullptr : std::make_shared<const std::set<RouteHop>>(std::move(failed));
+}
+
 // ---- Questions.
 
 const RouteCandidate* RouteTable::best(const Prefix<Space::customer>& prefix) const {
@@ -271,99 +232,101 @@ const RouteCandidate* RouteTable::longest_match(const IpAddress<Space::customer>
   return nullptr;
 }
 
+// ---- Where ways lead.
+
+RouteTable::Found RouteTable::find(const RouteHop& hop, const IpAddress<Space::customer>* wanted,
+                                   Search& search) const {
+  if (const auto* recursive = std::get_if<RecursiveHop>(&hop)) {
+    return find_through(*recursive, search);
+  }
+  RouteHop found = hop;
+  if (const auto* subnet = std::get_if<SubnetHop>(&hop); subnet != nullptr && wanted != nullptr) {
+    found = SubnetViaHop{*wanted, subnet->subnet};
+  } else if (const auto* connection = std::get_if<ConnectionHop>(&hop);
+             connection != nullptr && wanted != nullptr) {
+    found = ConnectionViaHop{*wanted, connection->connection};
+  } else if (wanted != nullptr && !via_of(hop)) {
+    return {.failure = fmt::format("{} is {}", wanted->to_string(), to_string(hop))};
+  }
+  if (search.standing.size() < kMaxStanding) search.standing.insert(found);
+  return {.hops = {found}, .works = !has_failed(found)};
+}
+
 // Through the best route to the next hop, and from there on.
-void RouteTable::find(const RouteHop& hop, Finding& finding) const {
-  const auto* recursive = std::get_if<RecursiveHop>(&hop);
-  if (recursive == nullptr) {
-    finding.hops.push_back(hop);
-    return;
+RouteTable::Found RouteTable::find_through(const RecursiveHop& hop, Search& search) const {
+  const std::string via = hop.via.to_string();
+  const RouteCandidate* match = longest_match(hop.via);
+  if (match == nullptr) return {.failure = via + " has no route"};
+  if (std::find(search.stack.begin(), search.stack.end(), match->prefix) != search.stack.end()) {
+    return {.failure = fmt::format("{} leads back to {}", via, match->prefix.to_string())};
   }
-  const std::string via = recursive->via.to_string();
-  const RouteCandidate* match = longest_match(recursive->via);
-  if (match == nullptr) {
-    finding.failure = via + " has no route";
-  } else if (std::find(finding.stack.begin(), finding.stack.end(), match->prefix) !=
-             finding.stack.end()) {
-    finding.failure = fmt::format("{} leads back to {}", via, match->prefix.to_string());
-  } else if (finding.stack.size() == kMaxDepth) {
-    finding.failure = fmt::format("{} is more than {} routes away", via, kMaxDepth);
-  } else {
-    finding.stack.push_back(match->prefix);
-    find_behind(*match, *recursive, finding);
-    finding.stack.pop_back();
+  if (search.stack.size() == kMaxDepth || ++search.looks > kMaxLooks) {
+    return {.failure = search.stack.size() == kMaxDepth
+                           ? fmt::format("{} is more than {} routes away", via, kMaxDepth)
+                           : fmt::format("{} is behind more than {} routes", via, kMaxLooks)};
   }
+  search.stack.push_back(match->prefix);
+  Found found = find_first(choice(match->prefix)->ways, &hop.via, search);
+  search.stack.pop_back();
+  if (!found.hops.empty()) found.passed.insert(found.passed.begin(), match->prefix);
+  return found;
 }
 
-void RouteTable::find_behind(const RouteCandidate& match, const RecursiveHop& hop,
-                             Finding& finding) const {
-  const size_t before = finding.hops.size();
-  const size_t place = finding.passed.size();
-  const RouteHops nexts = choice(match.prefix)->hops;
-  for (const RouteHop& next : nexts) {
-    if (const auto* subnet = std::get_if<SubnetHop>(&next)) {
-      finding.hops.emplace_back(SubnetViaHop{hop.via, subnet->subnet});
-    } else if (const auto* connection = std::get_if<ConnectionHop>(&next)) {
-      finding.hops.emplace_back(ConnectionViaHop{hop.via, connection->connection});
-    } else if (via_of(next)) {
-      find(next, finding);
-    } else {
-      finding.failure = fmt::format("{} is {}", hop.via.to_string(), to_string(next));
+// Of hops that share the load those that work; all while none does.
+RouteTable::Found RouteTable::find_shared(const RouteHops& hops,
+                                          const IpAddress<Space::customer>* wanted,
+                                          Search& search) const {
+  Found shared;
+  for (const RouteHop& hop : hops) {
+    Found found = find(hop, wanted, search);
+    if (!found.failure.empty()) shared.failure = std::move(found.failure);
+    if (shared.works && !found.works) continue;
+    if (found.works && !shared.works) {
+      shared.works = true;
+      shared.hops.clear();
+      shared.passed.clear();
     }
+    shared.hops.insert(shared.hops.end(), found.hops.begin(), found.hops.end());
+    shared.passed.insert(shared.passed.end(), found.passed.begin(), found.passed.end());
   }
-  if (finding.hops.size() > before) {
-    finding.passed.insert(finding.passed.begin() + static_cast<std::ptrdiff_t>(place),
-                          match.prefix);
-  }
+  return shared;
 }
 
-Resolution RouteTable::resolve(const RouteHops& hops) const {
-  Finding finding;
-  for (const RouteHop& hop : hops) find(hop, finding);
-  Resolution result{std::move(finding.hops), {}};
-  std::sort(result.hops.begin(), result.hops.end());
-  result.hops.erase(std::unique(result.hops.begin(), result.hops.end()), result.hops.end());
-  if (result.hops.size() > kMaxSharing) result.hops.resize(kMaxSharing);
+// The first that works, else the first that leads anywhere.
+RouteTable::Found RouteTable::find_first(const RouteWays& ways,
+                                         const IpAddress<Space::customer>* wanted,
+                                         Search& search) const {
+  Found best = find_shared(ways.first, wanted, search);
+  for (size_t i = 0; i < ways.others.size() && (search.all || !best.works); ++i) {
+    Found found = find_shared(ways.others[i], wanted, search);
+    if (best.works || (!found.works && (!best.hops.empty() || found.hops.empty()))) continue;
+    best = std::move(found);
+    best.way = i + 1;
+  }
+  return best;
+}
+
+Resolution RouteTable::resolve(const RouteWays& ways) const {
+  Search search;
+  Found found = find_first(ways, nullptr, search);
+  Search everything{.all = true};
+  (void)find_first(ways, nullptr, everything);
+  Resolution result{.hops = std::move(found.hops),
+                    .all = {everything.standing.begin(), everything.standing.end()},
+                    .works = found.works,
+                    .way = found.way,
+                    .how = {}};
+  make_set(result.hops);
+  for (const RouteHop& hop : result.hops) {  // more than kMaxStanding
+    const auto place = std::lower_bound(result.all.begin(), result.all.end(), hop);
+    if (place == result.all.end() || *place != hop) result.all.insert(place, hop);
+  }
   if (result.hops.empty()) {
-    result.how = finding.failure;
+    result.how = found.failure;
   } else {
-    for (const auto& prefix : finding.passed) {
+    for (const auto& prefix : found.passed) {
       result.how += (result.how.empty() ? "through " : ", ") + prefix.to_string();
     }
-  }
-  return result;
-}
-
-std::vector<RouteExplanation> RouteTable::explain(const Prefix<Space::customer>& prefix) const {
-  std::vector<RouteExplanation> result;
-  for (auto at = first_of(prefix); at != candidates_.end() && at->first.prefix == prefix; ++at) {
-    const RouteCandidate& candidate = at->second;
-    result.push_back({candidate, preference_of(candidate.source, preferences_), false, {}});
-  }
-  std::sort(result.begin(), result.end(), [this](const auto& a, const auto& b) {
-    return std::is_lt(compare(a.candidate, b.candidate, preferences_).order);
-  });
-  if (result.empty()) return result;
-  const RouteCandidate& best = result.front().candidate;
-  const RouteCandidate* second = result.size() > 1 ? &result[1].candidate : nullptr;
-  const RouteHops sharing = choice(prefix)->hops;
-  RouteHops seen;
-  for (RouteExplanation& one : result) {
-    const RouteHop& hop = one.candidate.hop;
-    const bool again = std::find(seen.begin(), seen.end(), hop) != seen.end();
-    seen.push_back(hop);
-    if (again || !shares_load(one.candidate, best, preferences_)) {
-      one.reason = reason_for_loss(one.candidate, best, preferences_);
-    } else if (!std::binary_search(sharing.begin(), sharing.end(), hop)) {
-      one.reason = fmt::format("Not best: {} others share the load already.", kMaxSharing);
-    } else {
-      one.best = true;
-      one.reason = sharing.size() > 1 ? reason_to_share(sharing.size())
-                                      : reason_for_win(one.candidate, second, preferences_);
-    }
-    if (!std::holds_alternative<RecursiveHop>(hop)) continue;
-    const Resolution found = resolve({hop});
-    one.reason += found.hops.empty() ? fmt::format(" Its next hop is unresolved: {}.", found.how)
-                                     : fmt::format(" Its next hop is found {}.", found.how);
   }
   return result;
 }

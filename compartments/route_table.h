@@ -10,6 +10,11 @@
 // A next hop that lies on no interface is found through the table itself: through the best route to
 // it, and that one's next hops, at most eight routes deep.
 //
+// Next hops behind L3 connections fail and recover (`fail`, `recover`). That changes no choice:
+// candidates that may fail stand in front of those that follow them (RouteWays), and only where
+// ways lead is looked at again (`resolve`), however many routes take them. While no way is in
+// working order the best one stays, and its packets are refused.
+//
 // The candidates lie in a CowMap, ordered by prefix and then by who offered them: a copy of the
 // table costs a count, a change of the copy one chunk. The candidates of a prefix are neighbours,
 // and prefixes come in the order that Fib4::build wants.
@@ -18,7 +23,9 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -103,16 +110,29 @@ struct RouteCandidate {
 using RouteHops = std::vector<RouteHop>;
 constexpr size_t kMaxSharing = 16;
 
+// Hops in the order in which they are taken: those behind the first serve while none of those in
+// front of them is in working order. No hop stands twice. Only where all hops in front may fail is
+// there another way, and there are at most kMaxWays.
+struct RouteWays {
+  RouteHops first;
+  std::vector<RouteHops> others;
+  friend auto operator<=>(const RouteWays&, const RouteWays&) = default;
+};
+constexpr size_t kMaxWays = 4;
+
 // What the candidates of a prefix come to. The pointer holds until the table changes.
 struct RouteChoice {
-  const RouteCandidate* best = nullptr;
-  RouteHops hops;
+  const RouteCandidate* best = nullptr;  // whether its next hop works or not
+  RouteWays ways;
 };
 
-// Where hops lead once next hops are found through the table.
+// Where ways lead now. No hop here is a RecursiveHop.
 struct Resolution {
-  RouteHops hops;   // none is a RecursiveHop; empty: `how` says why
-  std::string how;  // "through 10.9.0.0/16", or "10.9.0.1 has no route"; empty: nothing to find
+  RouteHops hops;     // that are in use; empty: `how` says why
+  RouteHops all;      // those and the ones that may come to be used: sorted, each once
+  bool works = true;  // false: each of `hops` has failed, or there is none
+  size_t way = 0;     // which of the ways has `hops`
+  std::string how;    // "through 10.9.0.0/16", or "10.9.0.1 has no route"; empty: nothing to find
 };
 
 // The best route of a prefix changed; at least one side is set, and they differ in more than age.
@@ -146,6 +166,14 @@ class RouteTable {
                                                  RouteSource source, RouteOrigin origin);
   // Weighs everything anew; nothing to do when they are the same.
   [[nodiscard]] std::vector<RouteDelta> set_preferences(const RoutePreferences& preferences);
+  // The next hop does not answer; it answers again. Of a hop that no route takes nothing is known:
+  // recover() it when its last route goes.
+  void fail(const RouteHop& hop);
+  void recover(const RouteHop& hop);
+  void recover_all() { failed_ = nullptr; }
+  [[nodiscard]] bool has_failed(const RouteHop& hop) const {
+    return failed_ != nullptr && failed_->contains(hop);
+  }
 
   // The best candidate, or null. Pointers hold until the next change of the table.
   [[nodiscard]] const RouteCandidate* best(const Prefix<Space::customer>& prefix) const;
@@ -154,7 +182,11 @@ class RouteTable {
       const IpAddress<Space::customer>& address) const;
   // Nothing when the prefix has no candidate.
   [[nodiscard]] std::optional<RouteChoice> choice(const Prefix<Space::customer>& prefix) const;
-  [[nodiscard]] Resolution resolve(const RouteHops& hops) const;
+  // Follows at most kMaxLooks routes, and as many again to know at most kMaxStanding hops beside
+  // those in use.
+  [[nodiscard]] Resolution resolve(const RouteWays& ways) const;
+  static constexpr size_t kMaxLooks = 256;
+  static constexpr size_t kMaxStanding = 64;
   // Every candidate of the prefix, the best one first, then in the order in which they would
   // follow.
   [[nodiscard]] std::vector<RouteExplanation> explain(const Prefix<Space::customer>& prefix) const;
@@ -210,11 +242,18 @@ class RouteTable {
     const RouteCandidate* best = nullptr;
     Candidates::const_iterator end;
   };
-  struct Finding {                                // a resolution under way
-    std::vector<Prefix<Space::customer>> stack;   // from where it began to where it is
-    std::vector<Prefix<Space::customer>> passed;  // routes that were of use, in order
-    RouteHops hops;
-    std::string failure;
+  struct Found {  // where a hop, or ways, lead
+    RouteHops hops{};
+    bool works = false;
+    size_t way = 0;
+    std::vector<Prefix<Space::customer>> passed{};  // routes that were of use, in order
+    std::string failure{};                          // of the last hop that leads nowhere
+  };
+  struct Search {                                  // a resolution under way
+    bool all = false;                              // also the ways that stand by
+    std::vector<Prefix<Space::customer>> stack{};  // from where it began to where it is
+    std::set<RouteHop> standing{};                 // every hop that was met
+    size_t looks = 0;
   };
 
   [[nodiscard]] Candidates::const_iterator first_of(const Prefix<Space::customer>& prefix) const {
@@ -227,14 +266,23 @@ class RouteTable {
     return group_at(first, candidates_.end(), preferences_);
   }
   [[nodiscard]] RouteChoice choice_of(Candidates::const_iterator first, const Group& group) const;
-  void find(const RouteHop& hop, Finding& finding) const;
-  void find_behind(const RouteCandidate& match, const RecursiveHop& hop, Finding& finding) const;
+  void add_other_ways(std::vector<const RouteCandidate*> rest, RouteWays& ways) const;
+  // `wanted`: an address that is looked for behind a route with this hop.
+  [[nodiscard]] Found find(const RouteHop& hop, const IpAddress<Space::customer>* wanted,
+                           Search& search) const;
+  [[nodiscard]] Found find_shared(const RouteHops& hops, const IpAddress<Space::customer>* wanted,
+                                  Search& search) const;
+  [[nodiscard]] Found find_first(const RouteWays& ways, const IpAddress<Space::customer>* wanted,
+                                 Search& search) const;
+  [[nodiscard]] Found find_through(const RecursiveHop& hop, Search& search) const;
 
   class Watch;
+  class Verdicts;
 
   RoutePreferences preferences_;
   Candidates candidates_;
   size_t prefixes_ = 0;
+  std::shared_ptr<const std::set<RouteHop>> failed_;  // null: none
 };
 
 }  // namespace hnv

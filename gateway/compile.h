@@ -113,6 +113,12 @@ struct CompileContext {
 // The first one: nothing is configured.
 [[nodiscard]] std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context);
 
+// `before`, where routes take those of these next hops that work now; the same when that changes
+// nothing. Costs what the domains have of hops, however many routes lead there.
+[[nodiscard]] std::shared_ptr<const Compiled> with_turned(
+    const std::shared_ptr<const Compiled>& before, const std::vector<NextHopTarget>& turned,
+    const NextHops& next_hops);
+
 // `before`, where these domains have exactly those of `moved` that are theirs. What belongs to a
 // domain that was removed since is left out.
 [[nodiscard]] std::shared_ptr<const Compiled> with_moved(

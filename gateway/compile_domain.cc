@@ -239,6 +239,7 @@ std::shared_ptr<const OutLink> DomainCompiler::connection_link(const ConnectionM
   auto link = std::make_shared<OutLink>();
   link->id = view.link;
   link->name = connection_link_name(name_, connection.name);
+  link->domain = name_;
   link->attachment = view.attachment;
   const std::string* port = l3.port ? &*l3.port : nullptr;
   link->vlan = l3.vlan_id;

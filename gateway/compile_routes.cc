@@ -227,14 +227,22 @@ Hop DomainCompiler::hop_of(const RouteHop& hop) {
   return std::visit(Make{*this}, hop);
 }
 
-HopTable::Editor DomainCompiler::edit_hops(HopTable base, const RouteTable& table) {
+HopTable::Editor DomainCompiler::edit_hops(HopTable base, RouteTable& table) {
   return {std::move(base),
-          {.make = [this](const RouteHop& hop) { return hop_of(hop); },
-           .give_back =
-               [this](const Hop& hop) {
-                 if (hop.kind == HopKind::connection_via) compiler_.release(hop.next_hop);
+          {.make =
+               [this, &table](const RouteHop& hop) {
+                 const Hop made = hop_of(hop);
+                 if (made.kind == HopKind::connection_via && compiler_.has_failed(made.next_hop)) {
+                   table.fail(hop);
+                 }
+                 return made;
                },
-           .resolve = [&table](const RouteHops& hops) { return table.resolve(hops).hops; }}};
+           .give_back =
+               [this, &table](const RouteHop& hop, const Hop& made) {
+                 table.recover(hop);
+                 if (made.kind == HopKind::connection_via) compiler_.release(made.next_hop);
+               },
+           .resolve = [&table](const RouteWays& ways) { return table.resolve(ways); }}};
 }
 
 // The table and next_.hops agree, and live as long as what this answers.
@@ -244,19 +252,20 @@ RoutesIn<Route> DomainCompiler::routes_in(const RouteTable& table) {
     std::vector<Route> inside;
     table.for_each_choice_in(block, [&](const auto& prefix, const RouteChoice& choice) {
       compiler_.pause();
-      inside.push_back(route_of<Route>(prefix, next_.hops.find(choice.hops)));
+      inside.push_back(route_of<Route>(prefix, next_.hops.find(choice.ways)));
     });
     return inside;
   };
 }
 
 // Both FIBs from the whole table, which may be large: every route may have another choice now.
-void DomainCompiler::fibs(const RouteTable& table) {
+void DomainCompiler::fibs(RouteTable& table) {
   next_.hops.for_each_next_hop([this](NextHopId id) { compiler_.release(id); });
+  table.recover_all();  // those that are taken again are looked at
   HopTable::Editor hops = edit_hops(HopTable(), table);
   const auto number = [&](const auto&, const RouteChoice& choice) {
     compiler_.pause();
-    hops.acquire(choice.hops);
+    hops.acquire(choice.ways);
   };
   table.for_each_choice_in(kAll4, number);
   table.for_each_choice_in(kAll6, number);
@@ -267,7 +276,7 @@ void DomainCompiler::fibs(const RouteTable& table) {
 }
 
 // What became of these prefixes, and of next hops that are found through them.
-void DomainCompiler::change_fibs(const RouteTable& before, const RouteTable& after,
+void DomainCompiler::change_fibs(const RouteTable& before, RouteTable& after,
                                  const Prefixes& touched) {
   HopTable::Editor hops = edit_hops(next_.hops, after);
   std::vector<FibChange> changes4;
@@ -275,10 +284,10 @@ void DomainCompiler::change_fibs(const RouteTable& before, const RouteTable& aft
   for (const auto& prefix : touched) {
     const auto was = before.choice(prefix);
     const auto is = after.choice(prefix);
-    if (was && is && was->hops == is->hops) continue;
+    if (was && is && was->ways == is->ways) continue;
     FibChange change{prefix, std::nullopt};
-    if (is) change.hop = hops.acquire(is->hops);
-    if (was) hops.release(was->hops);
+    if (is) change.hop = hops.acquire(is->ways);
+    if (was) hops.release(was->ways);
     if (was || is) (prefix.family() == Family::ipv4 ? changes4 : changes6).push_back(change);
   }
   hops.resolve_again();
@@ -290,6 +299,66 @@ void DomainCompiler::change_fibs(const RouteTable& before, const RouteTable& aft
     view_->set_fib6(view_->fib6_owner->with(changes6, routes_in<Route6>(after)));
   }
   next_.hops.show_in(*view_);
+}
+
+// ---- Next hops that fail and recover, between two changes of the configuration.
+
+namespace {
+
+// What `turned` says of one domain; null: nothing that its routes lead through.
+std::shared_ptr<const CompiledDomain> with_turned(const CompiledDomain& before,
+                                                  const std::set<NextHopTarget>& turned,
+                                                  const NextHops& next_hops) {
+  auto table = std::make_shared<RouteTable>(*before.routes);
+  HopTable::Editor hops(before.hops,
+                        {.make = {}, .give_back = {}, .resolve = [&table](const RouteWays& ways) {
+                           return table->resolve(ways);
+                         }});
+  bool concerned = false;
+  for (const NextHopTarget& target : turned) {
+    for (const auto& [name, id] : before.connections) {
+      if (before.view->connection(id).link != target.link) continue;
+      const RouteHop hop = ConnectionViaHop{customer_address(target.address), id};
+      if (!before.hops.holds(hop)) continue;
+      if (next_hops.has_failed(target)) {
+        table->fail(hop);
+      } else {
+        table->recover(hop);
+      }
+      hops.reconsider(hop);
+      concerned = true;
+    }
+  }
+  if (!concerned) return nullptr;
+  auto after = std::make_shared<CompiledDomain>(before);
+  auto view = std::make_shared<CompartmentView>(*before.view);
+  after->routes = std::move(table);
+  after->hops = std::move(hops).finish();
+  after->hops.show_in(*view);
+  after->view = std::move(view);
+  return after;
+}
+
+}  // namespace
+
+std::shared_ptr<const Compiled> with_turned(const std::shared_ptr<const Compiled>& before,
+                                            const std::vector<NextHopTarget>& turned,
+                                            const NextHops& next_hops) {
+  std::map<std::string, std::set<NextHopTarget>> by_domain;
+  for (const NextHopTarget& target : turned) {
+    const OutLink* link = next_hops.link(target.link);
+    if (link != nullptr && !link->domain.empty()) by_domain[link->domain].insert(target);
+  }
+  std::shared_ptr<Compiled> next;
+  for (const auto& [name, targets] : by_domain) {
+    const auto* found = before->domains.find(name);
+    auto domain = found == nullptr ? nullptr : with_turned(**found, targets, next_hops);
+    if (domain == nullptr) continue;
+    if (next == nullptr) next = std::make_shared<Compiled>(*before);
+    next->compartments = next->compartments.with(domain->view->id.value(), domain->view);
+    next->domains.insert_or_assign(name, std::move(domain));
+  }
+  return next == nullptr ? before : next;
 }
 
 }  // namespace hnv

@@ -45,6 +45,7 @@ class Compiler {
   [[nodiscard]] AttachmentId attachment_at(const std::string& port, VlanId vlan) const;
   NextHopId acquire(LinkId link, const LinkAddress& address);
   void release(NextHopId id) { out_.released.push_back(id); }
+  [[nodiscard]] bool has_failed(NextHopId id) const { return next_hops_.has_failed(id); }
   void pause() {
     if (context_.pause) context_.pause(out_.actions);
   }
@@ -122,9 +123,9 @@ class DomainCompiler {
                           std::vector<RouteCandidate>& out) const;
   [[nodiscard]] RouteCandidate customer_route(const CustomerRouteModel& route, RouteOrigin origin);
   [[nodiscard]] RouteOrigin origin_of(const std::string& id);
-  void fibs(const RouteTable& table);
-  void change_fibs(const RouteTable& before, const RouteTable& after, const Prefixes& touched);
-  [[nodiscard]] HopTable::Editor edit_hops(HopTable base, const RouteTable& table);
+  void fibs(RouteTable& table);
+  void change_fibs(const RouteTable& before, RouteTable& after, const Prefixes& touched);
+  [[nodiscard]] HopTable::Editor edit_hops(HopTable base, RouteTable& table);
   [[nodiscard]] Hop hop_of(const RouteHop& hop);
 
   Compiler& compiler_;

@@ -23,6 +23,7 @@ constexpr Duration kStretch = std::chrono::milliseconds(1);
 constexpr unsigned kStepsBetweenLooks = 16;
 constexpr Duration kLongStretch = std::chrono::milliseconds(3);
 constexpr size_t kReleasesAtOnce = 1024;
+constexpr size_t kTurnsAtOnce = 64;
 // How long frames from a record's previous PA are still accepted, from when the change is live.
 constexpr Duration kMovedGrace = std::chrono::seconds(1);
 
@@ -149,6 +150,7 @@ void ControlLoop::serve(Instant at) {
   }
   take_punts(at);
   if (at >= next_tick_) on_timer(at);
+  turn_routes();
   publish_if_dirty();
   resolver_->flush();
   published_->sweep(token_);
@@ -193,6 +195,25 @@ void ControlLoop::on_timer(Instant at) {
   }
   if (over.empty()) return;
   auto next = with_moved(compiled_, over, moved_);
+  const std::scoped_lock lock(compiled_mutex_);
+  compiled_ = std::move(next);
+  root_dirty_ = true;
+}
+
+// Routes leave next hops that have failed, and come back. Not while a compilation is under way,
+// as above.
+void ControlLoop::turn_routes() {
+  if (under_way_) return;
+  const std::vector<NextHopTarget> turned = next_hops_.take_turned(kTurnsAtOnce);
+  if (turned.empty()) return;
+  for (const NextHopTarget& target : turned) {
+    const OutLink* link = next_hops_.link(target.link);
+    if (link == nullptr || link->domain.empty()) continue;
+    spdlog::info("{}: next hop {} {}", link->name, target.address.to_string(),
+                 next_hops_.has_failed(target) ? "does not answer" : "answers again");
+  }
+  auto next = with_turned(compiled_, turned, next_hops_);
+  if (next == compiled_) return;
   const std::scoped_lock lock(compiled_mutex_);
   compiled_ = std::move(next);
   root_dirty_ = true;

@@ -111,6 +111,7 @@ class ControlLoop final : public Control {
   [[nodiscard]] bool due();
   void take_punts(Instant now);
   void on_timer(Instant now);
+  void turn_routes();
   void watch_workers(Instant now);
   [[nodiscard]] bool is_stuck(unsigned worker) const {  // from any thread
     return (stuck_.load(std::memory_order_relaxed) >> worker & 1) != 0;

@@ -26,6 +26,16 @@ bool is_recursive(const RouteHops& hops) {
   return std::any_of(hops.begin(), hops.end(),
                      [](const RouteHop& hop) { return std::holds_alternative<RecursiveHop>(hop); });
 }
+bool is_recursive(const RouteWays& ways) {
+  return is_recursive(ways.first) ||
+         std::any_of(ways.others.begin(), ways.others.end(),
+                     [](const RouteHops& hops) { return is_recursive(hops); });
+}
+
+// A hop itself, not something that leads to some.
+bool is_hop(const RouteWays& ways) {
+  return ways.others.empty() && ways.first.size() == 1 && !is_recursive(ways.first);
+}
 
 // The highest of the members' draws has the bucket. A member that goes leaves the draws of the
 // others as they are, so that only its own buckets move; when it comes back it wins those again.
@@ -51,8 +61,8 @@ void fill_buckets(HopGroup& group, const RouteHops& members, const std::vector<H
 
 }  // namespace
 
-HopId HopTable::find(const RouteHops& hops) const {
-  const Number* number = numbers_.find(hops);
+HopId HopTable::find(const RouteWays& ways) const {
+  const Number* number = numbers_.find(ways);
   return number == nullptr ? HopId() : number->id;
 }
 
@@ -64,8 +74,8 @@ void HopTable::show_in(CompartmentView& view) const {
 }
 
 void HopTable::for_each_next_hop(const std::function<void(NextHopId)>& visit) const {
-  for (const auto& [hops, number] : numbers_) {
-    if (hops.size() > 1 || is_recursive(hops)) continue;
+  for (const auto& [ways, number] : numbers_) {
+    if (!is_hop(ways)) continue;
     const Hop& hop = (*hops_)[number.id.value()];
     if (hop.kind == HopKind::connection_via) visit(hop.next_hop);
   }
@@ -96,7 +106,7 @@ void HopTable::Editor::write_members(HopId id, const RouteHops& members) {
   }
   std::vector<HopId> ids;
   ids.reserve(members.size());
-  for (const RouteHop& member : members) ids.push_back(next_.find({member}));
+  for (const RouteHop& member : members) ids.push_back(next_.find({{member}, {}}));
   Hop hop = entry(ids.front());
   if (members.size() > 1 && (!next_.free_groups_.empty() || groups().size() < UINT16_MAX)) {
     if (next_.free_groups_.empty()) {
@@ -111,10 +121,9 @@ void HopTable::Editor::write_members(HopId id, const RouteHops& members) {
   entry(id) = hop;
 }
 
-HopId HopTable::Editor::new_id(const RouteHops& hops) {
-  if (const auto* on_link = std::get_if<SubnetHop>(&hops.front()); on_link && hops.size() == 1) {
-    return on_link_hop(on_link->subnet);
-  }
+HopId HopTable::Editor::new_id(const RouteWays& ways) {
+  const auto* on_link = std::get_if<SubnetHop>(&ways.first.front());
+  if (on_link != nullptr && is_hop(ways)) return on_link_hop(on_link->subnet);
   if (!next_.free_hops_.empty()) {
     const HopId id = next_.free_hops_.back();
     next_.free_hops_.pop_back();
@@ -124,56 +133,78 @@ HopId HopTable::Editor::new_id(const RouteHops& hops) {
   return HopId(static_cast<uint32_t>(size + size % 2));
 }
 
-HopId HopTable::Editor::acquire(const RouteHops& hops) {
-  if (const Number* known = next_.numbers_.find(hops); known != nullptr) {
+// One more use of all that the ways may lead to, instead of the members there were.
+void HopTable::Editor::hold_members(const RouteWays& ways, Number& number) {
+  RouteHops members = owner_.resolve(ways).all;
+  for (const RouteHop& member : members) acquire({{member}, {}});
+  std::swap(members, number.members);
+  number.in_use = owner_.resolve(ways).hops;  // only now is it known which of the new ones work
+  write_members(number.id, number.in_use);
+  for (const RouteHop& member : members) release({{member}, {}});
+}
+
+HopId HopTable::Editor::acquire(const RouteWays& ways) {
+  if (const Number* known = next_.numbers_.find(ways); known != nullptr) {
     Number more = *known;
     ++more.uses;
-    next_.numbers_.insert_or_assign(hops, more);
+    next_.numbers_.insert_or_assign(ways, more);
     return more.id;
   }
   Number number;
   number.uses = 1;
-  number.id = new_id(hops);
+  number.id = new_id(ways);
   entry(number.id) = Hop{};
-  const bool recursive = is_recursive(hops);
-  if (hops.size() == 1 && !recursive) {
-    entry(number.id) = owner_.make(hops.front());
+  if (is_hop(ways)) {
+    entry(number.id) = owner_.make(ways.first.front());
   } else {
-    number.members = recursive ? owner_.resolve(hops) : hops;
-    for (const RouteHop& member : number.members) acquire({member});
-    write_members(number.id, number.members);
+    hold_members(ways, number);
+    if (is_recursive(ways)) next_.recursive_.insert(ways);
   }
-  next_.numbers_.insert_or_assign(hops, number);
-  if (recursive) next_.recursive_.insert(hops);
+  next_.numbers_.insert_or_assign(ways, number);
   return number.id;
 }
 
-void HopTable::Editor::release(const RouteHops& hops) {
-  const Number* known = next_.numbers_.find(hops);
+void HopTable::Editor::release(const RouteWays& ways) {
+  const Number* known = next_.numbers_.find(ways);
   if (known == nullptr) return;
   Number number = *known;
   if (--number.uses != 0) {
-    next_.numbers_.insert_or_assign(hops, number);
+    next_.numbers_.insert_or_assign(ways, number);
     return;
   }
-  next_.numbers_.erase(hops);
-  next_.recursive_.erase(hops);
-  if (hops.size() == 1 && !is_recursive(hops)) owner_.give_back(entry(number.id));
+  next_.numbers_.erase(ways);
+  next_.recursive_.erase(ways);
+  if (is_hop(ways)) owner_.give_back(ways.first.front(), entry(number.id));
   free_group_of(number.id);
-  for (const RouteHop& member : number.members) release({member});
+  for (const RouteHop& member : number.members) release({{member}, {}});
   if (!is_on_link(number.id)) next_.free_hops_.push_back(number.id);
 }
 
 void HopTable::Editor::resolve_again() {
-  for (const RouteHops& hops : next_.recursive_) {
-    Number number = *next_.numbers_.find(hops);
-    RouteHops members = owner_.resolve(hops);
-    if (members == number.members) continue;
-    for (const RouteHop& member : members) acquire({member});
-    std::swap(members, number.members);
-    write_members(number.id, number.members);
-    next_.numbers_.insert_or_assign(hops, number);
-    for (const RouteHop& member : members) release({member});
+  for (const RouteWays& ways : next_.recursive_) {
+    Number number = *next_.numbers_.find(ways);
+    const Resolution found = owner_.resolve(ways);
+    if (found.all == number.members && found.hops == number.in_use) continue;
+    hold_members(ways, number);
+    next_.numbers_.insert_or_assign(ways, number);
+  }
+}
+
+void HopTable::Editor::reconsider(const RouteHop& hop) {
+  std::vector<std::pair<RouteWays, Number>> concerned;
+  for (const auto& [ways, number] : next_.numbers_) {
+    if (std::binary_search(number.members.begin(), number.members.end(), hop)) {
+      concerned.emplace_back(ways, number);
+    }
+  }
+  for (auto& [ways, number] : concerned) {
+    RouteHops in_use = owner_.resolve(ways).hops;
+    // Of more than are held, those that are not wait for the next change of routes.
+    std::erase_if(in_use, [&](const RouteHop& one) { return !next_.holds(one); });
+    if (in_use == number.in_use) continue;
+    number.in_use = std::move(in_use);
+    write_members(number.id, number.in_use);
+    next_.numbers_.insert_or_assign(ways, number);
   }
 }
 

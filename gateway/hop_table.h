@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The hops of one domain, control side. Routes lead to sets of hops; each set has one number, what
-// FIBs answer, for as long as a route leads to it. What workers find under the number:
+// The hops of one domain, control side. Routes lead to hops, to sets of them, to sets of which one
+// stands by for another (RouteWays); each has one number, what FIBs answer, for as long as a route
+// leads to it. What workers find under the number:
 //
 //   one hop             → a Hop
 //   several             → a Hop that names a HopGroup
 //   a next hop that is  → what the route table says of it now: when another route changes, the
 //   found through        entry changes and the FIB does not
 //   other routes
+//   a next hop fails    → the hops of the first way that works: again the entry changes, not the
+//   FIB
+//
+// Hops that stand by are held as those in use are: their neighbours are known to answer or not.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +33,8 @@ class HopTable {
   class Editor;
 
   // Invalid when no route leads there.
-  [[nodiscard]] HopId find(const RouteHops& hops) const;
+  [[nodiscard]] HopId find(const RouteWays& ways) const;
+  [[nodiscard]] bool holds(const RouteHop& hop) const { return find({{hop}, {}}).valid(); }
   void show_in(CompartmentView& view) const;
   // The outside next hops that the hops hold.
   void for_each_next_hop(const std::function<void(NextHopId)>& visit) const;
@@ -36,12 +42,14 @@ class HopTable {
  private:
   struct Number {
     HopId id;
-    uint32_t uses = 0;  // routes, and sets that have it as a member
-    RouteHops members;  // empty: this is a hop itself, or leads nowhere
+    uint32_t uses = 0;  // routes, and numbers that have it as a member
+    RouteHops
+        members;       // held: in use or standing by; empty: this is a hop itself, or leads nowhere
+    RouteHops in_use;  // of the members
   };
 
-  CowMap<RouteHops, Number> numbers_;
-  std::set<RouteHops> recursive_;  // sets that hold a RecursiveHop
+  CowMap<RouteWays, Number> numbers_;
+  std::set<RouteWays> recursive_;  // those that hold a RecursiveHop
   std::shared_ptr<const std::vector<Hop>> hops_ = std::make_shared<const std::vector<Hop>>();
   std::shared_ptr<const std::vector<HopGroup>> groups_ =
       std::make_shared<const std::vector<HopGroup>>();
@@ -55,25 +63,29 @@ class HopTable::Editor {
   // What it asks its owner for.
   struct Owner {
     std::function<Hop(const RouteHop&)> make;  // of a hop that is not recursive; takes next hops
-    std::function<void(const Hop&)> give_back;
-    std::function<RouteHops(const RouteHops&)> resolve;
+    std::function<void(const RouteHop&, const Hop&)> give_back;
+    std::function<Resolution(const RouteWays&)> resolve;
   };
 
   Editor(HopTable base, Owner owner) : next_(std::move(base)), owner_(std::move(owner)) {}
 
   // One more route leads there, one less.
-  HopId acquire(const RouteHops& hops);
-  void release(const RouteHops& hops);
+  HopId acquire(const RouteWays& ways);
+  void release(const RouteWays& ways);
   // Routes have changed: looks again where next hops lead that are found through them.
   void resolve_again();
+  // The hop has failed or recovered: looks again at what it is a member of. Takes and gives back
+  // nothing.
+  void reconsider(const RouteHop& hop);
 
   [[nodiscard]] const HopTable& now() const { return next_; }
   [[nodiscard]] HopTable finish() &&;
 
  private:
-  [[nodiscard]] HopId new_id(const RouteHops& hops);
+  [[nodiscard]] HopId new_id(const RouteWays& ways);
   [[nodiscard]] Hop& entry(HopId id);
   [[nodiscard]] std::vector<HopGroup>& groups();
+  void hold_members(const RouteWays& ways, Number& number);
   void write_members(HopId id, const RouteHops& members);
   void free_group_of(HopId id);
 

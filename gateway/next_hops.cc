@@ -6,17 +6,16 @@
 namespace hnv {
 namespace {
 
-// The same address as the compartment behind an L3 connection sees it.
-IpAddress<Space::customer> customer_address(const LinkAddress& a) {
-  if (a.is_v4()) return CaAddress(a.v4().value());
-  return CaAddress6(a.bytes());
-}
-
 Neighbors::Trust trust_on(const OutLink& link) {
   return link.trusted ? Neighbors::Trust::any : Neighbors::Trust::answers_only;
 }
 
 }  // namespace
+
+IpAddress<Space::customer> customer_address(const LinkAddress& a) {
+  if (a.is_v4()) return CaAddress(a.v4().value());
+  return CaAddress6(a.bytes());
+}
 
 std::optional<LinkAddress> OutLink::neighbor_for(const LinkAddress& target) const {
   for (const Own& mine : own) {
@@ -98,6 +97,34 @@ void NextHops::find_neighbor(NextHopId id, Instant now, Neighbors::Actions& out)
   } else {
     neighbors_.resolve(key, now, out);
   }
+  note_failure(id);
+}
+
+bool NextHops::has_failed(NextHopId id) const {
+  const Hop& hop = hops_[id.value()];
+  if (!hop.neighbor) return false;
+  const Neighbors::Entry* entry = neighbors_.find({hop.target.link, *hop.neighbor});
+  return entry != nullptr && entry->status == NeighborStatus::failed;
+}
+
+bool NextHops::has_failed(const NextHopTarget& target) const {
+  const auto at = by_target_.find(target);
+  return at != by_target_.end() && has_failed(at->second);
+}
+
+void NextHops::note_failure(NextHopId id) {
+  Hop& hop = hops_[id.value()];
+  if (hop.failed == has_failed(id)) return;
+  hop.failed = !hop.failed;
+  if (hop.users > 0) turned_.insert(hop.target);
+}
+
+std::vector<NextHopTarget> NextHops::take_turned(size_t most) {
+  std::vector<NextHopTarget> taken;
+  while (!turned_.empty() && taken.size() < most) {
+    taken.push_back(turned_.extract(turned_.begin()).value());
+  }
+  return taken;
 }
 
 NextHopId NextHops::acquire(const NextHopTarget& target, Instant now, Neighbors::Actions& out) {
@@ -232,6 +259,7 @@ void NextHops::apply(const std::vector<Neighbors::Change>& changes) {
     const std::vector<NextHopId> ids(users->second.begin(), users->second.end());
     for (const NextHopId id : ids) {
       dirty_hops_.insert(id);
+      note_failure(id);
       Hop& hop = hops_[id.value()];
       if (!change.forgotten || !hop.demanded) continue;
       hop.demanded = false;

@@ -43,7 +43,8 @@ struct OutLink {
     bool zero = false;
   };
   LinkId id{};
-  std::string name;  // "providerNetworks/fabric": as resource paths say
+  std::string name;    // "providerNetworks/fabric": as resource paths say
+  std::string domain;  // whose L3 connection it is; empty: a network's
   AttachmentId attachment{};
   PortId port{};
   VlanId vlan;
@@ -65,6 +66,9 @@ struct OutLink {
   [[nodiscard]] std::optional<LinkAddress> source_for(const LinkAddress& neighbor) const;
   [[nodiscard]] bool zero_flow_for(const LinkAddress& target) const;
 };
+
+// As the compartment behind an L3 connection sees it.
+[[nodiscard]] IpAddress<Space::customer> customer_address(const LinkAddress& a);
 
 struct NextHopTarget {
   LinkId link{};
@@ -107,6 +111,9 @@ class NextHops {
   void tick(Instant now, Neighbors::Actions& out);
   // Takes over what changed. Call with every Actions before the next publish.
   void apply(const std::vector<Neighbors::Change>& changes);
+  // Next hops of the configuration that failed or recovered since they were asked for last, at most
+  // so many; the rest is for the next time. Whether they work now, has_failed() says.
+  [[nodiscard]] std::vector<NextHopTarget> take_turned(size_t most);
   [[nodiscard]] bool dirty() const { return !dirty_hops_.empty() || !dirty_links_.empty(); }
   // What the workers are to see now.
   void publish_into(CowArray<NextHop>& hops, CowArray<std::shared_ptr<const CustomerMap>>& links);
@@ -115,6 +122,10 @@ class NextHops {
   // REQUIRES a next hop that has users.
   [[nodiscard]] const NextHopTarget& target(NextHopId id) const { return hops_[id.value()].target; }
   [[nodiscard]] uint64_t uid(NextHopId id) const { return hops_[id.value()].uid; }
+  // Its neighbour was asked in vain, and has not answered since. One that is still asked for the
+  // first time has not failed.
+  [[nodiscard]] bool has_failed(NextHopId id) const;
+  [[nodiscard]] bool has_failed(const NextHopTarget& target) const;
   [[nodiscard]] const Neighbors& neighbors() const { return neighbors_; }
   [[nodiscard]] size_t size() const { return by_target_.size(); }
   // The neighbour behind a target, for explanations.
@@ -126,6 +137,7 @@ class NextHops {
     uint32_t users = 0;                     // of the configuration
     bool demanded = false;                  // by packets
     std::optional<LinkAddress> neighbor{};  // none: nobody on this link
+    bool failed = false;                    // as noted last
     uint64_t uid = 0;                       // 0: free
     std::optional<uint16_t> path_mtu{};     // as learned
   };
@@ -138,6 +150,7 @@ class NextHops {
   NextHopId make(const NextHopTarget& target);
   void drop_if_unused(NextHopId id, Neighbors::Actions& out);
   void find_neighbor(NextHopId id, Instant now, Neighbors::Actions& out);
+  void note_failure(NextHopId id);
   void put_demanded(LinkState& state, NextHopId id);
   void erase_demanded(LinkState& state, NextHopId id);
   [[nodiscard]] NextHop view(const Hop& hop) const;
@@ -151,6 +164,7 @@ class NextHops {
   std::multimap<Instant, std::pair<NextHopId, uint64_t>> path_mtus_;  // when each is forgotten
   std::set<NextHopId> dirty_hops_;
   std::set<LinkId> dirty_links_;
+  std::set<NextHopTarget> turned_;
   uint64_t next_uid_ = 1;
 };
 

@@ -121,6 +121,16 @@ std::string view_routes(const Json& json) {
                rows);
 }
 
+// Why the candidate that serves does so.
+std::string reason_of_best(const Json& lookup) {
+  const auto route = lookup.find("route");
+  if (route == lookup.end() || !route->is_object()) return {};
+  for (const auto& candidate : (*route)["candidates"]) {
+    if (candidate.value("best", false)) return candidate.value("reason", "");
+  }
+  return {};
+}
+
 std::string view_lookup(const Json& json) {
   const auto line = [](std::string_view name, const std::string& value) {
     return value.empty() ? std::string() : fmt::format("{:<17} {}\n", name, value);
@@ -132,7 +142,7 @@ std::string view_lookup(const Json& json) {
   std::string text = line("destination", at("/destination"));
   text += line("route", at("/route/destinationPrefix"));
   text += line("through", at("/route/fib"));
-  text += line("because", at("/route/candidates/0/reason"));
+  text += line("because", reason_of_best(json));
   text += line("record", at("/lookupRecord"));
   text += line("record type", at("/lookupRecordType"));
   text += line("provider address", at("/providerAddress"));

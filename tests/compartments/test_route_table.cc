@@ -127,14 +127,14 @@ TEST(RouteTable, EqualCandidatesOfOneSourceShareTheLoad) {
     (void)table.put(c.other);
     RouteHops expected = c.hops;
     std::sort(expected.begin(), expected.end());
-    EXPECT_EQ(table.choice(prefix(p))->hops, expected) << c.name;
+    EXPECT_EQ(table.choice(prefix(p))->ways.first, expected) << c.name;
   }
   RouteTable many;
   for (uint32_t i = 0; i < 20; ++i) {
     const RouteHop hop = SubnetViaHop{Ca(CaAddress(0x0a000000 + i)), SubnetId(0)};
     (void)many.put(candidate(p, RouteSource::static_route, 10, hop, i));
   }
-  EXPECT_EQ(many.choice(prefix(p))->hops.size(), kMaxSharing);
+  EXPECT_EQ(many.choice(prefix(p))->ways.first.size(), kMaxSharing);
   EXPECT_EQ(many.explain(prefix(p))[16].reason, "Not best: 16 others share the load already.");
   EXPECT_FALSE(many.choice(prefix("10.1.0.0/17")));
 }
@@ -181,16 +181,166 @@ TEST(RouteTable, FindsNextHopsThroughOtherRoutes) {
       {"30.0.0.1", {}, "30.0.0.1 has no route"},
   };
   for (const Case& c : cases) {
-    const Resolution found = table.resolve({recursive(c.via)});
+    const Resolution found = table.resolve({{recursive(c.via)}, {}});
     EXPECT_EQ(found.hops, c.hops) << c.via;
     EXPECT_EQ(found.how, c.how);
   }
-  EXPECT_EQ(table.resolve({via("30.0.0.1")}).how, "") << "nothing to find";
+  EXPECT_EQ(table.resolve({{via("30.0.0.1")}, {}}).how, "") << "nothing to find";
   EXPECT_EQ(table.explain(prefix("10.2.0.0/24"))[0].reason,
             "Best: it is the only candidate. Its next hop is found through 10.1.0.0/24.");
   EXPECT_EQ(table.explain(prefix("10.4.0.0/24"))[0].reason,
             "Best: it is the only candidate. Its next hop is unresolved: 10.5.0.1 leads back to "
             "10.5.0.0/24.");
+}
+
+RouteHop behind(const std::string& router, uint32_t connection = 0) {
+  return ConnectionViaHop{address(router), ConnectionId(connection)};
+}
+
+// What may fail has the next ones behind it, up to the first that cannot fail.
+TEST(RouteTable, OrdersTheWaysOfAPrefix) {
+  const std::string p = "10.1.0.0/16";
+  const RouteHop a = behind("192.0.2.1");
+  const RouteHop b = behind("192.0.2.2");
+  const RouteHop c = behind("192.0.2.3");
+  const RouteHop d = behind("192.0.2.4");
+  const RouteHop e = behind("192.0.2.5");
+  const RouteHop sure = via("10.0.0.1");
+  struct Case {
+    const char* name;
+    std::vector<RouteCandidate> candidates;
+    RouteWays ways;
+  };
+  const auto one = [&](const RouteHop& hop, uint32_t metric, uint32_t origin,
+                       RouteSource source = RouteSource::static_route) {
+    return candidate(p, source, metric, hop, origin);
+  };
+  const Case cases[] = {
+      {"one alone", {one(a, 1, 0)}, {{a}, {}}},
+      {"two metrics", {one(b, 2, 1), one(a, 1, 0)}, {{a}, {{b}}}},
+      {"shared, then shared",
+       {one(a, 1, 0), one(b, 1, 1), one(c, 2, 2), one(d, 2, 3)},
+       {{a, b}, {{c, d}}}},
+      {"another source of equal metric",
+       {one(a, 1, 0), one(b, 1, 0, RouteSource::ebgp)},
+       {{a}, {{b}}}},
+      {"the same next hop again is no other way",
+       {one(a, 1, 0), one(a, 2, 1), one(b, 3, 2), one(a, 3, 3)},
+       {{a}, {{b}}}},
+      {"nothing stands by for what cannot fail", {one(sure, 1, 0), one(a, 2, 1)}, {{sure}, {}}},
+      {"nothing behind what cannot fail",
+       {one(a, 1, 0), one(sure, 2, 1), one(b, 3, 2)},
+       {{a}, {{sure}}}},
+      {"a member that cannot fail is enough",
+       {one(a, 1, 0), one(sure, 1, 1), one(b, 2, 2)},
+       {{sure, a}, {}}},
+      {"four at most",
+       {one(a, 1, 0), one(b, 2, 1), one(c, 3, 2), one(d, 4, 3), one(e, 5, 4)},
+       {{a}, {{b}, {c}, {d}}}},
+      {"found through others may fail",
+       {one(RecursiveHop{address("20.0.0.1")}, 1, 0), one(sure, 2, 1)},
+       {{RecursiveHop{address("20.0.0.1")}}, {{sure}}}},
+  };
+  for (const Case& test : cases) {
+    RouteTable table;
+    for (const RouteCandidate& offered : test.candidates) (void)table.put(offered);
+    EXPECT_EQ(table.choice(prefix(p))->ways, test.ways) << test.name;
+  }
+}
+
+TEST(RouteTable, TakesTheFirstWayThatWorks) {
+  const RouteHop a = behind("192.0.2.1");
+  const RouteHop b = behind("192.0.2.2");
+  const RouteHop c = behind("192.0.2.3");
+  const RouteHop far = RecursiveHop{address("20.0.0.1")};
+  RouteTable table;
+  const RouteWays ways{{a, b}, {{c}, {far}}};
+  const auto expect = [&](const RouteHops& hops, size_t way, bool works) {
+    const Resolution found = table.resolve(ways);
+    EXPECT_EQ(found.hops, hops);
+    EXPECT_EQ(found.way, way);
+    EXPECT_EQ(found.works, works);
+    EXPECT_EQ(found.all, (RouteHops{a, b, c})) << "those that stand by and those that fail too";
+  };
+  expect({a, b}, 0, true);
+  table.fail(a);
+  expect({b}, 0, true);
+  table.fail(b);
+  expect({c}, 1, true);
+  table.fail(c);
+  expect({a, b}, 0, false);  // 20.0.0.1 has no route
+  // Through another route, whose own next hop stands by for one that fails.
+  (void)table.put(candidate("20.0.0.0/8", RouteSource::static_route, 1, a, 0));
+  expect({a, b}, 0, false);
+  (void)table.put(candidate("20.0.0.0/8", RouteSource::static_route, 2, via("10.0.0.1"), 1));
+  EXPECT_EQ(table.resolve(ways).hops, (RouteHops{via("10.0.0.1")}));
+  EXPECT_EQ(table.resolve(ways).way, 2U);
+  EXPECT_EQ(table.resolve(ways).how, "through 20.0.0.0/8");
+  table.recover(a);
+  EXPECT_EQ(table.resolve(ways).hops, (RouteHops{a}));
+  // On-link behind a connection is a next hop of its own.
+  (void)table.put(
+      candidate("30.0.0.0/8", RouteSource::connected, 0, ConnectionHop{ConnectionId(1)}));
+  const RouteWays on_link{{RecursiveHop{address("30.0.0.7")}}, {{b}}};
+  EXPECT_EQ(table.resolve(on_link).hops, (RouteHops{behind("30.0.0.7", 1)}));
+  table.fail(behind("30.0.0.7", 1));
+  EXPECT_FALSE(table.resolve(on_link).works) << "b has failed too";
+  table.recover(b);
+  EXPECT_EQ(table.resolve(on_link).hops, (RouteHops{b}));
+  table.recover_all();
+  EXPECT_EQ(table.resolve(on_link).hops, (RouteHops{behind("30.0.0.7", 1)}));
+}
+
+TEST(RouteTable, SaysWhichNextHopDoesNotAnswer) {
+  const std::string p = "10.1.0.0/16";
+  const RouteHop a = behind("192.0.2.1");
+  const RouteHop b = behind("192.0.2.2");
+  const RouteHop c = behind("192.0.2.3");
+  RouteTable table;
+  constexpr auto kStatic = RouteSource::static_route;
+  (void)table.put(candidate(p, kStatic, 1, a, 0));
+  (void)table.put(candidate(p, kStatic, 1, b, 1));
+  (void)table.put(candidate(p, kStatic, 2, c, 2));
+  (void)table.put(candidate(p, kStatic, 3, RecursiveHop{address("20.0.0.1")}, 3));
+  struct Row {
+    bool best;
+    const char* reason;
+  };
+  const auto expect = [&](const char* when, const std::vector<Row>& rows) {
+    const auto all = table.explain(prefix(p));
+    ASSERT_EQ(all.size(), rows.size());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(all[i].best, rows[i].best) << when << ", candidate " << i;
+      EXPECT_EQ(all[i].reason, rows[i].reason) << when << ", candidate " << i;
+    }
+  };
+  const char* shared = "Best: it shares the load with 1 other of equal preference and metric.";
+  const char* dearer = "Not best: its metric 2 is higher than 1, with equal preference.";
+  const char* far =
+      "Not best: its metric 3 is higher than 1, with equal preference. Its next hop is unresolved: "
+      "20.0.0.1 has no route.";
+  const char* silent = "Not used while there is another. Its next hop does not answer.";
+  expect("all answer", {{true, shared}, {true, shared}, {false, dearer}, {false, far}});
+  table.fail(a);
+  expect("one is silent", {{false, silent},
+                           {true, "Best: the others of equal preference and metric do not work."},
+                           {false, dearer},
+                           {false, far}});
+  table.fail(b);
+  expect("both are", {{false, silent},
+                      {false, silent},
+                      {true, "Best of those whose next hop is in working order."},
+                      {false,
+                       "Not best: its metric 3 is higher than 2, with equal preference. Its next "
+                       "hop is unresolved: 20.0.0.1 has no route."}});
+  table.fail(c);
+  const std::string lost = std::string(shared) + " Its next hop does not answer.";
+  expect("all are", {{true, lost.c_str()},
+                     {true, lost.c_str()},
+                     {false,
+                      "Not best: its metric 2 is higher than 1, with equal preference. Its "
+                      "next hop does not answer."},
+                     {false, far}});
 }
 
 TEST(RouteTable, OrdersNextHops) {

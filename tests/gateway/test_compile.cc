@@ -289,6 +289,7 @@ TEST_P(CompileRandom, AgreesWithACompilationFromNothing) {
   };
   unsigned taken = 0;
   unsigned lost = 0;
+  unsigned failures = 0;
   for (int step = 0; step < 1500; ++step) {
     const auto requests = next();
     if (!network.try_change(requests)) continue;
@@ -300,9 +301,30 @@ TEST_P(CompileRandom, AgreesWithACompilationFromNothing) {
     const std::string differs = difference(facts(*fresh), facts(network));
     ASSERT_EQ(differs, "") << "step " << step << " after " << requests[0].path << " "
                            << requests[0].body;
+    // Next hops that fail take their routes elsewhere, whether the routes or the failure came
+    // first.
+    std::vector<NeighborKey> neighbors;
+    for (const auto& [key, entry] : network.next_hops().neighbors().entries()) {
+      if (!network.next_hops().link(key.link)->domain.empty()) neighbors.push_back(key);
+    }
+    if (neighbors.empty()) continue;
+    const NeighborKey key = neighbors[random.below(static_cast<unsigned>(neighbors.size()))];
+    const std::string link = network.next_hops().link(key.link)->name;
+    network.let_fail(link, key.address.to_string());
+    fresh->let_fail(link, key.address.to_string());
+    ASSERT_EQ(difference(facts(*fresh), facts(network)), "")
+        << "step " << step << ": " << link << " without " << key.address.to_string();
+    ++failures;
+    if (network.try_change(next())) {
+      const auto again = network.from_nothing();
+      network.answer_all();
+      again->answer_all();
+      ASSERT_EQ(difference(facts(*again), facts(network)), "") << "step " << step;
+    }
   }
   EXPECT_GT(lost, 100U);
   EXPECT_GT(taken, 200U);
+  EXPECT_GT(failures, 100U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, CompileRandom, testing::Values(1U, 2U, 3U, 4U));

@@ -32,6 +32,13 @@ void change(TestLine& line, const std::vector<TestRequest>& requests) {
   line.network().answer_all();
 }
 
+std::string private_link(const Tenant& t) {
+  return fmt::format("routingDomains/{}/networkConnections/private", t.name);
+}
+std::string shared_link(const Tenant& t) {
+  return fmt::format("routingDomains/{}/networkConnections/shared", t.name);
+}
+
 Frame flow_frame(const Tenant& t, unsigned flow, const std::string& network = "172.30") {
   return fabric() / nvgre(t.gateway) /
          ip("10.0.1.11", fmt::format("{}.{}.{}", network, flow / 200, flow % 200 + 1)) /
@@ -120,6 +127,72 @@ TEST(Share, FragmentsOfAPacketGoTheSameWay) {
       EXPECT_EQ(macs[0], macs[1]);
       EXPECT_EQ(macs[0], macs[2]);
     }
+  }
+}
+
+// A next hop that fails moves its flows and no others; when it answers again they come back.
+TEST(Share, AMembersFailureMovesOnlyItsFlows) {
+  for (const Tenant& t : kTwins) {
+    TestLine line;
+    change(line, {route(t, "s1", "172.30.0.0/16", "192.168.7.10"),
+                  route(t, "s2", "172.30.0.0/16", "192.168.7.11"),
+                  route(t, "s3", "172.30.0.0/16", "192.168.9.12")});
+    const auto before = ways(line, t);
+    ASSERT_EQ(shares(before).size(), 3U);
+    const std::string lost = "02:aa:c0:a8:07:0b";
+    line.network().let_fail(private_link(t), "192.168.7.11");
+    const auto during = ways(line, t);
+    for (size_t flow = 0; flow < kFlows; ++flow) {
+      if (before[flow] == lost) {
+        EXPECT_NE(during[flow], before[flow]);
+        EXPECT_NE(during[flow], "");
+      } else {
+        EXPECT_EQ(during[flow], before[flow]) << "flow " << flow << " moved without need";
+      }
+    }
+    line.network().answer(private_link(t), "192.168.7.11", lost);
+    EXPECT_EQ(ways(line, t), before);
+    EXPECT_EQ(line.fault(), "");
+  }
+}
+
+std::map<std::string, unsigned> all_to(const std::string& mac) { return {{mac, kFlows}}; }
+
+TEST(Share, TheNextBestServesWhileAllMembersFail) {
+  for (const Tenant& t : kTwins) {
+    const Tenant& other = &t == &kTwins[0] ? kTwins[1] : kTwins[0];
+    TestLine line;
+    for (const Tenant& both : kTwins) {
+      auto dearer = route(both, "s3", "172.30.0.0/16", "192.168.9.12");
+      dearer.body = R"({"destinationPrefix":"172.30.0.0/16","nextHop":"192.168.9.12","metric":20})";
+      change(line, {route(both, "s1", "172.30.0.0/16", "192.168.7.10"),
+                    route(both, "s2", "172.30.0.0/16", "192.168.7.11"), dearer});
+    }
+    const auto others = ways(line, other);
+    const auto fail = [&](const char* address) {
+      line.network().let_fail(private_link(t), address);
+    };
+    const auto mend = [&](const char* address, const char* mac) {
+      line.network().answer(private_link(t), address, mac);
+    };
+    fail("192.168.7.10");
+    EXPECT_EQ(shares(ways(line, t)), all_to("02:aa:c0:a8:07:0b"));
+    fail("192.168.7.11");
+    EXPECT_EQ(shares(ways(line, t)), all_to("02:aa:c0:a8:09:0c"));
+    // A better one that never answers changes nothing, and nor does its end.
+    const auto silent = route(t, "s4", "172.30.0.0/16", "192.168.7.13");
+    line.network().change({silent});
+    fail("192.168.7.13");
+    EXPECT_EQ(shares(ways(line, t)), all_to("02:aa:c0:a8:09:0c"));
+    line.network().change({without(silent)});
+    EXPECT_EQ(shares(ways(line, t)), all_to("02:aa:c0:a8:09:0c"));
+    EXPECT_EQ(ways(line, other), others) << "the other tenant's hops have the same addresses";
+    line.network().let_fail(shared_link(t), "192.168.9.12");
+    EXPECT_EQ(shares(ways(line, t)), all_to(""));
+    EXPECT_EQ(line.drops(DropReason::next_hop_failed), kFlows);
+    mend("192.168.7.10", "02:aa:c0:a8:07:0a");
+    EXPECT_EQ(shares(ways(line, t)), all_to("02:aa:c0:a8:07:0a"));
+    EXPECT_EQ(line.fault(), "");
   }
 }
 

@@ -71,6 +71,7 @@ tl::expected<Transition, ChangeError> TestDataplane::applied(
 }
 
 Compilation TestDataplane::compiled_to(const Model& after) {
+  under_way_ = true;
   return compile(compiled_, *model_, after, differences(*model_, after), context_, next_hops_,
                  clock_.now());
 }
@@ -97,6 +98,7 @@ bool TestDataplane::lose(const std::vector<TestRequest>& requests) {
   Compilation lost = compiled_to(*done->next);
   for (const NextHopId id : lost.acquired) next_hops_.release(id, lost.actions);
   next_hops_.apply(lost.actions.changes);
+  under_way_ = false;
   publish();
   return true;
 }
@@ -124,10 +126,18 @@ void TestDataplane::commit(Compilation done) {
   next_hops_.apply(actions.changes);
   std::move(done.moved.begin(), done.moved.end(), std::back_inserter(moved_));
   compiled_ = std::move(done.next);
+  under_way_ = false;
   publish();
 }
 
+// As the control loop does, between compilations.
+void TestDataplane::turn_routes() {
+  if (under_way_) return;
+  compiled_ = with_turned(compiled_, next_hops_.take_turned(SIZE_MAX), next_hops_);
+}
+
 void TestDataplane::publish() {
+  turn_routes();
   ++root_.serial;
   root_.generation = compiled_->generation;
   root_.compartments = compiled_->compartments;
@@ -167,6 +177,10 @@ void TestDataplane::let_fail(const std::string& link_name, const std::string& ad
     clock_.advance(std::chrono::seconds(1));
     Neighbors::Actions actions;
     next_hops_.tick(clock_.now(), actions);
+    for (const auto& request : std::exchange(actions.requests, {})) {
+      if (request.key == key || !request.to) continue;
+      next_hops_.learn(request.key.link, request.key.address, *request.to, clock_.now(), actions);
+    }
     next_hops_.apply(actions.changes);
   }
   publish();

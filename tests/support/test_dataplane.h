@@ -53,7 +53,7 @@ class TestDataplane {
   // Every neighbour that is asked for answers, with mac_of(its address).
   void answer_all();
   void answer(const std::string& link, const std::string& address, const std::string& mac);
-  // The neighbour has been asked in vain.
+  // The neighbour has been asked in vain; others that were known have answered meanwhile.
   void let_fail(const std::string& link, const std::string& address);
   // The fabric has told of the path to a host.
   void learn_path_mtu(const std::string& link, const std::string& address, uint16_t mtu);
@@ -81,6 +81,7 @@ class TestDataplane {
   [[nodiscard]] tl::expected<Transition, ChangeError> applied(
       const std::vector<TestRequest>& requests) const;
   [[nodiscard]] Compilation compiled_to(const Model& after);
+  void turn_routes();
   void commit(Compilation done);
   void publish();
   [[nodiscard]] LinkId link(const std::string& name) const;
@@ -94,6 +95,7 @@ class TestDataplane {
   NextHops next_hops_;
   ModelPtr model_;
   std::shared_ptr<const Compiled> compiled_;
+  bool under_way_ = false;
   std::deque<MovedUntil> moved_;
   Dataplane root_;
   std::shared_ptr<const Dataplane> plane_;
