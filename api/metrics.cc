@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/metrics.h"
 
+#include <limits>
 #include <map>
 
 #include <prometheus/text_serializer.h>
@@ -115,6 +116,42 @@ constexpr Column<StatisticsState> kControl[] = {
      field<&StatisticsState::roots_waiting>},
 };
 
+struct DomainNat : NatDomainState {
+  std::string domain;
+};
+constexpr Column<DomainNat> kNat[] = {
+    {"hnv_nat_sessions", "NAT sessions", kGauge, field<&DomainNat::sessions, DomainNat>},
+    {"hnv_nat_mappings", "Dynamic NAT mappings", kGauge, field<&DomainNat::mappings, DomainNat>},
+    {"hnv_nat_inside_addresses", "Inside addresses that have ports", kGauge,
+     field<&DomainNat::addresses, DomainNat>},
+    {"hnv_nat_port_blocks", "Port blocks that inside addresses hold", kGauge,
+     field<&DomainNat::port_blocks, DomainNat>},
+    {"hnv_nat_inbound_packets_total", "Packets translated from outside to inside", kCounter,
+     field<&DomainNat::inbound_packets, DomainNat>},
+    {"hnv_nat_inbound_bytes_total", "Bytes translated from outside to inside", kCounter,
+     field<&DomainNat::inbound_bytes, DomainNat>},
+    {"hnv_nat_outbound_packets_total", "Packets translated from inside to outside", kCounter,
+     field<&DomainNat::outbound_packets, DomainNat>},
+    {"hnv_nat_outbound_bytes_total", "Bytes translated from inside to outside", kCounter,
+     field<&DomainNat::outbound_bytes, DomainNat>},
+};
+
+struct PoolNat : NatPoolState {
+  std::string pool;
+};
+constexpr Column<PoolNat> kPools[] = {
+    {"hnv_nat_pool_addresses", "Public addresses of the pool", kGauge,
+     field<&PoolNat::addresses, PoolNat>},
+    {"hnv_nat_pool_port_blocks", "Port blocks of the pool", kGauge,
+     field<&PoolNat::port_blocks, PoolNat>},
+    {"hnv_nat_pool_port_blocks_in_use", "Port blocks that inside addresses hold", kGauge,
+     field<&PoolNat::port_blocks_in_use, PoolNat>},
+    {"hnv_nat_pool_ports_in_use", "Ports that mappings hold", kGauge,
+     field<&PoolNat::ports_in_use, PoolNat>},
+    {"hnv_nat_pool_domains", "Routing domains that hold port blocks", kGauge,
+     field<&PoolNat::domains, PoolNat>},
+};
+
 // One family a column, one sample a row.
 template <class Row, size_t N, class LabelsOf>
 void add_table(Families& out, const Column<Row> (&columns)[N], const std::vector<Row>& rows,
@@ -193,6 +230,36 @@ void add_domain_drops(Families& out, const std::vector<DomainStatistics>& domain
   out.push_back(std::move(family));
 }
 
+void add_nat(Families& out, const Control& control, const std::vector<DomainStatistics>& domains) {
+  std::vector<DomainNat> nats;
+  for (const auto& domain : domains) {
+    if (auto state = control.nat_state(domain.domain)) {
+      nats.push_back({std::move(*state), domain.domain});
+    }
+  }
+  add_table<DomainNat>(out, kNat, nats, [](const DomainNat& n) {
+    return Labels{{"domain", n.domain}};
+  });
+  prometheus::MetricFamily refused{
+      "hnv_nat_refused_total", "New flows that a limit refused", kCounter, {}};
+  for (const auto& nat : nats) {
+    for (const auto& limit : nat.refused) {
+      refused.metric.push_back(sample(kCounter, {{"domain", nat.domain}, {"limit", limit.name}},
+                                      static_cast<double>(limit.count)));
+    }
+  }
+  out.push_back(std::move(refused));
+
+  std::vector<PoolNat> pools;
+  const auto known = control.config()->list({Collection::public_address_pools, {}, {}}, {},
+                                            std::numeric_limits<size_t>::max());
+  for (const auto& pool : *known) {
+    const std::string& name = std::get<PublicAddressPoolKey>(pool.key).name;
+    if (auto state = control.nat_pool_state(name)) pools.push_back({std::move(*state), name});
+  }
+  add_table<PoolNat>(out, kPools, pools, [](const PoolNat& p) { return Labels{{"pool", p.pool}}; });
+}
+
 }  // namespace
 
 std::vector<prometheus::MetricFamily> GatewayMetrics::Collect() const {
@@ -219,6 +286,7 @@ std::vector<prometheus::MetricFamily> GatewayMetrics::Collect() const {
     return Labels{{"domain", d.domain}};
   });
   add_domain_drops(out, domains);
+  add_nat(out, control_, domains);
   return out;
 }
 

@@ -70,6 +70,10 @@ Json resource_with_state(const Resource& resource, const Control& control) {
     if (const auto state = control.connection_state(*connection)) {
       json["status"] = state_json(*state);
     }
+  } else if (const auto* nat = std::get_if<NatKey>(&resource.key)) {
+    if (const auto state = control.nat_state(nat->domain)) json["status"] = state_json(*state);
+  } else if (const auto* pool = std::get_if<PublicAddressPoolKey>(&resource.key)) {
+    if (const auto state = control.nat_pool_state(pool->name)) json["status"] = state_json(*state);
   }
   return json;
 }

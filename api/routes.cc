@@ -7,6 +7,7 @@
 
 #include "api/batch.h"
 #include "api/metrics.h"
+#include "api/nat_sessions.h"
 #include "api/record_handlers.h"
 #include "api/resource_handlers.h"
 #include "api/state_handlers.h"
@@ -17,8 +18,7 @@ namespace {
 // Part of the design, refused by name until it is built, so that nobody searches for a typing
 // error.
 HttpAnswer not_built(const Call& call) {
-  return error_answer(
-      {ErrorCode::not_supported, "NAT and BGP are not built yet", call.request.path, {}});
+  return error_answer({ErrorCode::not_supported, "BGP is not built yet", call.request.path, {}});
 }
 
 // A route without a method takes every method and is not part of openapi.yaml.
@@ -43,6 +43,11 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/externalNetworks/{name}", get_resource},
     {"PUT", "/v1/externalNetworks/{name}", put_resource},
     {"DELETE", "/v1/externalNetworks/{name}", delete_resource},
+
+    {"GET", "/v1/publicIPAddresses", get_collection<Collection::public_address_pools>},
+    {"GET", "/v1/publicIPAddresses/{name}", get_resource},
+    {"PUT", "/v1/publicIPAddresses/{name}", put_resource},
+    {"DELETE", "/v1/publicIPAddresses/{name}", delete_resource},
 
     {"GET", "/v1/routingDomains", get_collection<Collection::routing_domains>},
     {"GET", "/v1/routingDomains/{domain}", get_resource},
@@ -82,7 +87,12 @@ constexpr Route kRoutes[] = {
     {"PUT", "/v1/routingDomains/{domain}/networkConnections/{name}", put_resource},
     {"DELETE", "/v1/routingDomains/{domain}/networkConnections/{name}", delete_resource},
 
-    {"", "/v1/routingDomains/{domain}/nat", not_built},
+    {"GET", "/v1/routingDomains/{domain}/nat", get_resource},
+    {"PUT", "/v1/routingDomains/{domain}/nat", put_resource},
+    {"DELETE", "/v1/routingDomains/{domain}/nat", delete_resource},
+    {"GET", "/v1/routingDomains/{domain}/natSessions", get_nat_sessions},
+    {"DELETE", "/v1/routingDomains/{domain}/natSessions", delete_nat_sessions},
+
     {"", "/v1/routingDomains/{domain}/bgpRouter", not_built},
     {"", "/v1/routingDomains/{domain}/bgpPeers", not_built},
     {"", "/v1/routingDomains/{domain}/bgpPeers/{name}", not_built},

@@ -182,6 +182,51 @@ Json state_json(const ConnectionState& state) {
             {"outboundBytes", state.outbound_bytes}}}};
 }
 
+Json state_json(const NatSessionState& state) {
+  return {{"protocol", state.protocol},
+          {"insideAddress", state.inside_address.to_string()},
+          {"insidePort", state.inside_port},
+          {"outsideAddress", state.outside_address.to_string()},
+          {"outsidePort", state.outside_port},
+          {"remoteAddress", state.remote_address.to_string()},
+          {"remotePort", state.remote_port},
+          {"state", state.state},
+          {"mapping", state.static_mapping ? "static" : "dynamic"},
+          {"age", state.age_seconds},
+          {"idle", state.idle_seconds},
+          {"inboundPackets", state.inbound_packets},
+          {"inboundBytes", state.inbound_bytes},
+          {"outboundPackets", state.outbound_packets},
+          {"outboundBytes", state.outbound_bytes}};
+}
+
+Json state_json(const NatSessionList& state) {
+  Json json{{"value", state_list(state.sessions)}};
+  if (!state.next.empty()) json["nextAfter"] = state.next;
+  return json;
+}
+
+Json state_json(const NatDomainState& state) {
+  return {{"sessions", state.sessions},
+          {"mappings", state.mappings},
+          {"addresses", state.addresses},
+          {"portBlocks", state.port_blocks},
+          {"refused", counts(state.refused)},
+          {"statistics",
+           {{"inboundPackets", state.inbound_packets},
+            {"inboundBytes", state.inbound_bytes},
+            {"outboundPackets", state.outbound_packets},
+            {"outboundBytes", state.outbound_bytes}}}};
+}
+
+Json state_json(const NatPoolState& state) {
+  return {{"addresses", state.addresses},
+          {"portBlocks", state.port_blocks},
+          {"portBlocksInUse", state.port_blocks_in_use},
+          {"portsInUse", state.ports_in_use},
+          {"routingDomains", state.domains}};
+}
+
 Json state_json(const LookupExplanation& state) {
   Json json{{"destination", state.destination},
             {"route", nullptr},

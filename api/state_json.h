@@ -18,6 +18,10 @@ namespace hnv {
 [[nodiscard]] Json state_json(const NeighborState& state);
 [[nodiscard]] Json state_json(const ConfigurationState& state);
 [[nodiscard]] Json state_json(const ConnectionState& state);
+[[nodiscard]] Json state_json(const NatSessionState& state);
+[[nodiscard]] Json state_json(const NatSessionList& state);
+[[nodiscard]] Json state_json(const NatDomainState& state);
+[[nodiscard]] Json state_json(const NatPoolState& state);
 [[nodiscard]] Json state_json(const LookupExplanation& state);
 [[nodiscard]] Json state_json(const TraceState& state);
 

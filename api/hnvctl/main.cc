@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "api/hnvctl/commands.h"
+#include "api/hnvctl/nat.h"
 #include "api/hnvctl/table.h"
 #include "api/hnvctl/views.h"
 
@@ -24,6 +25,9 @@ struct Arguments {
   std::string path, file = "-", domain, subnet, address;
   double interval = 2;
   TraceRequest trace;
+  SessionFilter sessions;
+  size_t limit = 1000;
+  bool all = false;
 };
 
 // Runs after parsing, so that options may stand behind the verb.
@@ -106,6 +110,15 @@ void add_appliance_verbs(CLI::App& app, Arguments& args, Action& action) {
   });
 }
 
+// What goes into a query must have nothing in it that a query reserves.
+CLI::Validator made_of(const char* characters, const char* what) {
+  return {[characters, what](const std::string& text) {
+            const bool plain = text.find_first_not_of(characters) == std::string::npos;
+            return plain ? std::string() : fmt::format("must be {}", what);
+          },
+          ""};
+}
+
 void add_domain_verbs(CLI::App& app, Arguments& args, Action& action) {
   auto* routes = app.add_subcommand("routes", "A domain's routes and why the best one won");
   routes->add_option("domain", args.domain)->required();
@@ -116,13 +129,7 @@ void add_domain_verbs(CLI::App& app, Arguments& args, Action& action) {
   lookup->add_option("domain", args.domain)->required();
   lookup->add_option("address", args.address)
       ->required()
-      ->check(CLI::Validator(
-          [](const std::string& text) {
-            const bool plain =
-                text.find_first_not_of("0123456789abcdefABCDEF.:") == std::string::npos;
-            return plain ? std::string() : "must be an IP address";
-          },
-          "ADDRESS"));
+      ->check(made_of("0123456789abcdefABCDEF.:", "an IP address"));
   lookup->callback([&] {
     action = [&](Client& c) {
       show(c, args.output, in_domain(args, "lookup?address=" + args.address), view_lookup);
@@ -136,6 +143,45 @@ void add_domain_verbs(CLI::App& app, Arguments& args, Action& action) {
       show(c, args.output, in_domain(args, "virtualSubnets/" + args.subnet + "/lookupRecords"),
            view_records);
     };
+  });
+}
+
+void add_session_filter(CLI::App& verb, SessionFilter& filter) {
+  const auto address = made_of("0123456789abcdefABCDEF.:/", "an IP address or prefix");
+  verb.add_option("domain", filter.domain)->required();
+  verb.add_option("--protocol", filter.protocol, "TCP, UDP, ICMP or a number")
+      ->check(made_of("0123456789TCPUDIM", "TCP, UDP, ICMP or a number"));
+  verb.add_option("--inside", filter.inside, "Address or prefix")->check(address);
+  verb.add_option("--inside-port", filter.inside_port);
+  verb.add_option("--outside", filter.outside, "Public address or prefix")->check(address);
+  verb.add_option("--outside-port", filter.outside_port);
+  verb.add_option("--remote", filter.remote, "Address or prefix")->check(address);
+  verb.add_option("--remote-port", filter.remote_port);
+}
+
+void add_nat_verbs(CLI::App& app, Arguments& args, Action& action) {
+  auto* nat = app.add_subcommand("nat", "What NAT does for a domain");
+  nat->require_subcommand(1);
+  auto* sessions = nat->add_subcommand("sessions", "A domain's sessions");
+  add_session_filter(*sessions, args.sessions);
+  sessions->add_option("--limit", args.limit, "At most so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  sessions->callback([&] {
+    action = [&](Client& c) { show_sessions(c, args.output, args.sessions, args.limit); };
+  });
+  auto* end = nat->add_subcommand("end", "End a domain's sessions: those that fit, or all");
+  add_session_filter(*end, args.sessions);
+  end->add_flag("--all", args.all, "Every session");
+  end->callback(
+      [&] { action = [&](Client& c) { end_sessions(c, args.output, args.sessions, args.all); }; });
+  auto* mappings = nat->add_subcommand("mappings", "A domain's outbound rules and static mappings");
+  mappings->add_option("domain", args.domain)->required();
+  mappings->callback([&] {
+    action = [&](Client& c) { show(c, args.output, in_domain(args, "nat"), view_mappings); };
+  });
+  nat->add_subcommand("pools", "Pools of public addresses and their use")->callback([&] {
+    action = [&](Client& c) { show(c, args.output, "/v1/publicIPAddresses", view_pools); };
   });
 }
 
@@ -164,6 +210,7 @@ int main(int argc, char** argv) {
   add_resource_verbs(app, args, action);
   add_appliance_verbs(app, args, action);
   add_domain_verbs(app, args, action);
+  add_nat_verbs(app, args, action);
   add_trace_verb(app, args, action);
   CLI11_PARSE(app, argc, argv);
   if (args.format == "json") args.output = Output::json;

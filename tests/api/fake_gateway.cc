@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   hnv::FakeControl control;
+  control.have_sessions("contoso", 5);
   hnv::ApiConfig config;
   config.socket_path = argv[2];
   if (argc > 3) config.tcp.emplace().token_file = argv[3];

@@ -26,6 +26,18 @@ RESOURCES = {"resources": [
     {"path": "routingDomains/contoso/virtualSubnets/web/lookupRecords/10.0.0.4",
      "body": {"customerAddress": "10.0.0.4", "providerAddress": "192.0.2.11",
               "macAddress": "02:00:00:00:00:04"}},
+    {"path": "publicIPAddresses/shared",
+     "body": {"externalNetwork": "inet", "publicIPAddresses": ["203.0.113.4/31"],
+              "portRange": {"first": 2000, "last": 3023}}},
+    {"path": "routingDomains/contoso/nat",
+     "body": {"outboundRules": [{"name": "all", "pool": "shared", "portRange": {"first": 2000, "last": 2100}},
+                                {"name": "own", "sourcePrefixes": ["10.9.0.0/16"], "externalNetwork": "inet",
+                                 "publicAddresses": ["203.0.113.9"]}],
+              "staticMappings": [
+                  {"name": "https", "externalNetwork": "inet", "protocol": "TCP", "publicAddress": "203.0.113.7",
+                   "publicPort": 443, "insideAddress": "10.0.0.4", "insidePort": 8443},
+                  {"name": "host6", "externalNetwork": "inet", "protocol": "All", "publicAddress": "2001:db8::7",
+                   "insideAddress": "fd00::7"}]}},
 ]}
 
 
@@ -74,11 +86,54 @@ class Hnvctl(unittest.TestCase):
                 (("statistics",), "classify"), (("statistics", "contoso"), "no_route"),
                 (("records", "contoso", "web"), "192.0.2.11"),
                 (("get", "metrics"), "hnv_drops_total"),
+                (("nat", "sessions", "contoso"), "10.0.0.2:1002"),
+                (("get", "routingDomains/contoso/natSessions"), "10.0.0.2:1002"),
+                (("nat", "mappings", "contoso"), "203.0.113.7:443"),
+                (("nat", "pools"), "203.0.113.4/31"), (("get", "publicIPAddresses"), "2000-3023"),
                 (("trace", "contoso", "--seconds", "0.1", "--protocol", "tcp"), "enter_nvgre")]:
             with self.subTest(args):
                 if args[-1] == "/v1/routingDomains/contoso":
                     expected = "resourceId"
                 self.assertIn(expected, self.run_ok(*args))
+
+    def test_nat_sessions_by_filter_and_page(self):
+        gateway = Served(GATEWAY)
+        self.addCleanup(gateway.close)
+
+        def nat(*args):
+            done = self.run_ctl("nat", *args, socket=gateway.socket)
+            return done.returncode, done.stdout, done.stderr
+        code, text, _ = nat("sessions", "contoso", "--protocol", "UDP")
+        self.assertEqual((code, [line.split()[1] for line in text.splitlines()]),
+                         (0, ["INSIDE", "10.0.0.2:1002", "10.0.0.4:1004"]))
+        self.assertEqual(text.splitlines()[1].split()[2:4], ["203.0.113.4:2002", "198.51.100.7:443"])
+        code, text, errors = nat("sessions", "contoso", "--limit", "2")
+        self.assertEqual((code, len(text.splitlines())), (0, 3))
+        self.assertIn("more than 2", errors)
+        page = json.loads(nat("sessions", "contoso", "--limit", "2", "-o", "json")[1])
+        self.assertEqual((len(page["value"]), page["nextAfter"]), (2, "2"))
+        for args, count in ((("--inside", "10.0.0.3"), 1), (("--inside", "10.0.0.4/30"), 2),
+                            (("--outside-port", "2001"), 1), (("--remote", "192.0.2.1"), 0),
+                            (("--inside-port", "1005", "--remote-port", "443"), 1)):
+            self.assertEqual(len(nat("sessions", "contoso", *args)[1].splitlines()) - 1, count, args)
+        code, _, errors = nat("end", "contoso")
+        self.assertEqual(code, 1)
+        self.assertIn("give a filter", errors)
+        self.assertEqual(nat("end", "contoso", "--inside", "10.0.0.3"), (0, "1 sessions ended\n", ""))
+        self.assertEqual(nat("end", "contoso", "--all"), (0, "4 sessions ended\n", ""))
+        self.assertIn("no NAT", nat("sessions", "fabrikam")[2])
+        for args in (("sessions",), ("sessions", "contoso", "--inside", "10.0.0.4&all=true"), (),
+                     ("end", "contoso", "--protocol", "TCP&x"), ("sessions", "contoso", "--limit", "0")):
+            self.assertNotEqual(nat(*args)[0], 0, args)
+
+    def test_nat_mappings_and_pools(self):
+        lines = self.run_ok("nat", "mappings", "contoso").splitlines()
+        self.assertEqual(lines[1].split(), ["all", "0.0.0.0/0", "-", "pool", "shared", "2000-2100"])
+        self.assertEqual(lines[2].split(), ["own", "10.9.0.0/16", "inet", "203.0.113.9", "-"])
+        self.assertEqual(lines[5].split(), ["https", "inet", "TCP", "203.0.113.7:443", "10.0.0.4:8443", "-"])
+        self.assertEqual(lines[6].split(), ["host6", "inet", "All", "2001:db8::7", "fd00::7", "-"])
+        lines = self.run_ok("nat", "pools").splitlines()
+        self.assertEqual(lines[1].split(), ["shared", "inet", "203.0.113.4/31", "2000-3023", "-", "256", "1", "5", "1"])
 
     def test_drops_leaves_out_what_did_not_happen(self):
         self.assertNotIn("ttl_exceeded", self.run_ok("drops"))

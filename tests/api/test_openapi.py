@@ -22,6 +22,16 @@ RECORD = {"customerAddress": "10.0.0.4", "providerAddress": "192.0.2.11",
 L3 = {"connectionType": "L3", "routes": [{"destinationPrefix": "172.16.0.0/12"}],
       "l3Configuration": {"port": "wan0", "vlanId": 300, "ipAddresses": ["172.16.0.2/30"],
                           "peerIPAddresses": ["172.16.0.1"]}}
+POOL = {"externalNetwork": "inet", "publicIPAddresses": ["203.0.113.4", "203.0.113.8/29"], "routingDomain": "contoso",
+        "portRange": {"first": 1024, "last": 2047}, "portBlockSize": 16, "respondToPing": True}
+MAPPING = {"name": "https", "externalNetwork": "inet", "protocol": "TCP", "publicAddress": "203.0.113.5",
+           "publicPort": 443, "insideAddress": "10.0.0.4", "insidePort": 443, "remotePrefix": "0.0.0.0/0"}
+NAT = {"excludePrefixes": ["10.0.0.0/8"], "filtering": "AddressDependent", "refusal": "HostProhibited",
+       "outboundRules": [{"name": "all", "pool": "p", "portRange": {"first": 1024, "last": 1100}},
+                         {"name": "own", "sourcePrefixes": ["10.0.0.0/24"], "externalNetwork": "inet",
+                          "publicAddresses": ["203.0.113.6"]}],
+       "staticMappings": [MAPPING], "timeouts": {"udp": 120, "portRest": 0}, "limits": {"sessionsPerDomain": 5}}
+SESSIONS = "/v1/routingDomains/contoso/natSessions"
 ROUTE = {"destinationPrefix": "0.0.0.0/0", "nextHop": "192.0.2.254"}
 
 # method, path, body, expected status
@@ -36,6 +46,9 @@ WALK = [
     ("PUT", "/v1/routingDomains/contoso/customerRoutes/office",
      {"destinationPrefix": "172.16.0.0/12", "networkConnection": "mpls"}, 201),
     ("PUT", "/v1/routingDomains/contoso/networkConnections/mpls", L3, 201),
+    ("PUT", "/v1/publicIPAddresses/p", POOL, 201),
+    ("PUT", "/v1/routingDomains/contoso/nat", NAT, 201),
+    ("PUT", "/v1/routingDomains/contoso/nat", {}, 200),
     ("PUT", RECORDS, {"value": [RECORD]}, 200),
     ("PATCH", RECORDS, [{"op": "put", "record": RECORD}, {"op": "delete", "id": "10.0.0.9"}], 200),
     ("POST", "/v1/batch", [{"method": "PUT", "path": "/v1/routingDomains/contoso", "body": {}},
@@ -67,6 +80,17 @@ WALK = [
     ("GET", "/v1/routingDomains/contoso/customerRoutes/office", None, 200),
     ("GET", "/v1/routingDomains/contoso/networkConnections", None, 200),
     ("GET", "/v1/routingDomains/contoso/networkConnections/mpls", None, 200),
+    ("GET", "/v1/publicIPAddresses", None, 200),
+    ("GET", "/v1/publicIPAddresses/p", None, 200),
+    ("GET", "/v1/routingDomains/contoso/nat", None, 200),
+    ("GET", SESSIONS, None, 200),
+    ("GET", SESSIONS + "?limit=2&protocol=TCP&inside=10.0.0.0/24&outside=203.0.113.4&remotePort=443", None, 200),
+    ("GET", SESSIONS + "?outsidePort=-1", None, 400),
+    ("DELETE", SESSIONS, None, 400),
+    ("DELETE", SESSIONS + "?inside=10.0.0.1", None, 200),
+    ("DELETE", SESSIONS + "?all=true", None, 200),
+    ("DELETE", "/v1/routingDomains/contoso/nat", None, 204),
+    ("DELETE", "/v1/publicIPAddresses/p", None, 204),
     ("PUT", "/v1/routingDomains/contoso", {"x": 1, "limits": 2}, 400),
     ("GET", "/v1/routingDomains/none", None, 404),
     ("DELETE", "/v1/trace", None, 204),

@@ -47,6 +47,21 @@ constexpr Row kComplete[] = {
         "ipAddresses":["203.0.113.9/24"],"peerIPAddresses":[],"sourceValidation":"strict",
         "duplicateAddressDetection":"optimistic"},
         "outboundKiloBitsPerSecond":0,"routes":[]})"},
+    {"/v1/publicIPAddresses/contoso",
+     R"({"externalNetwork":"inet","portBlockSize":32,"portRange":{"first":1025,"last":65534},"publicIPAddresses":["203.0.113.4","203.0.113.8/29"],
+        "respondToPing":true,"routingDomain":"contoso"})"},
+    {"/v1/routingDomains/contoso/nat",
+     R"({"destinationPrefixes":["0.0.0.0/0"],"excludePrefixes":["10.0.0.0/8"],"filtering":"AddressDependent","hairpin":false,
+        "limits":{"newSessionsPerSecond":1,"portsPerAddress":2,"sessionsPerAddress":3,"sessionsPerDomain":4294967295},"logSessions":true,
+        "outboundRules":[{"name":"web","pool":"shared","portRange":{"first":1024,"last":2047},"sourcePrefixes":["10.0.0.0/24"]},
+          {"name":"rest","externalNetwork":"inet","publicAddresses":["203.0.113.4"],"sourcePrefixes":["0.0.0.0/0"]}],
+        "refusal":"HostProhibited",
+        "staticMappings":[{"name":"https","externalNetwork":"inet","protocol":"TCP","publicAddress":"203.0.113.5","publicPort":443,
+            "insideAddress":"10.0.0.4","insidePort":8443,"remotePrefix":"198.51.100.0/24"},
+          {"name":"dns","externalNetwork":"inet","protocol":"UDP","publicAddress":"203.0.113.5","publicPort":443,
+            "insideAddress":"10.0.0.4","insidePort":8443},
+          {"name":"host","externalNetwork":"inet","protocol":"All","publicAddress":"2001:db8::5","insideAddress":"fd00::5"}],
+        "timeouts":{"icmp":61,"portRest":0,"tcpEstablished":7441,"tcpTransitory":241,"udp":121}})"},
 };
 
 TEST(ResourceJson, StoresEveryPropertyWithoutLoss) {
@@ -89,6 +104,33 @@ TEST(ResourceJson, FillsInTheDocumentedDefaults) {
                             "ebgp":15,"ibgp":200})"));
   EXPECT_EQ(json["limits"],
             Json::parse(R"({"routes":10000,"lookupRecords":100000,"neighbors":4096})"));
+}
+
+TEST(ResourceJson, FillsInTheDefaultsOfNat) {
+  const auto nat = spec_from_json(NatKey{"a"}, R"({"outboundRules":[{"name":"all","pool":"p"}]})");
+  ASSERT_TRUE(nat);
+  const Prefix<Space::customer> everywhere;
+  NatSpec expected;
+  expected.destination_prefixes = {everywhere};
+  expected.outbound_rules.resize(1);
+  expected.outbound_rules[0].name = "all";
+  expected.outbound_rules[0].pool = "p";
+  expected.outbound_rules[0].source_prefixes = {everywhere};
+  EXPECT_EQ(std::get<NatSpec>(*nat), expected);
+  // A list that is given empty stays empty: static mappings alone.
+  const auto none = spec_from_json(NatKey{"a"}, R"({"destinationPrefixes":[]})");
+  ASSERT_TRUE(none);
+  EXPECT_TRUE(std::get<NatSpec>(*none).destination_prefixes.empty());
+
+  const auto pool =
+      spec_from_json(PublicAddressPoolKey{"p"},
+                     R"({"externalNetwork":"inet","publicIPAddresses":["203.0.113.4/32"]})");
+  ASSERT_TRUE(pool);
+  const auto& spec = std::get<PublicAddressPoolSpec>(*pool);
+  EXPECT_EQ(spec.port_range, (PortRange{1024, 65535}));
+  EXPECT_EQ(port_block_size(spec), 64);
+  EXPECT_EQ(Json::parse(spec_to_json(*pool))["publicIPAddresses"],
+            Json::parse(R"(["203.0.113.4"])"));
 }
 
 struct BadBody {
@@ -153,6 +195,74 @@ constexpr BadBody kBadBodies[] = {
     {"/v1/routingDomains/d/networkConnections/c",
      R"({"connectionType":"L3","l3Configuration":{"externalNetwork":"e","vlanId":5,"ipAddresses":[]}})",
      "invalidValue /l3Configuration/vlanId, invalidValue /l3Configuration/ipAddresses"},
+    {"/v1/publicIPAddresses/p", R"({})",
+     "invalidValue /externalNetwork, invalidValue /publicIPAddresses"},
+    {"/v1/publicIPAddresses/p",
+     R"({"externalNetwork":"e","publicIPAddresses":[],"portRange":{"first":0,"last":70000},"portBlockSize":12,
+         "routingDomain":"a b","respondToPing":1,"vlanId":3})",
+     "invalidValue /publicIPAddresses, invalidValue /portRange/first, invalidValue "
+     "/portRange/last, "
+     "invalidValue /portBlockSize, invalidValue /routingDomain, invalidValue /respondToPing, "
+     "unknownProperty /vlanId"},
+    {"/v1/publicIPAddresses/p",
+     R"({"externalNetwork":"e","publicIPAddresses":["203.0.113.4/24","2001:db8::1","127.0.0.1","224.0.0.0/24",4,"203.0.113.4"]})",
+     "invalidValue /publicIPAddresses/0, invalidValue /publicIPAddresses/1, invalidValue "
+     "/publicIPAddresses/2, invalidValue /publicIPAddresses/3, invalidValue /publicIPAddresses/4"},
+    {"/v1/publicIPAddresses/p",
+     R"({"externalNetwork":"e","publicIPAddresses":["203.0.113.0/28","203.0.113.4"],"portRange":{"first":2000,"last":1999}})",
+     "invalidValue /publicIPAddresses, invalidValue /portRange"},
+    {"/v1/publicIPAddresses/p",
+     R"({"externalNetwork":"e","publicIPAddresses":["100.64.0.0/19"],"portRange":{"first":5,"last":7}})",
+     "invalidValue /publicIPAddresses, invalidValue /portRange"},
+    {"/v1/publicIPAddresses/p",
+     R"({"externalNetwork":"e","publicIPAddresses":["203.0.113.4"],"portRange":{"first":4,"last":35},"portBlockSize":64})",
+     "invalidValue /portBlockSize"},
+    {"/v1/routingDomains/d/nat",
+     R"({"destinationPrefixes":["::/0","0.0.0.0/0","0.0.0.0/0"],"excludePrefixes":7,"outboundRules":[
+           {},{"name":"a","pool":"p","externalNetwork":"e"},{"name":"a","externalNetwork":"e"},
+           {"name":"b","pool":"p","sourcePrefixes":[]}],
+         "filtering":"Open","timeouts":{"udp":119,"tcpEstablished":7439,"tcpTransitory":0,"icmp":59,"portRest":3601,"gre":1},
+         "limits":{"sessionsPerDomain":-1,"rate":1},"refusal":"Silent","hairpin":"yes","logSessions":0,"pool":"p"})",
+     "invalidValue /destinationPrefixes/0, invalidValue /destinationPrefixes/2, invalidValue "
+     "/excludePrefixes, invalidValue /outboundRules/0/name, invalidValue /outboundRules/0, "
+     "invalidValue /outboundRules/1, invalidValue /outboundRules/2, invalidValue "
+     "/outboundRules/3/sourcePrefixes, invalidValue /filtering, invalidValue /timeouts/udp, "
+     "invalidValue /timeouts/tcpEstablished, invalidValue /timeouts/tcpTransitory, invalidValue "
+     "/timeouts/icmp, invalidValue /timeouts/portRest, unknownProperty /timeouts/gre, invalidValue "
+     "/limits/sessionsPerDomain, unknownProperty /limits/rate, invalidValue /refusal, invalidValue "
+     "/hairpin, invalidValue /logSessions, unknownProperty /pool, invalidValue "
+     "/outboundRules/2/name"},
+    {"/v1/routingDomains/d/nat",
+     R"({"destinationPrefixes":["198.51.100.0/24"],
+         "excludePrefixes":["198.51.100.0/24","203.0.113.0/24","198.51.100.0/28","198.0.0.0/8"]})",
+     "invalidValue /excludePrefixes/0, invalidValue /excludePrefixes/1, invalidValue "
+     "/excludePrefixes/3"},
+    {"/v1/routingDomains/d/nat",
+     R"({"staticMappings":[
+         {"name":"a","externalNetwork":"e","protocol":"SCTP","publicAddress":"0.0.0.0","insideAddress":"10.0.0.0/24"},
+         {"name":"b","externalNetwork":"e","protocol":"TCP","publicAddress":"203.0.113.1","insideAddress":"10.0.0.1"},
+         {"name":"c","externalNetwork":"e","protocol":"All","publicAddress":"203.0.113.1","insideAddress":"10.0.0.1","publicPort":1,"insidePort":1},
+         {"name":"d","externalNetwork":"e","protocol":"All","publicAddress":"203.0.113.1","insideAddress":"fd00::1","remotePrefix":"2001:db8::/32"},
+         {"name":"e","externalNetwork":"e","protocol":"UDP","publicAddress":"2001:db8::1","insideAddress":"fd00::1","publicPort":0,"insidePort":65536},
+         {"name":"f","externalNetwork":"e","protocol":"UDP","publicAddress":"2001:db8::1","insideAddress":"fd00::1","publicPort":5,"insidePort":5}]})",
+     "invalidValue /staticMappings/0/protocol, invalidValue /staticMappings/0/publicAddress, "
+     "invalidValue /staticMappings/0/insideAddress, invalidValue /staticMappings/1/publicPort, "
+     "invalidValue /staticMappings/1/insidePort, invalidValue /staticMappings/2/publicPort, "
+     "invalidValue /staticMappings/2/insidePort, invalidValue /staticMappings/3/insideAddress, "
+     "invalidValue /staticMappings/3/remotePrefix, invalidValue /staticMappings/4/publicPort, "
+     "invalidValue /staticMappings/4/insidePort, invalidValue /staticMappings/5/publicAddress"},
+    // Each side's port, or with All the address, belongs to one mapping.
+    {"/v1/routingDomains/d/nat",
+     R"({"staticMappings":[
+         {"name":"a","externalNetwork":"e","protocol":"TCP","publicAddress":"203.0.113.1","publicPort":1,"insideAddress":"10.0.0.1","insidePort":1},
+         {"name":"b","externalNetwork":"e","protocol":"TCP","publicAddress":"203.0.113.1","publicPort":1,"insideAddress":"10.0.0.2","insidePort":1},
+         {"name":"c","externalNetwork":"e","protocol":"TCP","publicAddress":"203.0.113.1","publicPort":2,"insideAddress":"10.0.0.1","insidePort":1},
+         {"name":"d","externalNetwork":"e","protocol":"All","publicAddress":"203.0.113.1","insideAddress":"10.0.0.3"},
+         {"name":"e","externalNetwork":"e","protocol":"All","publicAddress":"203.0.113.2","insideAddress":"10.0.0.1"},
+         {"name":"f","externalNetwork":"e","protocol":"UDP","publicAddress":"203.0.113.2","publicPort":1,"insideAddress":"10.0.0.3","insidePort":1}]})",
+     "invalidValue /staticMappings/1/publicAddress, invalidValue /staticMappings/3/publicAddress, "
+     "invalidValue /staticMappings/5/publicAddress, invalidValue /staticMappings/2/insideAddress, "
+     "invalidValue /staticMappings/4/insideAddress, invalidValue /staticMappings/5/insideAddress"},
 };
 
 TEST(ResourceJson, NamesEveryFaultOfABodyAtOnce) {

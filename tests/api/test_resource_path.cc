@@ -18,6 +18,8 @@ constexpr std::string_view kPaths[] = {
     "/v1/routingDomains/contoso/virtualSubnets/web/lookupRecords/l2-02:00:5e:00:00:01",
     "/v1/routingDomains/contoso/customerRoutes/default",
     "/v1/routingDomains/contoso/networkConnections/mpls",
+    "/v1/publicIPAddresses/shared",
+    "/v1/routingDomains/contoso/nat",
 };
 
 TEST(ResourcePath, EveryKindReadsBackAsItself) {
@@ -57,6 +59,11 @@ TEST(ResourcePath, RefusesWhatIsNoSingleResource) {
       "/v1/routingDomains/contoso/virtualSubnets/web/lookupRecords/10.0.0.4/x",
       "/v1/routingDomains/contoso/customerRoutes/a/lookupRecords/10.0.0.4",
       "/v1/routingDomains/contoso/nat/x",
+      "/v1/routingDomains/contoso/nat/",
+      "/v1/routingDomains//nat",
+      "/v1/routingDomains/-x/nat",
+      "/v1/externalNetworks/inet/nat",
+      "/v1/publicIPAddresses",
       "/v1/routingDomains/../system",
       "/v1/routingDomains/a b",
       "/v1/unknown/contoso",

@@ -25,6 +25,8 @@ constexpr std::string_view kPaths[] = {
     "/v1/routingDomains/a/virtualSubnets/b/lookupRecords/l2-02:00:00:00:00:01",
     "/v1/routingDomains/a/customerRoutes/b",
     "/v1/routingDomains/a/networkConnections/b",
+    "/v1/publicIPAddresses/a",
+    "/v1/routingDomains/a/nat",
 };
 
 void require(bool condition) {
