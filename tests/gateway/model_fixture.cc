@@ -94,6 +94,43 @@ const std::vector<Request>& base_requests() {
   return kRequests;
 }
 
+// clang-format off
+const std::vector<Request>& nat_requests() {
+  static const std::vector<Request> kRequests{
+  {"PUT", "/v1/externalNetworks/internet",
+   R"({"port":"wan0","vlanId":30,"ipAddresses":["198.51.100.2/24"],
+       "publicAddressPrefixes":["203.0.113.0/24","2001:db8:f::/48"]})"},
+  {"PUT", "/v1/publicIPAddresses/shared",
+   R"({"externalNetwork":"internet","publicIPAddresses":["203.0.113.0/28"],
+       "portRange":{"first":1024,"last":33791}})"},
+  {"PUT", "/v1/publicIPAddresses/contoso-only",
+   R"({"externalNetwork":"internet","publicIPAddresses":["203.0.113.16","203.0.113.17"],
+       "routingDomain":"contoso","portBlockSize":16})"},
+  {"PUT", "/v1/routingDomains/contoso/nat",
+   R"({"excludePrefixes":["10.0.0.0/8"],
+       "outboundRules":[
+         {"name":"all","pool":"shared"},
+         {"name":"web","sourcePrefixes":["10.0.0.0/24"],"pool":"contoso-only"},
+         {"name":"own","sourcePrefixes":["10.0.1.0/24"],"externalNetwork":"internet",
+          "publicAddresses":["203.0.113.32"],"portRange":{"first":1024,"last":2047}}],
+       "staticMappings":[
+         {"name":"https","externalNetwork":"internet","protocol":"TCP","publicAddress":"203.0.113.1",
+          "publicPort":443,"insideAddress":"10.0.0.4","insidePort":443},
+         {"name":"host","externalNetwork":"internet","protocol":"All","publicAddress":"203.0.113.64",
+          "insideAddress":"10.0.0.5"},
+         {"name":"host6","externalNetwork":"internet","protocol":"All",
+          "publicAddress":"2001:db8:f::5","insideAddress":"fd00::5"}]})"},
+  {"PUT", "/v1/routingDomains/fabrikam/nat",
+   R"({"excludePrefixes":["10.0.0.0/8"],
+       "outboundRules":[{"name":"all","pool":"shared","portRange":{"first":1024,"last":9215}}],
+       "staticMappings":[
+         {"name":"https","externalNetwork":"internet","protocol":"TCP","publicAddress":"203.0.113.2",
+          "publicPort":443,"insideAddress":"10.0.0.4","insidePort":443}]})"},
+};
+  return kRequests;
+}
+// clang-format on
+
 ModelPtr base_model() { return must_apply(std::make_shared<Model>(), base_requests()); }
 
 tl::expected<Transition, ChangeError> try_apply(const ModelPtr& base,

@@ -38,6 +38,10 @@ inline const PortCatalog kTestPorts{
 [[nodiscard]] const std::vector<Request>& base_requests();
 [[nodiscard]] ModelPtr base_model();
 
+// On top of it: a network with public addresses, two pools, and a NAT in both tenants, with the
+// same addresses inside.
+[[nodiscard]] const std::vector<Request>& nat_requests();
+
 [[nodiscard]] tl::expected<Transition, ChangeError> try_apply(const ModelPtr& base,
                                                               const std::vector<Request>& requests);
 // Dies when the change is refused.

@@ -3,8 +3,12 @@
 // Public addresses and NAT in the model: every refusal as a table, over the base state with a
 // network that has public addresses, pools, and a NAT in both tenants: with the same addresses
 // inside, and with different ones outside.
+#include <algorithm>
 #include <cctype>
+#include <deque>
+#include <random>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "tests/gateway/model_fixture.h"
@@ -17,41 +21,7 @@ namespace {
 #define POOLS "/v1/publicIPAddresses/"
 #define INTERNET "/v1/externalNetworks/internet"
 
-// clang-format off
-const std::vector<Request> kNat{
-  {"PUT", INTERNET,
-   R"({"port":"wan0","vlanId":30,"ipAddresses":["198.51.100.2/24"],
-       "publicAddressPrefixes":["203.0.113.0/24","2001:db8:f::/48"]})"},
-  {"PUT", POOLS "shared",
-   R"({"externalNetwork":"internet","publicIPAddresses":["203.0.113.0/28"],
-       "portRange":{"first":1024,"last":33791}})"},
-  {"PUT", POOLS "contoso-only",
-   R"({"externalNetwork":"internet","publicIPAddresses":["203.0.113.16","203.0.113.17"],
-       "routingDomain":"contoso","portBlockSize":16})"},
-  {"PUT", CONTOSO "/nat",
-   R"({"excludePrefixes":["10.0.0.0/8"],
-       "outboundRules":[
-         {"name":"all","pool":"shared"},
-         {"name":"web","sourcePrefixes":["10.0.0.0/24"],"pool":"contoso-only"},
-         {"name":"own","sourcePrefixes":["10.0.1.0/24"],"externalNetwork":"internet",
-          "publicAddresses":["203.0.113.32"],"portRange":{"first":1024,"last":2047}}],
-       "staticMappings":[
-         {"name":"https","externalNetwork":"internet","protocol":"TCP","publicAddress":"203.0.113.1",
-          "publicPort":443,"insideAddress":"10.0.0.4","insidePort":443},
-         {"name":"host","externalNetwork":"internet","protocol":"All","publicAddress":"203.0.113.64",
-          "insideAddress":"10.0.0.5"},
-         {"name":"host6","externalNetwork":"internet","protocol":"All",
-          "publicAddress":"2001:db8:f::5","insideAddress":"fd00::5"}]})"},
-  {"PUT", FABRIKAM "/nat",
-   R"({"excludePrefixes":["10.0.0.0/8"],
-       "outboundRules":[{"name":"all","pool":"shared","portRange":{"first":1024,"last":9215}}],
-       "staticMappings":[
-         {"name":"https","externalNetwork":"internet","protocol":"TCP","publicAddress":"203.0.113.2",
-          "publicPort":443,"insideAddress":"10.0.0.4","insidePort":443}]})"},
-};
-// clang-format on
-
-ModelPtr nat_model() { return must_apply(base_model(), kNat); }
+ModelPtr nat_model() { return must_apply(base_model(), nat_requests()); }
 
 struct Refusal {
   const char* name;
@@ -313,6 +283,80 @@ TEST(ModelNat, TakesWhatDoesNotOverlap) {
   EXPECT_EQ(index_fault(*after), "");
 }
 
+// The index against a list, with nested prefixes and ports that begin and end anywhere.
+TEST(ModelNat, OverlapsAreFoundAsInAList) {
+  std::mt19937 random(1);
+  const auto below = [&](unsigned n) { return static_cast<unsigned>(random() % n); };
+  size_t taken = 0;
+  size_t refused = 0;
+  for (int round = 0; round < 20; ++round) {
+    DesiredState state;
+    std::vector<PublicPorts> list;
+    for (int i = 0; i < 300; ++i) {
+      const auto length = static_cast<uint8_t>(22 + below(11));
+      const Ip4<Space::external> address(0xcb007000U + below(1024));
+      const auto first = static_cast<uint16_t>(below(2000));
+      PublicPorts wanted{{address, length}, first, static_cast<uint16_t>(first + below(200))};
+      if (below(20) == 0) wanted = {{address, 32}, 0, 65535};
+      const auto clash = std::any_of(list.begin(), list.end(), [&](const PublicPorts& other) {
+        return other.prefix.overlaps(wanted.prefix) && other.first <= wanted.last &&
+               wanted.first <= other.last;
+      });
+      const auto* found = state.public_ports_overlapping(wanted);
+      ASSERT_EQ(found != nullptr, clash) << wanted.prefix.to_string();
+      if (found != nullptr) {
+        EXPECT_TRUE(found->first.prefix.overlaps(wanted.prefix));
+        ++refused;
+        if (below(4) != 0) continue;
+        std::erase(list, found->first);  // and room for others
+        const PublicPorts gone = found->first;
+        state.public_ports.erase(gone);
+        continue;
+      }
+      state.public_ports.insert_or_assign(wanted, {});
+      list.push_back(wanted);
+      ++taken;
+    }
+  }
+  EXPECT_GT(taken, 500U);
+  EXPECT_GT(refused, 500U);
+}
+
+// A change's cost is its own, not that of what there is: many tenants, then one more.
+TEST(ModelNat, ChangesOfManyTenantsAreIndependent) {
+  constexpr unsigned kTenants = 600;
+  std::vector<Request> requests{base_requests()[2]};
+  std::deque<std::string> text;  // Request holds views
+  const auto keep = [&](std::string s) -> std::string_view {
+    return text.emplace_back(std::move(s));
+  };
+  requests.push_back({"PUT", INTERNET,
+                      R"({"port":"wan0","vlanId":30,"publicAddressPrefixes":["198.18.0.0/15"]})"});
+  requests.push_back({"PUT", POOLS "shared",
+                      R"({"externalNetwork":"internet","publicIPAddresses":["198.18.0.0/24"]})"});
+  for (unsigned i = 0; i < kTenants; ++i) {
+    const auto domain = fmt::format("/v1/routingDomains/d{}", i);
+    requests.push_back({"PUT", keep(domain)});
+    requests.push_back(
+        {"PUT", keep(domain + "/nat"),
+         keep(fmt::format(
+             R"({{"outboundRules":[{{"name":"all","pool":"shared"}}],"staticMappings":[
+                {{"name":"web","externalNetwork":"internet","protocol":"TCP","publicPort":{},
+                  "publicAddress":"198.18.0.1","insideAddress":"10.0.0.4","insidePort":443}},
+                {{"name":"host","externalNetwork":"internet","protocol":"All",
+                  "publicAddress":"198.19.{}.{}","insideAddress":"10.0.0.5"}}]}})",
+             i + 1, i / 256, i % 256))});
+  }
+  const auto base = must_apply(std::make_shared<Model>(), requests);
+  EXPECT_EQ(base->static_mappings.size(), 2U * kTenants);
+  EXPECT_EQ(base->domains_by_pool.size(), kTenants);
+  EXPECT_EQ(index_fault(*base), "");
+  const auto after = must_apply(base, {{"PUT", "/v1/routingDomains/d7/nat"}});
+  EXPECT_EQ(differences(*base, *after), std::vector<Touched>{TouchedNat{"d7"}});
+  EXPECT_EQ(after->static_mappings.size(), 2U * kTenants - 2);
+  EXPECT_EQ(base->domain("d8"), after->domain("d8"));
+}
+
 TEST(ModelNat, GoesWithoutATrace) {
   const auto base = base_model();
   const auto after = must_apply(nat_model(), {{"DELETE", CONTOSO "/nat"},
@@ -341,7 +385,7 @@ TEST(ModelNat, DifferencesNameIt) {
   EXPECT_EQ(touched({{"PUT", "/v1/routingDomains/n"}, {"PUT", "/v1/routingDomains/n/nat"}}),
             (Names{TouchedDomain{"n"}, TouchedNat{"n"}}));
   // The same again is nothing.
-  EXPECT_EQ(try_apply(base, kNat)->next, base);
+  EXPECT_EQ(try_apply(base, nat_requests())->next, base);
   // The rest of the domain is shared.
   const auto after = must_apply(base, {{"PUT", CONTOSO "/nat"}});
   EXPECT_EQ(base->subnet("contoso", "web"), after->subnet("contoso", "web"));

@@ -59,6 +59,7 @@ TEST_P(ModelRandom, AgreesWithANaiveModel) {
   ModelPtr model = std::make_shared<Model>();
   Naive naive;
   size_t taken = 0;
+  size_t nats = 0;  // taken changes that left a NAT or pool behind
   for (int step = 0; step < 3000; ++step) {
     std::vector<RandomChange::Text> texts(1 + (random.below(4) == 0 ? random.below(3) : 0));
     std::vector<Request> requests;
@@ -72,6 +73,12 @@ TEST_P(ModelRandom, AgreesWithANaiveModel) {
       continue;
     }
     ++taken;
+    for (const auto& item : done->applied.items) {
+      nats += item.resource && (std::holds_alternative<NatKey>(item.resource->key) ||
+                                std::holds_alternative<PublicAddressPoolKey>(item.resource->key))
+                  ? 1U
+                  : 0U;
+    }
     take(naive, texts, done->applied);
     const Naive before = naive_of(*model);
     ASSERT_EQ(index_fault(*done->next), "") << texts[0].method << " " << texts[0].path;
@@ -83,6 +90,7 @@ TEST_P(ModelRandom, AgreesWithANaiveModel) {
   }
   expect_loads_the_same(model);
   EXPECT_GT(taken, 500U);
+  EXPECT_GT(nats, 50U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ModelRandom, ::testing::Values(1U, 2U, 3U, 4U));

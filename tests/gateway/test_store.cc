@@ -103,6 +103,40 @@ TEST_F(StoreTest, EveryKindOfResourceComesBack) {
   EXPECT_TRUE(store_writes(*model, *loaded).empty());
 }
 
+TEST_F(StoreTest, NatAndItsPoolsComeBack) {
+  const auto model = must_apply(base_model(), nat_requests());
+  ASSERT_TRUE(open()->commit(store_writes(Model{}, *model), model->generation()));
+  const auto loaded = load(*open());
+  expect_same(*model, *loaded);
+  EXPECT_EQ(index_fault(*loaded), "");
+  EXPECT_EQ(loaded->nat("contoso")->spec, model->nat("contoso")->spec);
+
+  // A change of one tenant's writes its row alone; what goes leaves no row.
+  const auto store = open();
+  const auto changed = must_apply(loaded, {{"PUT", "/v1/routingDomains/contoso/nat"}});
+  const auto writes = store_writes(*loaded, *changed);
+  ASSERT_EQ(writes.size(), 1U);
+  EXPECT_EQ(std::get<PutResourceRow>(writes[0]).path, "/v1/routingDomains/contoso/nat");
+  const auto gone = must_apply(changed, {{"DELETE", "/v1/routingDomains/contoso/nat"},
+                                         {"DELETE", "/v1/publicIPAddresses/contoso-only"}});
+  ASSERT_TRUE(store->commit(store_writes(*loaded, *gone), gone->generation()));
+  expect_same(*gone, *load(*store));
+}
+
+// What others changed in the file is held to the model's rules.
+TEST_F(StoreTest, NatThatDoesNotFitIsNamed) {
+  const auto model = must_apply(base_model(), nat_requests());
+  ASSERT_TRUE(open()->commit(store_writes(Model{}, *model), model->generation()));
+  execute("DELETE FROM resource WHERE path = '/v1/publicIPAddresses/shared'");
+  const auto state = open()->load();
+  ASSERT_TRUE(state.has_value());
+  const auto loaded = restore(1, state->resources, kTestPorts, test_choices());
+  ASSERT_FALSE(loaded.has_value());
+  EXPECT_EQ(loaded.error().message,
+            "stored resource /v1/routingDomains/contoso/nat /outboundRules/0/pool: "
+            "/v1/publicIPAddresses/shared does not exist: create it first");
+}
+
 TEST_F(StoreTest, WhatTheServerDerivedIsDerivedAgain) {
   const auto store = open();
   auto model = base_model();
