@@ -78,6 +78,7 @@ enum class HopKind : uint8_t {
   connection_via,      // an L3 connection, through `next_hop` (resolved at compile time)
   directed_broadcast,  // a subnet's network or broadcast address
   unreachable,
+  nat,  // out through NAT; IPv4 only
 };
 // A next hop's address in the family of the table that was asked.
 class HopVia {

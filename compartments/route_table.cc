@@ -81,6 +81,8 @@ std::string to_string(const RouteHop& hop) {
     std::string operator()(const ConnectionHop&) const { return "on-link"; }
     std::string operator()(const ConnectionViaHop& h) const { return "via " + h.via.to_string(); }
     std::string operator()(const RecursiveHop& h) const { return "via " + h.via.to_string(); }
+    std::string operator()(const NatHop&) const { return "NAT"; }
+    std::string operator()(const ExceptNatHop&) const { return "without NAT"; }
     std::string operator()(const BroadcastHop&) const { return "not forwarded"; }
     std::string operator()(const UnreachableHop&) const { return "unreachable"; }
   };
@@ -239,6 +241,9 @@ RouteTable::Found RouteTable::find(const RouteHop& hop, const IpAddress<Space::c
   if (const auto* recursive = std::get_if<RecursiveHop>(&hop)) {
     return find_through(*recursive, search);
   }
+  if (const auto* except = std::get_if<ExceptNatHop>(&hop)) {
+    return find_without_nat(except->prefix, wanted, search);
+  }
   RouteHop found = hop;
   if (const auto* subnet = std::get_if<SubnetHop>(&hop); subnet != nullptr && wanted != nullptr) {
     found = SubnetViaHop{*wanted, subnet->subnet};
@@ -250,6 +255,28 @@ RouteTable::Found RouteTable::find(const RouteHop& hop, const IpAddress<Space::c
   }
   if (search.standing.size() < kMaxStanding) search.standing.insert(found);
   return {.hops = {found}, .works = !has_failed(found)};
+}
+
+// The best candidate that is not NAT's, of the longest prefix that has one.
+RouteTable::Found RouteTable::find_without_nat(const Prefix<Space::customer>& prefix,
+                                               const IpAddress<Space::customer>* wanted,
+                                               Search& search) const {
+  for (int length = prefix.length(); length >= 0; --length) {
+    const Prefix<Space::customer> wider(prefix.address(), static_cast<uint8_t>(length));
+    const RouteCandidate* best = nullptr;
+    for (auto at = first_of(wider); at != candidates_.end() && at->first.prefix == wider; ++at) {
+      const RouteCandidate& candidate = at->second;
+      if (candidate.source == RouteSource::nat) continue;
+      if (best == nullptr || std::is_lt(compare(candidate, *best, preferences_).order)) {
+        best = &candidate;
+      }
+    }
+    if (best == nullptr) continue;
+    Found found = find(best->hop, wanted, search);
+    if (!found.hops.empty()) found.passed.insert(found.passed.begin(), wider);
+    return found;
+  }
+  return {.failure = prefix.to_string() + " has no other route"};
 }
 
 // Through the best route to the next hop, and from there on.

@@ -81,6 +81,14 @@ struct RecursiveHop {  // through an address that another route leads to
   IpAddress<Space::customer> via;
   friend auto operator<=>(const RecursiveHop&, const RecursiveHop&) = default;
 };
+struct NatHop {  // out through NAT
+  friend auto operator<=>(const NatHop&, const NatHop&) = default;
+};
+// Not through NAT, though a shorter prefix is: as if no NAT route were there.
+struct ExceptNatHop {
+  Prefix<Space::customer> prefix;
+  friend auto operator<=>(const ExceptNatHop&, const ExceptNatHop&) = default;
+};
 struct BroadcastHop {  // a network or directed broadcast address: not forwarded
   friend auto operator<=>(const BroadcastHop&, const BroadcastHop&) = default;
 };
@@ -88,7 +96,11 @@ struct UnreachableHop {
   friend auto operator<=>(const UnreachableHop&, const UnreachableHop&) = default;
 };
 using RouteHop = std::variant<LocalHop, SubnetHop, ConnectionHop, SubnetViaHop, ConnectionViaHop,
-                              RecursiveHop, BroadcastHop, UnreachableHop>;
+                              RecursiveHop, BroadcastHop, UnreachableHop, NatHop, ExceptNatHop>;
+// What the table is asked for to know where it leads.
+[[nodiscard]] inline bool is_found_by_routes(const RouteHop& hop) {
+  return std::holds_alternative<RecursiveHop>(hop) || std::holds_alternative<ExceptNatHop>(hop);
+}
 
 // The next-hop address; none for hops without one.
 [[nodiscard]] std::optional<IpAddress<Space::customer>> via_of(const RouteHop& hop);
@@ -126,7 +138,7 @@ struct RouteChoice {
   RouteWays ways;
 };
 
-// Where ways lead now. No hop here is a RecursiveHop.
+// Where ways lead now. No hop here is found by other routes.
 struct Resolution {
   RouteHops hops;     // that are in use; empty: `how` says why
   RouteHops all;      // those and the ones that may come to be used: sorted, each once
@@ -274,6 +286,9 @@ class RouteTable {
                                   Search& search) const;
   [[nodiscard]] Found find_first(const RouteWays& ways, const IpAddress<Space::customer>* wanted,
                                  Search& search) const;
+  [[nodiscard]] Found find_without_nat(const Prefix<Space::customer>& prefix,
+                                       const IpAddress<Space::customer>* wanted,
+                                       Search& search) const;
   [[nodiscard]] Found find_through(const RecursiveHop& hop, Search& search) const;
 
   class Watch;

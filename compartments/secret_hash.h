@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A hash of customer addresses, keyed by secret numbers of this process: tenants choose their
-// addresses, and who chooses keys must not choose their hashes. Not linear. (A CRC is linear: two
-// keys that collide under one seed collide under every seed.)
+// A hash of customer addresses and of flows, keyed by secret numbers of this process: tenants
+// choose their addresses, and who chooses keys must not choose their hashes. Not linear. (A CRC is
+// linear: two keys that collide under one seed collide under every seed.)
 #pragma once
 
 #include <array>
@@ -42,15 +42,17 @@ extern const std::array<uint64_t, 4> kHashSecret;
 
 // Two keyed products. The first is NH (Black et al., UMAC, 1999): over the choice of the secret,
 // two keys collide in its 128 bits with probability 2^-64 at most; the second spreads it over all
-// bits.
-[[nodiscard, gnu::always_inline]] inline uint64_t secret_hash(const CaKey& key) {
+// bits. `kind` keeps keys apart that mean different things.
+[[nodiscard, gnu::always_inline]] inline uint64_t secret_hash(uint64_t a, uint64_t b,
+                                                              uint64_t kind) {
   using Wide = unsigned __int128;
-  const Wide nh = Wide{key.words()[0] + kHashSecret[0]} *
-                  static_cast<uint64_t>(key.words()[1] + kHashSecret[1]);
-  const uint64_t low =
-      static_cast<uint64_t>(nh) ^ kHashSecret[2] ^ static_cast<uint64_t>(key.family());
+  const Wide nh = Wide{a + kHashSecret[0]} * static_cast<uint64_t>(b + kHashSecret[1]);
+  const uint64_t low = static_cast<uint64_t>(nh) ^ kHashSecret[2] ^ kind;
   const Wide spread = Wide{low} * (static_cast<uint64_t>(nh >> 64) ^ kHashSecret[3]);
   return static_cast<uint64_t>(spread) ^ static_cast<uint64_t>(spread >> 64);
+}
+[[nodiscard, gnu::always_inline]] inline uint64_t secret_hash(const CaKey& key) {
+  return secret_hash(key.words()[0], key.words()[1], static_cast<uint64_t>(key.family()));
 }
 
 }  // namespace hnv

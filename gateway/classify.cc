@@ -4,6 +4,7 @@
 //
 //   Eth | [802.1Q] | ARP           → respond (a request for one of our addresses), punt (an answer)
 //   Eth | [802.1Q] | IP (→ our PA) → GRE: enter_nvgre; ICMP echo: respond
+//   Eth | [802.1Q] | IP (→ a public address) → enter_nat
 //   Eth | [802.1Q] | IP            → another MAC on a physical network: enter_l3
 //
 // A frame's (port, VLAN) names its attachment; only a provider network's attachment takes GRE.
@@ -84,7 +85,7 @@ void classify_arp_for_connection(Packet<Side::outside> packet, const L3Table::Ad
        plane.l3->find_address(L3Table::address_key(slot.attachment, sender)) != nullptr)) {
     return out.punt(packet);
   }
-  if (is_own(attachment, target)) {
+  if (is_own(attachment, target) || plane.nat->at(slot.attachment, arp.target_ip) != nullptr) {
     slot.in_connection = ConnectionId();
     return out.respond(packet, Answer::arp_reply_outside);
   }
@@ -143,8 +144,21 @@ bool is_plain_nvgre(const PacketSlot& slot, const Attachment& attachment,
          !is_martian_source(ip.source.value()) && !is_own(attachment, ip.source.value());
 }
 
+// One of NAT's public addresses? The gateway's own may be among them. True when it went there.
+bool is_for_nat(Packet<Side::outside> packet, const wire::Ipv4& ip, const Attachment& attachment,
+                const Dataplane& plane, Out out) {
+  PacketSlot& slot = packet.slot();
+  if (attachment.kind != AttachmentKind::external) return false;
+  const auto* entry =
+      plane.nat->addresses.find(NatPlan::address_key(slot.attachment, ip.destination));
+  if (entry == nullptr) return false;
+  slot.public_address = entry->id.value();
+  out.to<Stage::enter_nat>(packet);
+  return true;
+}
+
 [[gnu::noinline]] void classify_ipv4(Packet<Side::outside> packet, const Attachment& attachment,
-                                     Out out) {
+                                     const Dataplane& plane, Out out) {
   PacketSlot& slot = packet.slot();
   const auto& ethernet = packet.at<wire::Ethernet>(0);
   if (!is_attachments_mac(attachment, ethernet.destination)) {
@@ -162,9 +176,12 @@ bool is_plain_nvgre(const PacketSlot& slot, const Attachment& attachment,
   }
   if (!checksum_right(ip)) return out.drop(packet, DropReason::outer_bad_checksum);
   slot.outer_source = ip.source.value();
-  if (is_martian_source(slot.outer_source) || is_own(attachment, slot.outer_source)) {
+  // What NAT sends back in has a public address of ours.
+  const bool hairpin = slot.ingress == Ingress::nat;
+  if (is_martian_source(slot.outer_source) || (!hairpin && is_own(attachment, slot.outer_source))) {
     return out.drop(packet, DropReason::outer_bad_source);
   }
+  if (is_for_nat(packet, ip, attachment, plane, out)) return;
   if (ip.protocol == wire::ip_protocol::kGre && attachment.kind != AttachmentKind::provider) {
     return out.drop(packet, DropReason::gre_not_on_fabric);
   }
@@ -249,7 +266,7 @@ void classify(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::class
         plane.vsids->prefetch(gre.key.value() >> 8);
         out.to<Stage::enter_nvgre>(packet);
       } else {
-        classify_ipv4(packet, *attachment, out);
+        classify_ipv4(packet, *attachment, plane, out);
       }
     } else if (type == wire::ether_type::kArp) {
       classify_arp(packet, *attachment, plane, out);

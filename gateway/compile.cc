@@ -230,7 +230,10 @@ void Compiler::remove_domain(const std::string& name) {
   connections_touched_ |= !domain.connections.empty();
   vsids_touched_ = true;
   next_.compartments = next_.compartments.with(domain.view->id.value(), nullptr);
-  next_.free_compartments.push_back(domain.view->id);
+  // Where NAT has known it, its number rests.
+  if (before_.nat->plan->rules_of(domain.view->id) == nullptr) {
+    next_.free_compartments.push_back(domain.view->id);
+  }
   next_.domains.erase(name);
 }
 
@@ -250,7 +253,7 @@ void Compiler::compile_domain(const std::string& name, bool structural,
   }
   DomainCompiler domain(*this, name, before.get(), id);
   if (structural) domain.structure();
-  domain.routes(touched.routes);
+  domain.routes(touched.routes, touched.nat ? NatRoutes::changed : NatRoutes::as_before);
   for (const TouchedRecord* record : touched.records) {
     pause();
     domain.record(*record);
@@ -280,6 +283,7 @@ void Compiler::sort_out(const std::vector<Touched>& touched) {
       }
     } else if (const auto* external = std::get_if<TouchedExternalNetwork>(&thing)) {
       networks_touched_ = true;
+      outside_touched_ = true;
       for (const DesiredState* model : {&old_, &new_}) {
         const auto& uses = model->connections_by_external_network;
         for (auto at = uses.lower_bound(ExternalNetworkUse{external->name, MacAddress()});
@@ -293,6 +297,19 @@ void Compiler::sort_out(const std::vector<Touched>& touched) {
       inside_[route->domain].routes.push_back(route->id);
     } else if (const auto* record = std::get_if<TouchedRecord>(&thing)) {
       inside_[record->domain].records.push_back(record);
+    } else if (const auto* nat = std::get_if<TouchedNat>(&thing)) {
+      inside_[nat->domain].nat = true;
+      nat_touched_ = true;
+      nat_of_.insert(nat->domain);
+    } else if (const auto* pool = std::get_if<TouchedPool>(&thing)) {
+      nat_touched_ = true;
+      for (const DesiredState* model : {&old_, &new_}) {
+        const auto& uses = model->domains_by_pool;
+        for (auto at = uses.lower_bound(PoolUse{pool->name, ""});
+             at != uses.end() && at->first.pool == pool->name; ++at) {
+          nat_of_.insert(at->first.domain);
+        }
+      }
     }
   }
 }
@@ -320,6 +337,7 @@ Compilation Compiler::run(const std::vector<Touched>& touched) {
   }
   if (connections_touched_ || networks_touched_) compile_l3_table();
   if (vsids_touched_) compile_vsids();
+  compile_nat();
   for (const LinkId link : out_.gone_links) next_.free_links.push_back(link);
   out_.next = std::make_shared<const Compiled>(std::move(next_));
   return std::move(out_);

@@ -30,6 +30,7 @@
 #include "gateway/hop_table.h"
 #include "gateway/model.h"
 #include "gateway/next_hops.h"
+#include "nat/nat_plan.h"
 
 namespace hnv {
 
@@ -48,11 +49,34 @@ struct CompiledDomain {
   std::map<std::string, ConnectionId> connections;
   CowMap<std::string, RouteOrigin> origins;  // of customer routes, by id
   uint32_t next_origin = 0;
+  std::vector<RouteKey> of_nat;         // likewise, of NAT
   std::vector<RouteKey> of_interfaces;  // what subnets and connections offer, sorted
   std::vector<CaKey> own;               // own addresses in the view's records
   std::shared_ptr<const RouteTable> routes;
   HopTable hops;
   std::vector<VsidSpec> vsids;
+};
+
+// Control side of the NatPlan: which number is whose. What is gone keeps its number, and rests in
+// the plan, until every worker has ended what it had there (NatTable::swept).
+struct CompiledNat {
+  std::shared_ptr<const NatPlan> plan = NatPlan::nothing();
+  std::map<std::string, OutsideNetworkId> networks;              // external networks, by name
+  std::map<std::string, NatPoolId> pools;                        // by NatPool::name
+  std::map<std::pair<NatPoolId, uint32_t>, PortSpaceId> spaces;  // by pool and raw address
+  std::vector<NextHopId> next_hops;                              // that the networks hold
+  uint32_t next_rules = 1, next_stamp = 1;
+  std::vector<PortSpaceId> free_spaces;
+  std::vector<NatPoolId> free_pools;
+  // Since which plan they rest.
+  std::vector<std::pair<PortSpaceId, uint64_t>> resting_spaces;
+  std::vector<std::pair<NatPoolId, uint64_t>> resting_pools;
+  std::vector<std::pair<CompartmentId, uint64_t>> resting_domains;  // their rules are disabled
+  // Of them, those whose number is free again then.
+  std::set<CompartmentId> gone_domains;
+  [[nodiscard]] bool resting() const {
+    return !resting_spaces.empty() || !resting_pools.empty() || !resting_domains.empty();
+  }
 };
 
 // A record that moved to another PA: until when the old one is accepted.
@@ -71,6 +95,7 @@ struct Compiled {
   std::shared_ptr<const VsidTable> vsids;
   std::shared_ptr<const L3Table> l3;
   std::shared_ptr<const AttachmentTable> attachments;
+  std::shared_ptr<const CompiledNat> nat = std::make_shared<const CompiledNat>();
   std::map<PortVlan, AttachmentId> attachment_ids;
   std::map<std::string, LinkId> link_ids;        // by OutLink::name
   std::map<AttachmentId, LinkId> network_links;  // of provider and external networks
@@ -124,5 +149,9 @@ struct CompileContext {
 [[nodiscard]] std::shared_ptr<const Compiled> with_moved(
     const std::shared_ptr<const Compiled>& before, const std::set<std::string>& domains,
     const std::deque<MovedUntil>& moved);
+
+// `before`, without what has rested in NAT's plan since a plan that every worker has swept.
+[[nodiscard]] std::shared_ptr<const Compiled> with_nat_swept(
+    const std::shared_ptr<const Compiled>& before, uint64_t swept);
 
 }  // namespace hnv

@@ -139,6 +139,42 @@ void DomainCompiler::offer_interfaces(RouteTable& table, Prefixes& touched) {
   next_.of_interfaces = std::move(keys);
 }
 
+// NAT's destinations, and what is taken out of them.
+void DomainCompiler::offer_nat(RouteTable& table, Prefixes& touched) {
+  constexpr uint32_t kMetric = 256;
+  Candidates offered;
+  const auto offer = [&](const Prefix<Space::customer>& prefix, const RouteHop& hop,
+                         RouteOrigin origin) {
+    offered.push_back({.prefix = prefix,
+                       .source = RouteSource::nat,
+                       .origin = origin,
+                       .metric = kMetric,
+                       .hop = hop,
+                       .installed_at = compiler_.now()});
+  };
+  if (model_.nat != nullptr) {
+    const NatSpec& spec = model_.nat->spec;
+    for (const auto& prefix : spec.destination_prefixes) offer(prefix, NatHop{}, RouteOrigin(0));
+    for (const auto& prefix : spec.exclude_prefixes) {
+      offer(prefix, ExceptNatHop{prefix}, RouteOrigin(1));
+    }
+  }
+  for (const RouteKey& old : next_.of_nat) {
+    const bool stays =
+        std::any_of(offered.begin(), offered.end(),
+                    [&](const RouteCandidate& candidate) { return key_of(candidate) == old; });
+    if (stays) continue;
+    (void)table.remove(old.prefix, old.source, old.origin);
+    touched.insert(old.prefix);
+  }
+  next_.of_nat.clear();
+  for (const RouteCandidate& candidate : offered) {
+    (void)table.put(candidate);
+    touched.insert(candidate.prefix);
+    next_.of_nat.push_back(key_of(candidate));
+  }
+}
+
 // Customer routes that say what they said, but lead through a connection that has changed.
 std::vector<std::string> DomainCompiler::rerouted() const {
   std::vector<std::string> ids;
@@ -180,8 +216,8 @@ void DomainCompiler::offer_routes(const std::vector<std::string>& ids, RouteTabl
   }
 }
 
-void DomainCompiler::routes(const std::vector<std::string>& ids) {
-  if (!structural_ && ids.empty()) return;
+void DomainCompiler::routes(const std::vector<std::string>& ids, NatRoutes nat) {
+  if (!structural_ && ids.empty() && nat == NatRoutes::as_before) return;
   auto table = std::make_shared<RouteTable>(*next_.routes);
   Prefixes touched;
   if (structural_) {
@@ -189,6 +225,7 @@ void DomainCompiler::routes(const std::vector<std::string>& ids) {
     offer_routes(rerouted(), *table, touched);
   }
   offer_routes(ids, *table, touched);
+  if (nat == NatRoutes::changed) offer_nat(*table, touched);
   const bool weighed_anew = table->preferences() != model_.spec.route_preferences;
   if (weighed_anew) (void)table->set_preferences(model_.spec.route_preferences);
   if (before_ == nullptr || weighed_anew) {
@@ -221,6 +258,8 @@ Hop DomainCompiler::hop_of(const RouteHop& hop) {
               .via = HopVia(h.via)};
     }
     Hop operator()(const RecursiveHop&) const { return {.kind = HopKind::unreachable}; }
+    Hop operator()(const ExceptNatHop&) const { return {.kind = HopKind::unreachable}; }
+    Hop operator()(const NatHop&) const { return {.kind = HopKind::nat}; }
     Hop operator()(const BroadcastHop&) const { return {.kind = HopKind::directed_broadcast}; }
     Hop operator()(const UnreachableHop&) const { return {.kind = HopKind::unreachable}; }
   };

@@ -17,7 +17,9 @@ namespace hnv {
 struct TouchedInDomain {
   std::vector<std::string> routes;  // customer routes, by id
   std::vector<const TouchedRecord*> records;
+  bool nat = false;
 };
+enum class NatRoutes : uint8_t { as_before, changed };
 
 class Compiler {
  public:
@@ -58,6 +60,7 @@ class Compiler {
   void compile_attachments();
   void compile_l3_table();
   void compile_vsids();
+  void compile_nat();
   void compile_domain(const std::string& name, bool structural, const TouchedInDomain& touched);
   void remove_domain(const std::string& name);
   void sort_out(const std::vector<Touched>& touched);
@@ -74,6 +77,9 @@ class Compiler {
   bool networks_touched_ = false;
   bool connections_touched_ = false;
   bool vsids_touched_ = false;
+  bool nat_touched_ = false;
+  bool outside_touched_ = false;  // external networks, as NAT has them
+  std::set<std::string> nat_of_;  // domains whose rules are made anew
   std::set<std::string> structural_;
   std::map<std::string, TouchedInDomain> inside_;
 };
@@ -92,7 +98,7 @@ class DomainCompiler {
   // Subnets and connections, with the routes that they offer.
   void structure();
   // These customer routes, and what structure() has to say of routes; it goes first.
-  void routes(const std::vector<std::string>& ids);
+  void routes(const std::vector<std::string>& ids, NatRoutes nat);
   void record(const TouchedRecord& touched);
   [[nodiscard]] std::shared_ptr<const CompiledDomain> finish();
 
@@ -115,6 +121,7 @@ class DomainCompiler {
   using Prefixes = std::set<Prefix<Space::customer>>;
   [[nodiscard]] std::vector<RouteCandidate> interface_candidates() const;
   void offer_interfaces(RouteTable& table, Prefixes& touched);
+  void offer_nat(RouteTable& table, Prefixes& touched);
   void offer_routes(const std::vector<std::string>& ids, RouteTable& table, Prefixes& touched);
   [[nodiscard]] std::vector<std::string> rerouted() const;
   template <class Route>

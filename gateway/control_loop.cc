@@ -61,6 +61,7 @@ ControlLoop::ControlLoop(const Parts& parts)
     first.vsids = compiled_->vsids;
     first.l3 = compiled_->l3;
     first.attachments = compiled_->attachments;
+    first.nat = compiled_->nat->plan;
     return std::make_shared<const Dataplane>(std::move(first));
   }());
   for (unsigned i = 0; i < context_.workers; ++i) {
@@ -325,6 +326,7 @@ void ControlLoop::publish() {
   root_.generation = compiled_->generation;
   root_.compartments = compiled_->compartments;
   root_.vsids = compiled_->vsids;
+  root_.nat = compiled_->nat->plan;
   const AddressTables tables = addresses_->usable({compiled_->attachments, compiled_->l3});
   addresses_published_ = addresses_->version();
   root_.l3 = tables.l3;

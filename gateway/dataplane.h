@@ -16,9 +16,11 @@
 
 #include "compartments/compartment_view.h"
 #include "compartments/cow_array.h"
+#include "compartments/keyed_table.h"
+#include "compartments/line/reentry.h"
 #include "compartments/next_hop.h"
 #include "compartments/wire.h"
-#include "gateway/keyed_table.h"
+#include "nat/nat_plan.h"
 
 namespace hnv {
 
@@ -190,15 +192,16 @@ class L3Table {
 class PacketTrace;
 
 struct Dataplane {
-  uint64_t serial = 0;      // counts publishes
-  uint64_t generation = 0;  // of the desired state it was compiled from
-  CowArray<std::shared_ptr<const CompartmentView>> compartments;  // by CompartmentId
+  uint64_t serial = 0;        // counts publishes
+  uint64_t generation = 0;    // of the desired state it was compiled from
+  Compartments compartments;  // by CompartmentId
   std::shared_ptr<const VsidTable> vsids;
   std::shared_ptr<const L3Table> l3;
   std::shared_ptr<const AttachmentTable> attachments;
   CowArray<NextHop> next_hops;                         // by NextHopId
   CowArray<std::shared_ptr<const CustomerMap>> links;  // neighbours by LinkId
-  std::shared_ptr<PacketTrace> trace;                  // null while no trace is on
+  std::shared_ptr<const NatPlan> nat = NatPlan::nothing();
+  std::shared_ptr<PacketTrace> trace;  // null while no trace is on
 
   [[nodiscard]] const CompartmentView* compartment(CompartmentId id) const {
     return compartments[id.value()].get();

@@ -35,6 +35,8 @@ std::string interface_of(const CompiledDomain& domain, const RouteHop& hop) {
     std::string operator()(const ConnectionHop& h) const { return connection(h.connection); }
     std::string operator()(const ConnectionViaHop& h) const { return connection(h.connection); }
     std::string operator()(const RecursiveHop&) const { return "none"; }
+    std::string operator()(const NatHop&) const { return "nat"; }
+    std::string operator()(const ExceptNatHop&) const { return "none"; }
     std::string operator()(const BroadcastHop&) const { return "none"; }
     std::string operator()(const UnreachableHop&) const { return "none"; }
   };
@@ -61,6 +63,8 @@ std::string one_hop_text(const CompiledDomain& domain, const Hop& hop, Family fa
     case HopKind::connection_via:
       return fmt::format("{} via {}", name_of(domain.connections, hop.connection),
                          via_of(hop, family).to_string());
+    case HopKind::nat:
+      return "NAT";
     case HopKind::directed_broadcast:
       return "drop: directed_broadcast";
     case HopKind::none:
@@ -273,6 +277,9 @@ Result<LookupExplanation> ControlLoop::explain(
       break;
     case HopKind::local:
       out.verdict = "delivered to the gateway itself";
+      break;
+    case HopKind::nat:
+      out.verdict = "out through NAT";
       break;
     case HopKind::directed_broadcast:
       out.verdict = "dropped as directed_broadcast";

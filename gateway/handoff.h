@@ -18,7 +18,7 @@
 
 #include "compartments/clock.h"
 #include "compartments/line/stage.h"
-#include "gateway/spsc_ring.h"
+#include "compartments/spsc_ring.h"
 
 namespace hnv {
 
@@ -28,7 +28,12 @@ struct Handed {
   // compartment that its SideNote names. tx: a whole frame for mbuf->port.
   Stage at = Stage::classify;
   uint8_t handoffs = 0;  // PacketSlot::handoffs
+  // At classify, what the worker before has found out (PacketSlot).
+  bool hairpin = false;
+  bool ports_known = false;
+  uint32_t ports = 0;
 };
+static_assert(sizeof(Handed) <= 24);
 
 class Handoffs {
  public:

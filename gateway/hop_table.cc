@@ -24,7 +24,7 @@ uint64_t seed_of(const RouteHop& hop) {
 
 bool is_recursive(const RouteHops& hops) {
   return std::any_of(hops.begin(), hops.end(),
-                     [](const RouteHop& hop) { return std::holds_alternative<RecursiveHop>(hop); });
+                     [](const RouteHop& hop) { return is_found_by_routes(hop); });
 }
 bool is_recursive(const RouteWays& ways) {
   return is_recursive(ways.first) ||

@@ -49,9 +49,10 @@ unsigned release_room(const HoldTable& hold) {
 
 }  // namespace
 
-Line::Line(unsigned worker, unsigned ports, unsigned workers)
+Line::Line(unsigned worker, unsigned ports, unsigned workers, uint32_t nat_sessions)
     : counters_(std::make_unique<WorkerCounters>()),
       lanes_(*counters_, worker, workers),
+      nat_(std::make_unique<NatWorker>(worker, nat_sessions)),
       outboxes_(ports),
       handboxes_(workers) {
   for (Outbox& box : outboxes_) box.sender = worker;
@@ -108,6 +109,9 @@ void Line::hand_in(const Handed& handed) {
   PacketSlot& slot = take_slot(handed.mbuf);
   slot.handoffs = handed.handoffs;
   slot.complete_frame = handed.at == Stage::tx;
+  if (handed.hairpin) slot.ingress = Ingress::nat;
+  slot.ports_known = handed.ports_known;
+  slot.ports = handed.ports;
   lanes_.push(handed.at, slot);
 }
 
@@ -132,8 +136,13 @@ void Line::drop_at(Stage stage, PacketSlot& slot, DropReason reason) {
 
 void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
   PacketSlot& slot = take_slot(entry.mbuf);
+  if (entry.stage == Stage::classify) {
+    slot.handoffs = entry.handoffs;
+    if (entry.hairpin) slot.ingress = Ingress::nat;
+    return lanes_.push(Stage::classify, slot);
+  }
   if (entry.stage == Stage::route) {
-    if (!restore_origin(slot, entry.origin, plane)) {
+    if (!restore_origin(slot, entry.origin, plane.compartments)) {
       return drop_at(Stage::route, slot, DropReason::compartment_gone);
     }
     slot.inside = true;
@@ -147,7 +156,7 @@ void Line::re_enter(const Reentry& entry, const Dataplane& plane) {
   slot.complete_frame = entry.complete_frame;
   slot.next_hop = entry.next_hop;
   // A compartment that is gone only means that nobody can be told.
-  (void)restore_origin(slot, entry.origin, plane);
+  (void)restore_origin(slot, entry.origin, plane.compartments);
   if (!entry.complete_frame && !entry.next_hop.valid()) {
     return drop_at(Stage::rewrite, slot, DropReason::neighbor_limit);
   }
@@ -167,7 +176,7 @@ void Line::release_held(const Dataplane& plane) {
     PacketSlot& slot = take_slot(released[i].mbuf);
     slot.next_hop = released[i].next_hop;
     slot.was_held = true;
-    const bool known = restore_origin(slot, released[i].origin, plane);
+    const bool known = restore_origin(slot, released[i].origin, plane.compartments);
     if (released[i].verdict == HoldTable::Verdict::resolved) {
       lanes_.push(Stage::rewrite, slot);
     } else if (released[i].verdict == HoldTable::Verdict::gone) {
@@ -209,6 +218,18 @@ void Line::station(Station&& work) {
   work(burst);
 }
 
+NatContext Line::nat_context(const Dataplane& plane, Instant now) {
+  return {.plan = *plane.nat,
+          .compartments = plane.compartments,
+          .next_hops = plane.next_hops,
+          .links = plane.links,
+          .mine = *nat_,
+          .reentry = reentry_,
+          .now = now};
+}
+
+void Line::tend(const Dataplane& plane, Instant now) { tend_nat(nat_context(plane, now), lanes_); }
+
 void Line::run(const Dataplane& plane, Instant now) {
   lanes_.tracer = nullptr;
   if (plane.trace != nullptr) [[unlikely]] {
@@ -219,6 +240,7 @@ void Line::run(const Dataplane& plane, Instant now) {
   counters_->rx.add(received_);
   received_ = 0;
   take_back(plane);
+  const NatContext nat = nat_context(plane, now);
   station<Stage::classify, Side::outside>(
       [&](auto in) { classify(in, plane, Exit<Stage::classify>(lanes_)); });
   station<Stage::enter_nvgre, Side::outside>([&](auto in) {
@@ -227,6 +249,8 @@ void Line::run(const Dataplane& plane, Instant now) {
         lanes_, in, [&](auto ipv4) { enter_nvgre(ipv4, plane, out); },
         [&](auto ipv6) { enter_nvgre_over_ipv6(ipv6, plane, out); });
   });
+  station<Stage::enter_nat, Side::outside>(
+      [&](auto in) { enter_nat(in, nat, Exit<Stage::enter_nat>(lanes_)); });
   station<Stage::enter_l3, Side::outside>([&](auto in) {
     const Exit<Stage::enter_l3> out(lanes_);
     by_family(
@@ -245,6 +269,8 @@ void Line::run(const Dataplane& plane, Instant now) {
         lanes_, in, [&](auto ipv4) { leave_nvgre(ipv4, plane, out); },
         [&](auto ipv6) { leave_nvgre_ipv6(ipv6, plane, out); });
   });
+  station<Stage::leave_nat, Side::inside>(
+      [&](auto in) { leave_nat(in, nat, Exit<Stage::leave_nat>(lanes_)); });
   station<Stage::leave_l3, Side::inside>([&](auto in) {
     const Exit<Stage::leave_l3> out(lanes_);
     by_family(
@@ -260,6 +286,7 @@ void Line::run(const Dataplane& plane, Instant now) {
   station<Stage::punt, Side::outside>([&](auto) { finish_punts(plane); });
   lanes_.clear();
   used_ = 0;
+  tend_nat(nat, lanes_);
 }
 
 void Line::finish_tx() {
@@ -344,6 +371,7 @@ void Line::drain() {
   while (reentry_.size() > 0) drop(reentry_.pop().mbuf);
   for (unsigned i = 0; i < injected_count_; ++i) drop(injected_[i].mbuf);
   injected_count_ = 0;
+  drain_nat(*nat_, *counters_);
 }
 
 }  // namespace hnv

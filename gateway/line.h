@@ -21,13 +21,17 @@
 #include "gateway/handoff.h"
 #include "gateway/hold.h"
 #include "gateway/reentry.h"
+#include "nat/nat_worker.h"
 
 namespace hnv {
 
 class Line {
  public:
+  // NAT sessions where nobody says how many: for tests of other things.
+  static constexpr uint32_t kFewSessions = 1U << 16;
+
   // `worker` of `workers` indexes every per-worker counter; `ports` is the number of ports.
-  Line(unsigned worker, unsigned ports, unsigned workers = 1);
+  Line(unsigned worker, unsigned ports, unsigned workers = 1, uint32_t nat_sessions = kFewSessions);
   // Frames for `port` go to this worker, who has the queue for it. Unless told: this one.
   void set_sender(unsigned port, unsigned worker);
 
@@ -46,6 +50,10 @@ class Line {
 
   // All stations, once, over what was received and what came back from the breath before.
   void run(const Dataplane& plane, Instant now);
+
+  // A breath without packets: what is due by the time alone. Answers of it come with the next run,
+  // which is due when something is held.
+  void tend(const Dataplane& plane, Instant now);
 
   // What is to be sent on a port, in order. The worker counts what the port took with `sent` and
   // drops the rest, which counts as tx_full.
@@ -76,7 +84,8 @@ class Line {
 
   [[nodiscard]] WorkerCounters& counters() { return *counters_; }
   // Packets inside the worker between two breaths.
-  [[nodiscard]] uint64_t held() const { return hold_.held() + reentry_.size(); }
+  [[nodiscard]] uint64_t held() const { return hold_.held() + reentry_.size() + nat_->held(); }
+  [[nodiscard]] NatWorker& nat() { return *nat_; }
 
  private:
   [[nodiscard]] unsigned returning() const;
@@ -88,6 +97,7 @@ class Line {
   void finish_handoffs();
   void finish_punts(const Dataplane& plane);
   void refuse_held(PacketSlot& slot);
+  [[nodiscard]] NatContext nat_context(const Dataplane& plane, Instant now);
   void drop_at(Stage stage, PacketSlot& slot, DropReason reason);
   template <Stage S, Side In, class Station>
   void station(Station&& work);
@@ -101,6 +111,7 @@ class Line {
   unsigned injected_count_ = 0;
   ReentryQueue reentry_;
   HoldTable hold_;
+  std::unique_ptr<NatWorker> nat_;
   std::vector<Outbox> outboxes_;
   std::vector<Handbox> handboxes_;  // by worker
   Outbox punts_;

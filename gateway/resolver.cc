@@ -24,6 +24,19 @@ LinkId link_of(const Compiled& compiled, AttachmentId attachment, const wire::Ma
   return network == compiled.network_links.end() ? LinkId() : network->second;
 }
 
+// Where a packet asks for a neighbour: on its tenant's connection, or on the network that NAT sends
+// it to. Invalid: that is gone.
+LinkId link_asked(const SideNote& asked, const Compiled& compiled) {
+  if (!asked.connection.valid()) {
+    const auto network = compiled.network_links.find(asked.attachment);
+    return network == compiled.network_links.end() ? LinkId() : network->second;
+  }
+  const CompartmentView* view = compiled.compartments[asked.origin.compartment.value()].get();
+  return view != nullptr && view->uid == asked.origin.compartment_uid
+             ? view->connection(asked.connection).link
+             : LinkId();
+}
+
 bool is_packet_too_big(const wire::Ipv6& ip) {
   const auto* start = reinterpret_cast<const uint8_t*>(&ip);
   return start[upper_layer_of(ip).offset] == wire::icmp6::kPacketTooBig;
@@ -46,10 +59,8 @@ void Resolver::resolve(rte_mbuf* mbuf, const Compiled& compiled, Instant now) {
   SideNote answer;
   answer.origin = asked.origin;
   answer.worker = asked.worker;
-  const CompartmentView* view = compiled.compartments[asked.origin.compartment.value()].get();
-  if (view != nullptr && view->uid == asked.origin.compartment_uid) {
+  if (const LinkId link = link_asked(asked, compiled); link.valid()) {
     Neighbors::Actions actions;
-    const LinkId link = view->connection(asked.connection).link;
     const LinkAddress address = asked.family == Family::ipv4 ? LinkAddress(asked.address4())
                                                              : LinkAddress(asked.address6());
     answer.next_hop = next_hops_.demand({link, address}, now, actions);

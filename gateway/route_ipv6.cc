@@ -77,6 +77,7 @@ void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
     case HopKind::none:
     case HopKind::local:
     case HopKind::directed_broadcast:
+    case HopKind::nat:
     case HopKind::unreachable:
       return out.refuse(packet, DropReason::route_unreachable, Icmp6Error::no_route());
   }

@@ -13,7 +13,7 @@
 #include "api/state.h"
 #include "compartments/clock.h"
 #include "compartments/line/exit.h"
-#include "gateway/spsc_ring.h"
+#include "compartments/spsc_ring.h"
 
 namespace hnv {
 

@@ -30,7 +30,8 @@ Worker::Worker(Config config, Rcu& rcu, const Published<Dataplane>& published, H
       rcu_(rcu),
       published_(published),
       handoffs_(handoffs),
-      line_(config_.worker, static_cast<unsigned>(config_.ports.size()), handoffs.workers()),
+      line_(config_.worker, static_cast<unsigned>(config_.ports.size()), handoffs.workers(),
+            config_.nat_sessions),
       exchange_(handoffs, config_.worker) {
   for (unsigned port = 0; port < config_.ports.size(); ++port) {
     line_.set_sender(port, config_.ports[port].queues.sender);
@@ -98,7 +99,12 @@ unsigned Worker::breathe(WorkerRcu& rcu) {
   const unsigned taken = take_in();
   // Only now: see the head of worker.h.
   const Dataplane& plane = published_.read(rcu.token());
-  if (taken > 0 || held_before > 0) line_.run(plane, worker_clock());
+  const Instant now = worker_clock();
+  if (taken > 0 || held_before > 0) {
+    line_.run(plane, now);
+  } else {
+    line_.tend(plane, now);
+  }
   send_out();
   line_.counters().breaths.add();
   if (taken == 0) line_.counters().idle_breaths.add();

@@ -16,11 +16,11 @@
 
 #include "compartments/clock.h"
 #include "compartments/published.h"
+#include "compartments/spsc_ring.h"
 #include "gateway/dataplane.h"
 #include "gateway/exchange.h"
 #include "gateway/line.h"
 #include "gateway/port_queues.h"
-#include "gateway/spsc_ring.h"
 
 namespace hnv {
 
@@ -45,6 +45,7 @@ class Worker {
     unsigned lcore = 0;             // the processor, as configured
     std::vector<PortPart> ports{};  // by PortId
     bool busy_poll = false;
+    uint32_t nat_sessions = Line::kFewSessions;  // at most
   };
   static constexpr unsigned kRing = 1024;
   using Ring = SpscRing<rte_mbuf*, kRing>;

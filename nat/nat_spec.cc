@@ -15,7 +15,10 @@ uint16_t port_block_size(const PortRange& range) {
 }
 
 uint16_t port_block_size(const PublicAddressPoolSpec& pool) {
-  return pool.port_block_size.value_or(port_block_size(pool.port_range));
+  const PortRange& range = pool.port_range;
+  uint32_t size = pool.port_block_size.value_or(port_block_size(range));
+  while (range.last / size - range.first / size + 1 > kMostPortBlocks) size *= 2;
+  return static_cast<uint16_t>(size);
 }
 
 }  // namespace hnv

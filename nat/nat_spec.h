@@ -120,7 +120,10 @@ struct NatSpec {
   friend bool operator==(const NatSpec&, const NatSpec&) = default;
 };
 
-// The block size that holds: what was asked for, or what suits the range.
+// An address's ports make at most so many blocks; the first and the last may be cut.
+inline constexpr uint32_t kMostPortBlocks = 1024;
+// The block size that holds: what was asked for, or what suits the range; more where there would be
+// too many blocks.
 [[nodiscard]] uint16_t port_block_size(const PublicAddressPoolSpec& pool);
 [[nodiscard]] uint16_t port_block_size(const PortRange& range);
 

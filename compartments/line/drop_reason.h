@@ -55,6 +55,15 @@ namespace hnv {
   X(inner_bad_checksum,     "the inner IP header checksum is wrong")                               \
   X(inner_bad_source,       "the source is loopback, multicast, link-local or the gateway's own")  \
   X(ecn_congestion,         "congestion was marked on the fabric, and the sender knows no ECN (RFC 6040)") \
+  /* enter_nat */                                                                                  \
+  X(nat_spoofed,            "the source is one of our public addresses, or the destination itself (LAND)") \
+  X(nat_bad_header,         "the transport header is cut short, has port 0 or a wrong checksum")   \
+  X(nat_ip_option,          "the packet carries an IP option that no network should pass on (RFC 7126)") \
+  X(nat_no_session,         "no session and no mapping of this public address and port")           \
+  X(nat_filtered,           "a mapping is there, but not for this sender (filtering, remotePrefix)") \
+  X(nat_unsolicited_syn,    "a connection request from outside that nothing inside asked for")     \
+  X(nat_icmp_unmatched,     "an ICMP error about a packet that no session knows")                  \
+  X(nat_fragment_lost,      "a fragment whose first one did not come in time, or too many wait")   \
   /* enter_l3 */                                                                                   \
   X(l3_source_not_routed,   "the source is not reached through this connection (reverse path)")    \
   /* route */                                                                                      \
@@ -69,6 +78,16 @@ namespace hnv {
   X(record_missing,         "the virtual subnet has no record or wildcard for the next hop")       \
   X(mtu_exceeded,           "the packet is larger than the MTU behind the door")                   \
   X(fragment_no_buffer,     "no packet buffers for the fragments, or too many wait already")       \
+  X(nat_no_rule,            "no outbound rule of the domain covers the source")                    \
+  X(nat_protocol,           "the protocol has no ports to share an address by (a one-to-one mapping could)") \
+  X(nat_no_port,            "the rule's public addresses have no free port for this domain")       \
+  X(nat_domain_limit,       "the domain has as many sessions as it may (limits.sessionsPerDomain)") \
+  X(nat_address_limit,      "the inside address has as many sessions as it may (limits.sessionsPerAddress)") \
+  X(nat_port_limit,         "the inside address has as many ports as it may (limits.portsPerAddress)") \
+  X(nat_rate_limit,         "the domain opens sessions faster than it may (limits.newSessionsPerSecond)") \
+  X(nat_table_full,         "the gateway has as many sessions as it may (natSessions)")            \
+  X(nat_hairpin_off,        "the destination is a public address of ours, and the domain's hairpin is off") \
+  X(nat_no_outside_route,   "the external network has no route to the destination")                \
   X(next_hop_gone,          "the outside next hop was removed while the packet waited")            \
   X(neighbor_limit,         "the connection has as many neighbours, or unanswered requests, as it may") \
   X(next_hop_failed,        "the outside next hop does not answer ARP or ND")                            \
@@ -104,12 +123,19 @@ enum class OriginReason : uint8_t {
   neighbor_advertisement,
   packet_too_big,
   parameter_problem,
+  hairpinned,
 };
-inline constexpr size_t kOriginReasons = 9;
+inline constexpr size_t kOriginReasons = 10;
 
 // What ended here because it was answered, or cut into fragments.
-enum class ConsumeReason : uint8_t { arp_request, echo_request, fragmented, neighbor_solicitation };
-inline constexpr size_t kConsumeReasons = 4;
+enum class ConsumeReason : uint8_t {
+  arp_request,
+  echo_request,
+  fragmented,
+  neighbor_solicitation,
+  hairpinned,  // it comes in again as if from outside (RFC 4787 REQ-9)
+};
+inline constexpr size_t kConsumeReasons = 5;
 
 [[nodiscard]] std::string_view to_string(DropReason reason);
 [[nodiscard]] std::string_view to_string(OriginReason reason);

@@ -94,6 +94,8 @@ struct IcmpError {
   static constexpr IcmpError protocol_unreachable() { return {3, 2, 0}; }
   static constexpr IcmpError port_unreachable() { return {3, 3, 0}; }
   static constexpr IcmpError fragmentation_needed(uint16_t mtu) { return {3, 4, mtu}; }
+  static constexpr IcmpError host_prohibited() { return {3, 10, 0}; }
+  static constexpr IcmpError administratively_prohibited() { return {3, 13, 0}; }
   static constexpr IcmpError time_exceeded() { return {11, 0, 0}; }
 };
 
@@ -192,6 +194,13 @@ class Exit {
     packet.slot().icmp_mtu = mtu;
     respond(packet, Answer::fragment);
   }
+  // The packet ends here and goes on as another, which the caller has brought under way.
+  template <Side S>
+  void become(Packet<S> packet, ConsumeReason as_consumed, OriginReason as_originated) {
+    moved(Stage::respond, packet.slot());
+    lanes_.counters().consumed[static_cast<size_t>(as_consumed)].add();
+    lanes_.counters().originated[static_cast<size_t>(as_originated)].add();
+  }
   // To the control thread.
   template <Side S>
   void punt(Packet<S> packet) {
@@ -199,6 +208,9 @@ class Exit {
     moved(Stage::punt, packet.slot());
     lanes_.push(Stage::punt, packet.slot());
   }
+
+  // A packet that had left the lanes, and is gone now.
+  void count_lost(DropReason reason) { lanes_.counters().drops[static_cast<size_t>(reason)].add(); }
 
   // The packet's family from here on.
   template <Side S>

@@ -41,13 +41,14 @@ std::string_view to_string(OriginReason reason) {
                                                                           "fragment",
                                                                           "neighbor_advertisement",
                                                                           "packet_too_big",
-                                                                          "parameter_problem"};
+                                                                          "parameter_problem",
+                                                                          "hairpinned"};
   return kNames[static_cast<size_t>(reason)];
 }
 
 std::string_view to_string(ConsumeReason reason) {
   static constexpr std::array<std::string_view, kConsumeReasons> kNames = {
-      "arp_request", "echo_request", "fragmented", "neighbor_solicitation"};
+      "arp_request", "echo_request", "fragmented", "neighbor_solicitation", "hairpinned"};
   return kNames[static_cast<size_t>(reason)];
 }
 

@@ -18,7 +18,7 @@
 namespace hnv {
 
 // By which door a packet came in; for ICMP errors, reverse path checks and counters.
-enum class Ingress : uint8_t { outside, nvgre, l3, self };
+enum class Ingress : uint8_t { outside, nvgre, l3, self, nat };
 
 // What `respond` is to write.
 enum class Answer : uint8_t {
@@ -63,6 +63,9 @@ struct alignas(64) PacketSlot {
   uint16_t icmp_mtu = 0;                 // also Answer::fragment
   uint8_t owner = 0;                     // at handoff: the worker that gets it
   uint8_t handoffs = 0;                  // how often a station has handed it over
+  bool ports_known = false;              // at enter_nat: a fragment, whose datagram has these:
+  uint32_t ports = 0;                    // source and destination as wire::Ports lies in memory
+  uint32_t public_address = 0;           // at enter_nat: the PublicAddressId it is for
   // Inner IPv6, once routed: the next hop's CA, in the packet or in its Hop.
   const wire::Address6* next_hop6 = nullptr;
 

@@ -36,6 +36,7 @@ TEST(DropReason, EachHasACase) {
   }
   for (size_t i = 0; i < kDropReasons; ++i) {
     const auto reason = static_cast<DropReason>(i);
+    if (to_string(reason).starts_with("nat_")) continue;  // tests/nat has them
     EXPECT_TRUE(seen.contains(reason)) << to_string(reason) << " has no case";
   }
 }

@@ -151,7 +151,7 @@ const Refusal kRules[] = {
    ErrorCode::unfit, "/outboundRules/0/portRange", {POOLS "shared", "1024 to 33791"}},
   {"rule with fewer ports than a block",
    {{"PUT", CONTOSO "/nat", R"({"outboundRules":[{"name":"a","pool":"contoso-only","portRange":{"first":1024,"last":1030}}]})"}},
-   ErrorCode::unfit, "/outboundRules/0/portRange", {"portBlockSize 16"}},
+   ErrorCode::unfit, "/outboundRules/0/portRange", {"portBlockSize 64"}},
   {"rule with addresses of no network",
    {{"PUT", FABRIKAM "/nat", R"({"outboundRules":[{"name":"a","externalNetwork":"x","publicAddresses":["203.0.113.200"]}]})"}},
    ErrorCode::unfit, "/outboundRules/0/externalNetwork", {"/v1/externalNetworks/x"}},

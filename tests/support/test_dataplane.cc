@@ -144,6 +144,7 @@ void TestDataplane::publish() {
   root_.vsids = compiled_->vsids;
   root_.l3 = compiled_->l3;
   root_.attachments = compiled_->attachments;
+  root_.nat = compiled_->nat->plan;
   next_hops_.publish_into(root_.next_hops, root_.links);
   plane_ = std::make_shared<const Dataplane>(root_);
 }

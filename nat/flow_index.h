@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a key's hash to the number of an entry that lies elsewhere: one cache line a bucket, ten
+// tags and ten numbers, so that a lookup costs the bucket's line and the entry's. The bucket can be
+// fetched before it is read, the entry before it is compared (prefetch, candidate).
+//
+// It grows bucket by bucket (linear hashing): an insertion now and then splits one bucket in two.
+// So no insertion takes long, and a table of few entries lies in few lines. What does not fit into
+// a bucket goes on in overflow buckets. It never shrinks.
+//
+// Keys are the entries' own: whoever asks says whether an entry is meant, and what its hash is.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cassert>
+#include <cstdint>
+#include <immintrin.h>
+
+#include "nat/reserved_array.h"
+
+namespace hnv {
+
+// Threads: its owner's.
+class FlowIndex {
+ public:
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  // For at most `capacity` entries.
+  explicit FlowIndex(uint32_t capacity)
+      : buckets_(std::bit_ceil(capacity / kLoad + kFirstBuckets)),
+        overflow_(capacity / kWays + kFirstBuckets) {}
+
+  [[nodiscard]] uint32_t size() const { return size_; }
+
+  void prefetch(uint64_t hash) const { __builtin_prefetch(&buckets_[bucket_of(hash)]); }
+  // The first entry that may be the one, for fetching; kNone: there is none.
+  [[nodiscard]] uint32_t candidate(uint64_t hash) const {
+    const Bucket& bucket = buckets_[bucket_of(hash)];
+    const uint32_t ways = matches(bucket, tag_of(hash));
+    return ways == 0 ? kNone : bucket.entry[std::countr_zero(ways) / 2];
+  }
+  // The entry for which is_it(number) holds, or kNone.
+  template <class IsIt>
+  [[nodiscard]] uint32_t find(uint64_t hash, IsIt&& is_it) const {
+    const uint16_t tag = tag_of(hash);
+    for (const Bucket* bucket = &buckets_[bucket_of(hash)];; bucket = behind(*bucket)) {
+      for (uint32_t ways = matches(*bucket, tag); ways != 0; ways &= ways - 1, ways &= ways - 1) {
+        const uint32_t entry = bucket->entry[std::countr_zero(ways) / 2];
+        if (is_it(entry)) return entry;
+      }
+      if (bucket->overflow == 0) return kNone;
+    }
+  }
+
+  // REQUIRES size() < capacity, and an entry that is not there yet. `hash_of(number)` is asked for
+  // what is moved, `fetch(number)` a little earlier.
+  template <class HashOf, class Fetch>
+  void insert(uint64_t hash, uint32_t entry, HashOf&& hash_of, Fetch&& fetch) {
+    put(hash, entry);
+    ++size_;
+    grow(hash_of, fetch);
+  }
+  // REQUIRES that it is there.
+  void erase(uint64_t hash, uint32_t entry) {
+    for (Bucket* bucket = &buckets_[bucket_of(hash)];; bucket = behind(*bucket)) {
+      for (unsigned way = 0; way < kWays; ++way) {
+        if (bucket->tag[way] == 0 || bucket->entry[way] != entry) continue;
+        bucket->tag[way] = 0;
+        --size_;
+        return;
+      }
+      assert(bucket->overflow != 0);
+    }
+  }
+
+  // Makes the lines present that it needs for so many entries; from any thread.
+  void populate(uint32_t entries) const {
+    buckets_.populate(0, std::min<size_t>(buckets_.capacity(), entries / kLoad + kFirstBuckets));
+  }
+
+ private:
+  static constexpr unsigned kWays = 10;
+  static constexpr unsigned kLoad = 6;  // entries a bucket, on average
+  static constexpr uint32_t kFirstBuckets = 64;
+
+  struct alignas(64) Bucket {
+    std::array<uint16_t, kWays> tag;  // 0: free
+    uint32_t overflow;                // 1 + the number of the bucket behind; 0: none
+    std::array<uint32_t, kWays> entry;
+  };
+  static_assert(sizeof(Bucket) == 64);
+
+  [[nodiscard]] static uint16_t tag_of(uint64_t hash) {
+    const auto tag = static_cast<uint16_t>(hash >> 48);
+    return tag == 0 ? 1 : tag;
+  }
+  // Two bits for each way that has the tag.
+  [[nodiscard]] static uint32_t matches(const Bucket& bucket, uint16_t tag) {
+    const __m256i tags = _mm256_load_si256(reinterpret_cast<const __m256i*>(&bucket));
+    const __m256i equal = _mm256_cmpeq_epi16(tags, _mm256_set1_epi16(static_cast<int16_t>(tag)));
+    return static_cast<uint32_t>(_mm256_movemask_epi8(equal)) & ((1U << 2 * kWays) - 1);
+  }
+  // Buckets before split_ are divided already: there one more bit of the hash counts.
+  [[nodiscard]] size_t bucket_of(uint64_t hash) const {
+    const size_t bucket = hash & (level_ - 1);
+    return bucket < split_ ? hash & (2 * level_ - 1) : bucket;
+  }
+  [[nodiscard]] const Bucket* behind(const Bucket& bucket) const {
+    return &overflow_[bucket.overflow - 1];
+  }
+  [[nodiscard]] Bucket* behind(Bucket& bucket) { return &overflow_[bucket.overflow - 1]; }
+
+  void put(uint64_t hash, uint32_t entry) { put_into(buckets_[bucket_of(hash)], hash, entry); }
+  void put_into(Bucket& first, uint64_t hash, uint32_t entry) {
+    for (Bucket* bucket = &first;; bucket = behind(*bucket)) {
+      const uint32_t free = matches(*bucket, 0);
+      if (free != 0) {
+        const auto way = static_cast<unsigned>(std::countr_zero(free)) / 2;
+        bucket->tag[way] = tag_of(hash);
+        bucket->entry[way] = entry;
+        return;
+      }
+      if (bucket->overflow == 0) bucket->overflow = take_overflow();
+    }
+  }
+  [[nodiscard]] uint32_t take_overflow() {
+    if (free_overflow_ == 0) return ++overflow_count_;
+    const uint32_t taken = free_overflow_;
+    free_overflow_ = overflow_[taken - 1].overflow;
+    overflow_[taken - 1].overflow = 0;
+    return taken;
+  }
+
+  // A bucket more for every kLoad entries; what a split reads is fetched some insertions before.
+  template <class HashOf, class Fetch>
+  void grow(HashOf& hash_of, Fetch& fetch) {
+    if (size_ <= grown_for_) return;
+    grown_for_ = size_;
+    if (size_ < (level_ + split_) * kLoad) {
+      const Bucket& next = buckets_[split_];
+      const size_t left = (level_ + split_) * kLoad - size_;
+      if (left == 4) __builtin_prefetch(&next);
+      if (left == 2) {
+        for (unsigned way = 0; way < kWays; ++way) {
+          if (next.tag[way] != 0) fetch(next.entry[way]);
+        }
+      }
+      return;
+    }
+    if (level_ + split_ + 1 > buckets_.capacity()) return;
+    split(hash_of);
+  }
+  template <class HashOf>
+  void split(HashOf& hash_of) {
+    Bucket& low = buckets_[split_];
+    Bucket& high = buckets_[split_ + level_];
+    const size_t bit = level_;
+    if (++split_ == level_) {
+      level_ *= 2;
+      split_ = 0;
+    }
+    // The first pass takes what moves; overflow buckets are emptied and filled again.
+    for (unsigned way = 0; way < kWays; ++way) {
+      if (low.tag[way] == 0) continue;
+      const uint64_t hash = hash_of(low.entry[way]);
+      if ((hash & bit) == 0) continue;
+      put_into(high, hash, low.entry[way]);
+      low.tag[way] = 0;
+    }
+    uint32_t more = low.overflow;
+    low.overflow = 0;
+    while (more != 0) {
+      Bucket& bucket = overflow_[more - 1];
+      const uint32_t next = bucket.overflow;
+      const Bucket taken = bucket;
+      bucket = Bucket{};
+      bucket.overflow = free_overflow_;
+      free_overflow_ = more;
+      for (unsigned way = 0; way < kWays; ++way) {
+        if (taken.tag[way] == 0) continue;
+        const uint64_t hash = hash_of(taken.entry[way]);
+        put_into((hash & bit) == 0 ? low : high, hash, taken.entry[way]);
+      }
+      more = next;
+    }
+  }
+
+  ReservedArray<Bucket> buckets_;
+  ReservedArray<Bucket> overflow_;
+  size_t level_ = kFirstBuckets;
+  size_t split_ = 0;
+  uint32_t size_ = 0;
+  uint32_t grown_for_ = 0;
+  uint32_t overflow_count_ = 0;
+  uint32_t free_overflow_ = 0;
+};
+
+}  // namespace hnv

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The NAT door, outbound: the packet leaves its compartment for an external network, under a public
+// address.
+//
+// The inside endpoint has one public endpoint, whoever it talks to (RFC 4787 REQ-1). Static and
+// one-to-one mappings go first, then the outbound rules. The worker that the inside address belongs
+// to translates; what comes elsewhere is handed over.
+//
+// What goes to a public address of ours comes back in by the other door, as if from outside
+// (REQ-9).
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "compartments/scratch.h"
+#include "nat/nat_worker.h"
+
+namespace hnv {
+namespace {
+
+using Out = Exit<Stage::leave_nat>;
+
+// How a packet is to leave, once its headers say so.
+struct Way {
+  const NatRules* rules = nullptr;
+  const PublicAddress* address = nullptr;  // under which one
+  NatSession* session = nullptr;           // null: one-to-one, or an ICMP error
+  be16 port;                               // the public one
+  bool translated = false;                 // already: ICMP errors
+};
+
+wire::Ipv4& ip_of(Packet<Side::inside> packet) { return packet.at<wire::Ipv4>(0); }
+
+IcmpError refusal_of(const NatRules& rules) {
+  return rules.refusal == NatRefusal::host_prohibited ? IcmpError::host_prohibited()
+                                                      : IcmpError::administratively_prohibited();
+}
+
+uint16_t mss_of(uint16_t mtu) {
+  return static_cast<uint16_t>(mtu - sizeof(wire::Ipv4) - sizeof(wire::Tcp));
+}
+
+InsideFlow flow_of(const PacketSlot& slot, const wire::Ipv4& ip, const Transport& transport) {
+  return {.inside = ip.source,
+          .remote = ip.destination,
+          .inside_port = transport.source_port,
+          .remote_port =
+              transport.kind == TransportKind::icmp_query ? be16{0} : transport.destination_port,
+          .protocol = transport.protocol,
+          .compartment = slot.compartment->id};
+}
+
+// Back in at classify, as a frame on the network that has the destination.
+void hairpin(Packet<Side::inside> packet, const PublicAddress& to, const NatContext& nat, Out out) {
+  PacketSlot& slot = packet.slot();
+  const OutsideNetwork& network = nat.plan.networks[to.network.value()];
+  const bool tagged = network.vlan.tagged();
+  const uint32_t bytes = sizeof(wire::Ethernet) + (tagged ? sizeof(wire::VlanTag) : 0);
+  uint8_t* front = slot.prepend(bytes);
+  if (front == nullptr || nat.reentry.room() <= kVector) {
+    return out.drop(packet, DropReason::no_headroom);
+  }
+  auto& ethernet = *reinterpret_cast<wire::Ethernet*>(front);
+  ethernet.destination = network.mac;
+  ethernet.source = network.mac;
+  ethernet.type = wire::ether_type::kIpv4;
+  if (tagged) {
+    const wire::VlanTag tag{wire::ether_type::kVlan, be16{network.vlan.value()}};
+    std::memcpy(front + 12, &tag, sizeof tag);
+    *reinterpret_cast<be16*>(front + 16) = wire::ether_type::kIpv4;
+  }
+  slot.mbuf->port = static_cast<uint16_t>(network.port.value());
+  slot.store();
+  out.become(packet, ConsumeReason::hairpinned, OriginReason::hairpinned);
+  nat.reentry.push({.mbuf = slot.mbuf, .stage = Stage::classify, .hairpin = true});
+}
+
+// The next hop outside; nothing when the packet has been refused.
+struct Next {
+  NextHopId hop{};
+  bool ask = false;  // an on-link neighbour that nobody knows yet
+};
+std::optional<Next> next_hop(Packet<Side::inside> packet, const OutsideNetwork& network,
+                             HopId found, const NatContext& nat, Out out) {
+  if (!found.valid()) {
+    out.refuse(packet, DropReason::nat_no_outside_route, IcmpError::net_unreachable());
+    return std::nullopt;
+  }
+  const OutsideHop& way = network.hops[found.value()];
+  Next next;
+  if (way.on_link) {
+    const CustomerMap* neighbors = nat.links[network.link.value()].get();
+    const CustomerRecord* record =
+        neighbors == nullptr ? nullptr
+                             : neighbors->find(CaKey(CaAddress(ip_of(packet).destination.value())));
+    if (record == nullptr) return Next{.ask = true};
+    next.hop = record->next_hop;
+  } else {
+    // The first that answers; while none is known to, the first.
+    next.hop = way.routers[0];
+    for (const NextHopId router : way.routers) {
+      if (!router.valid()) break;
+      if (nat.next_hops[router.value()].state == NextHopState::failed) continue;
+      next.hop = router;
+      break;
+    }
+  }
+  if (nat.next_hops[next.hop.value()].state == NextHopState::failed) {
+    out.refuse(packet, DropReason::next_hop_failed, IcmpError::host_unreachable());
+    return std::nullopt;
+  }
+  return next;
+}
+
+void translate(Packet<Side::inside> packet, const Transport& transport, const Way& way,
+               uint16_t outside_mtu, const NatContext& nat) {
+  wire::Ipv4& ip = ip_of(packet);
+  if (way.session != nullptr) {
+    NatSession& session = *way.session;
+    session.last_used = nat_tick(nat.now);
+    ++session.out_packets;
+    session.out_bytes += packet.bytes();
+  }
+  if (transport.protocol == wire::ip_protocol::kTcp && transport.kind == TransportKind::ports) {
+    const auto& tcp = packet.at<wire::Tcp>(transport.offset);
+    if (way.session != nullptr) {
+      way.session->state = after_segment(way.session->state, tcp.flags, true);
+    }
+    if ((tcp.flags & wire::tcp_flag::kSyn) != 0) [[unlikely]] {
+      clamp_mss(ip, transport, mss_of(std::min(outside_mtu, way.rules->inner_mtu)));
+    }
+  }
+  if (!way.translated) {
+    rewrite_endpoint(ip, transport, Side4::source, way.address->address, way.port);
+  }
+}
+
+// Everything is decided: MTU, next hop, translation, and out.
+void leave(Packet<Side::inside> packet, const Transport& transport, const Way& way, HopId found,
+           const PublicAddress* ours, const NatContext& nat, Out out) {
+  PacketSlot& slot = packet.slot();
+  const NatRules& rules = *way.rules;
+  const OutsideNetwork& network = nat.plan.networks[way.address->network.value()];
+  std::optional<Next> next;
+  if (ours != nullptr) {
+    if (!rules.hairpin) {
+      return out.refuse(packet, DropReason::nat_hairpin_off, refusal_of(rules));
+    }
+  } else {
+    if (slot.bytes > network.mtu) [[unlikely]] {
+      return out.too_big(packet, network.mtu);
+    }
+    next = next_hop(packet, network, found, nat, out);
+    if (!next) return;
+  }
+  translate(packet, transport, way, network.mtu, nat);
+  NatCounters& counters = rules.counters[out.worker()];
+  counters.out_packets.add();
+  counters.out_bytes.add(slot.bytes);
+  if (ours != nullptr) return hairpin(packet, *ours, nat, out);
+  // Outside it is nobody's: nothing that becomes of it there may reach a compartment.
+  slot.attachment = network.attachment;
+  slot.connection = ConnectionId();
+  slot.compartment = nullptr;
+  if (next->ask) {
+    slot.destination = ip_of(packet).destination.value();
+    return out.punt(packet);
+  }
+  out.to<Stage::rewrite>(out.leave(packet, next->hop));
+}
+
+// RFC 5508 REQ-4, 5: an error of somebody inside about a packet that came in; it belongs to that
+// packet's session. Translated here. Null session: it has been dropped or handed over.
+bool translate_error(Packet<Side::inside> packet, const Transport& transport, Way& way,
+                     const NatContext& nat, Out out) {
+  wire::Ipv4& ip = ip_of(packet);
+  const CompartmentId domain = packet.slot().compartment->id;
+  Quoted quoted;
+  if (!read_quoted(ip, transport, quoted) || quoted.ip->source.raw() != ip.destination.raw()) {
+    out.drop(packet, DropReason::nat_icmp_unmatched);
+    return false;
+  }
+  be32 address;
+  be16 port = quoted.destination_port;
+  if (way.rules->has_one_to_one) {
+    const InsideOneToOne* own = way.rules->one_to_one.find(quoted.ip->destination.raw());
+    if (own != nullptr) way.address = nat.plan.find(own->address);
+  }
+  if (way.address != nullptr) {
+    address = way.address->address;
+  } else {
+    const unsigned owner = nat.plan.owner_of_inside(domain, quoted.ip->destination);
+    if (owner != out.worker()) {
+      out.handoff<Stage::route>(packet, owner);
+      return false;
+    }
+    const InsideFlow flow{
+        .inside = quoted.ip->destination,
+        .remote = quoted.ip->source,
+        .inside_port = quoted.destination_port,
+        .remote_port = quoted.protocol == wire::ip_protocol::kIcmp ? be16{0} : quoted.source_port,
+        .protocol = quoted.protocol,
+        .compartment = domain};
+    const NatSession* session = nat.mine.table.find(flow, flow.hash());
+    way.address = session == nullptr ? nullptr : nat.plan.find(session->outside);
+    if (way.address == nullptr || session->rules != way.rules->serial) {
+      out.drop(packet, DropReason::nat_icmp_unmatched);
+      return false;
+    }
+    address = session->outside;
+    port = session->outside_port;
+  }
+  rewrite_quoted(ip, transport, quoted, Side4::destination, address, port);
+  rewrite_endpoint(ip, transport, Side4::source, address, be16{0});
+  way.translated = true;
+  return true;
+}
+
+// The ports of a fragment's datagram, into `transport`. False: it waits for the first one, or has
+// been dropped.
+bool complete_fragment(Packet<Side::inside> packet, Transport& transport, const NatContext& nat,
+                       Out out) {
+  PacketSlot& slot = packet.slot();
+  const wire::Ipv4& ip = ip_of(packet);
+  const DatagramKey key{.source = ip.source,
+                        .destination = ip.destination,
+                        .id = ip.id,
+                        .protocol = ip.protocol,
+                        .place = slot.compartment->id.value()};
+  const auto drop = [&](rte_mbuf* mbuf) {
+    out.count_lost(DropReason::nat_fragment_lost);
+    rte_pktmbuf_free(mbuf);
+  };
+  if (transport.kind != TransportKind::later_fragment) {
+    nat.mine.fragments.learn(key, join_ports(transport.source_port, transport.destination_port),
+                             nat.now, nat.reentry, drop);
+    return true;
+  }
+  const auto known = nat.mine.fragments.ports_of(key, nat.now);
+  if (!known) {
+    slot.store();
+    const Reentry waits{.mbuf = slot.mbuf,
+                        .stage = Stage::route,
+                        .handoffs = slot.handoffs,
+                        .origin = origin_of(slot)};
+    if (!nat.mine.fragments.hold(key, waits, nat.now)) drop(slot.mbuf);
+    return false;
+  }
+  const wire::Ports ports = split_ports(*known);
+  transport.source_port = ports.source;
+  transport.destination_port = ports.destination;
+  return true;
+}
+
+// The inside address has a public one for itself.
+const PublicAddress* one_to_one(const NatRules& rules, be32 inside, const NatPlan& plan) {
+  if (!rules.has_one_to_one || inside.raw() == 0) return nullptr;
+  const InsideOneToOne* own = rules.one_to_one.find(inside.raw());
+  return own == nullptr ? nullptr : plan.find(own->address);
+}
+
+// What becomes of a packet before its session is looked for.
+enum class Sorted : uint8_t { gone, session, ready };
+Sorted sort_out(Packet<Side::inside> packet, Transport& transport, Way& way, const NatContext& nat,
+                Out out) {
+  const wire::Ipv4& ip = ip_of(packet);
+  const CompartmentId domain = packet.slot().compartment->id;
+  way.rules = nat.plan.rules_of(domain);
+  if (way.rules == nullptr || !way.rules->enabled) [[unlikely]] {
+    out.refuse(packet, DropReason::nat_no_rule, IcmpError::host_unreachable());
+    return Sorted::gone;
+  }
+  if (ip.header_bytes() > sizeof ip && has_harmful_option(ip)) [[unlikely]] {
+    out.drop(packet, DropReason::nat_ip_option);
+    return Sorted::gone;
+  }
+  if (transport.kind == TransportKind::bad) [[unlikely]] {
+    out.drop(packet, DropReason::nat_bad_header);
+    return Sorted::gone;
+  }
+  if (transport.kind == TransportKind::icmp_error) [[unlikely]] {
+    return translate_error(packet, transport, way, nat, out) ? Sorted::ready : Sorted::gone;
+  }
+  way.address = one_to_one(*way.rules, ip.source, nat.plan);
+  if (way.address != nullptr) {
+    // Identifiers and ports stay as they are.
+    way.port = transport.source_port;
+    return Sorted::ready;
+  }
+  const unsigned owner = nat.plan.owner_of_inside(domain, ip.source);
+  if (owner != out.worker()) {
+    out.handoff<Stage::route>(packet, owner);
+    return Sorted::gone;
+  }
+  if (transport.fragment && !complete_fragment(packet, transport, nat, out)) return Sorted::gone;
+  const bool answers = transport.kind == TransportKind::icmp_query && !transport.from_asker;
+  if (transport.kind == TransportKind::other || answers) [[unlikely]] {
+    out.refuse(packet, DropReason::nat_protocol, refusal_of(*way.rules));
+    return Sorted::gone;
+  }
+  return Sorted::session;
+}
+
+// The session of a packet, a new one if need be. False: refused.
+bool settle(Packet<Side::inside> packet, const Transport& transport, const InsideFlow& flow,
+            uint64_t hash, uint32_t candidate, Way& way, const NatContext& nat, Out out) {
+  NatTable& table = nat.mine.table;
+  NatSession* session = table.find(flow, hash, candidate);
+  if (session != nullptr && session->rules != way.rules->serial) [[unlikely]] {
+    if (!table.still_right(nat.plan, way.rules, *session, nat.now)) session = nullptr;
+  }
+  if (session == nullptr) [[unlikely]] {
+    if (transport.kind == TransportKind::later_fragment) {
+      out.drop(packet, DropReason::nat_fragment_lost);
+      return false;
+    }
+    const auto opened = table.open(nat.plan, *way.rules, flow, nat.now);
+    if (opened.session == nullptr) {
+      out.refuse(packet, opened.reason, refusal_of(*way.rules));
+      return false;
+    }
+    session = opened.session;
+  }
+  way.session = session;
+  way.port = session->outside_port;
+  way.address = nat.plan.find(session->outside);
+  if (way.address == nullptr) [[unlikely]] {
+    out.refuse(packet, DropReason::nat_no_rule, refusal_of(*way.rules));
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void leave_nat(Burst<Side::inside> in, const NatContext& nat, Exit<Stage::leave_nat> out) {
+  Scratch<PacketSlot*, kVector> slots;
+  Scratch<Transport, kVector> transports;
+  Scratch<Way, kVector> ways;
+  Scratch<InsideFlow, kVector> flows;
+  Scratch<uint64_t, kVector> hashes;
+  Scratch<uint32_t, kVector> candidates;
+  Scratch<const FibRoot*, kVector> tables;
+  Scratch<uint32_t, kVector> destinations;
+  Scratch<HopId, kVector> hops;
+  const NatTable& table = nat.mine.table;
+  unsigned count = 0;
+  for (const auto packet : in) {
+    __builtin_prefetch(nat.plan.rules_of(packet.slot().compartment->id));
+  }
+  for (const auto packet : in) {
+    Transport transport = read_transport(ip_of(packet));
+    Way way;
+    const Sorted sorted = sort_out(packet, transport, way, nat, out);
+    if (sorted == Sorted::gone) continue;
+    slots[count] = &packet.slot();
+    transports[count] = transport;
+    ways[count] = way;
+    if (sorted == Sorted::session) {
+      flows[count] = flow_of(packet.slot(), ip_of(packet), transport);
+      hashes[count] = flows[count].hash();
+      table.prefetch(flows[count], hashes[count]);
+    }
+    ++count;
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    if (ways[i].address != nullptr) continue;
+    candidates[i] = table.candidate(flows[i], hashes[i]);
+    table.prefetch_session(candidates[i]);
+  }
+  unsigned left = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    const Packet<Side::inside> packet(*slots[i]);
+    Way way = ways[i];
+    if (way.address == nullptr &&
+        !settle(packet, transports[i], flows[i], hashes[i], candidates[i], way, nat, out)) {
+      continue;
+    }
+    slots[left] = slots[i];
+    transports[left] = transports[i];
+    ways[left] = way;
+    tables[left] = &nat.plan.networks[way.address->network.value()].fib;
+    destinations[left] = ip_of(packet).destination.value();
+    ++left;
+  }
+  lookup_bulk(tables.data(), destinations.data(), hops.data(), left);
+  for (unsigned i = 0; i < left; ++i) {
+    const Packet<Side::inside> packet(*slots[i]);
+    const PublicAddress* ours = nat.plan.find(ip_of(packet).destination);
+    leave(packet, transports[i], ways[i], hops[i], ours, nat, out);
+  }
+}
+
+}  // namespace hnv

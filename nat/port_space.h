@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The ports of public addresses that one worker owns, in blocks. A host gets whole blocks (RFC 6888
+// REQ-14: one log record a block, not one a session) and the ports of its mappings out of them.
+// TCP, UDP and ICMP identifiers are three sets of ports over the same blocks.
+//
+// Fair shares: half of a pool's blocks is kept for the domains that use it, the same number for
+// each; the other half goes to who comes first. So no domain can take what another has a right to,
+// and few domains can use nearly all.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "nat/flow_index.h"
+#include "nat/nat_plan.h"
+#include "nat/reserved_array.h"
+#include "nat/session.h"
+
+namespace hnv {
+
+enum class PortSet : uint8_t { tcp, udp, icmp };
+[[nodiscard]] constexpr PortSet port_set_of(uint8_t protocol) {
+  if (protocol == wire::ip_protocol::kTcp) return PortSet::tcp;
+  return protocol == wire::ip_protocol::kUdp ? PortSet::udp : PortSet::icmp;
+}
+
+// Random numbers that nobody outside can foresee (RFC 6056): a counter under the process's secret.
+class SecretNumbers {
+ public:
+  explicit SecretNumbers(uint64_t stream) : stream_(stream) {}
+  [[nodiscard]] uint64_t next() { return secret_hash(++count_, stream_, 8); }
+
+ private:
+  uint64_t stream_;
+  uint64_t count_ = 0;
+};
+
+// Threads: the worker's.
+class PortSpaces {
+ public:
+  static constexpr uint32_t kNone = UINT32_MAX;
+  static constexpr uint32_t kMaxSpaces = 16384;
+  static constexpr uint32_t kMaxPools = 16384;
+  static constexpr uint32_t kMaxShares = 1U << 20;
+  static constexpr uint32_t kBlocksPerSpace = 1024;
+
+  explicit PortSpaces(unsigned worker);
+
+  struct Block {
+    std::array<uint64_t, 3> taken;  // by PortSet: in use, resting, or not to be given
+    uint32_t next;                  // the host's next block; kNone
+    uint32_t host;
+    NatTick since;
+    uint16_t mappings;  // that have a port of it, resting ones too
+    uint16_t unused;
+  };
+
+  // A free block of the space within `range`, for a domain; which one is random. kNone: there is
+  // none, or what there is is kept for other domains.
+  [[nodiscard]] uint32_t take_block(const NatPlan& plan, const PortSpace& space,
+                                    const PortRange& range, CompartmentId domain);
+  // REQUIRES that nothing has a port of it.
+  void give_back(const NatPlan& plan, const PortSpace& space, uint32_t block, CompartmentId domain);
+  [[nodiscard]] uint32_t free_blocks(const NatPlan& plan, const PortSpace& space) {
+    return ready(plan, space).free_count;
+  }
+  // A port of the block for one of the protocols: random, of the parity of `like` (RFC 4787 REQ-4),
+  // or else of the other. nullopt: none is free there. It is taken then.
+  [[nodiscard]] std::optional<uint16_t> take_port(const PortSpace& space, uint32_t block,
+                                                  const PortRange& range, PortSet set,
+                                                  uint16_t like);
+  // This very port, if it is free; for sessions that are restored.
+  [[nodiscard]] bool take_this(const PortSpace& space, uint32_t block, PortSet set, uint16_t port);
+  [[nodiscard]] uint32_t take_this_block(const NatPlan& plan, const PortSpace& space, uint16_t port,
+                                         CompartmentId domain);
+  void free_port(const PortSpace& space, PortSet set, uint16_t port);
+  // A port that take_port has just given is not to be used: it stays taken as long as the block is
+  // given. True, always.
+  bool withhold(uint32_t block) {
+    --blocks_[block].mappings;
+    return true;
+  }
+
+  [[nodiscard]] Block& block(uint32_t number) { return blocks_[number]; }
+  [[nodiscard]] const Block& block(uint32_t number) const { return blocks_[number]; }
+  [[nodiscard]] static uint32_t base_of(const PortSpace& space) {
+    return space.range.first / space.block_ports;
+  }
+  [[nodiscard]] static uint32_t block_of(const PortSpace& space, uint16_t port) {
+    return space.id.value() * kBlocksPerSpace + port / space.block_ports - base_of(space);
+  }
+  [[nodiscard]] static uint32_t first_port_of(const PortSpace& space, uint32_t block) {
+    return (block % kBlocksPerSpace + base_of(space)) * space.block_ports;
+  }
+
+  // How many blocks of a pool this worker has given. From any thread: of the moment.
+  [[nodiscard]] uint32_t blocks_in_use(NatPoolId pool) const { return pools_[pool.value()].given; }
+
+ private:
+  struct Space {
+    std::array<uint64_t, kBlocksPerSpace / 64> free;
+    uint32_t free_count;
+    uint32_t stamp;
+  };
+  struct Share {  // of a domain in a pool
+    uint32_t pool, domain;
+    uint32_t given;
+    uint32_t next;  // of the pool; kNone
+  };
+  struct Pool {
+    uint32_t stamp;
+    uint32_t blocks;  // this worker's
+    uint32_t given;
+    uint32_t domains;
+    uint32_t share;  // kept for each of them
+    uint32_t kept;   // of that, what is not given yet
+    uint32_t first_share;
+  };
+  Space& ready(const NatPlan& plan, const PortSpace& space);
+  Pool& ready_pool(const NatPlan& plan, NatPoolId id);
+  [[nodiscard]] Share* share_of(Pool& pool, NatPoolId id, CompartmentId domain);
+  [[nodiscard]] bool may_take(const NatPlan& plan, NatPoolId id, CompartmentId domain);
+  void open_block(const PortSpace& space, uint32_t block);
+  void count_given(const NatPlan& plan, NatPoolId id, CompartmentId domain);
+
+  unsigned worker_;
+  ReservedArray<Block> blocks_;
+  ReservedArray<Space> spaces_;
+  ReservedArray<Pool> pools_;
+  ReservedArray<Share> shares_;
+  FlowIndex share_index_;
+  uint32_t share_count_ = 0;
+  SecretNumbers random_;
+};
+
+}  // namespace hnv

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The transport header behind an IPv4 header: what NAT tells flows apart by, and how it is
+// rewritten. Pure functions on bytes; they trust nothing behind the IP header.
+#pragma once
+
+#include <cstdint>
+
+#include "compartments/byte_order.h"
+#include "compartments/wire.h"
+
+namespace hnv {
+
+namespace wire {
+struct Tcp {  // RFC 9293 §3.1
+  be16 source;
+  be16 destination;
+  be32 sequence;
+  be32 acknowledgment;
+  uint8_t data_offset = 0;  // upper half, in units of 4 bytes
+  uint8_t flags = 0;
+  be16 window;
+  be16 checksum;
+  be16 urgent;
+};
+namespace tcp_flag {
+inline constexpr uint8_t kFin = 1;
+inline constexpr uint8_t kSyn = 2;
+inline constexpr uint8_t kRst = 4;
+inline constexpr uint8_t kAck = 16;
+}  // namespace tcp_flag
+struct Udp {  // RFC 768
+  be16 source;
+  be16 destination;
+  be16 length;
+  be16 checksum;
+};
+static_assert(sizeof(Tcp) == 20 && sizeof(Udp) == 8);
+}  // namespace wire
+
+enum class TransportKind : uint8_t {
+  ports,           // TCP or UDP
+  icmp_query,      // a request or a reply; both ports are its identifier
+  icmp_error,      // quotes another packet
+  later_fragment,  // no transport header: see the first one
+  other,           // a protocol without ports that NAT could share an address by
+  bad,             // cut short, port 0, or unknown ICMP
+};
+
+struct Transport {
+  TransportKind kind = TransportKind::bad;
+  uint8_t protocol = 0;
+  bool fragment = false;   // first or later
+  bool from_asker = true;  // ICMP queries: a request, not a reply
+  uint16_t offset = 0;     // of the transport header, from the IP header
+  uint16_t bytes = 0;      // from there to the packet's end
+  be16 source_port;
+  be16 destination_port;
+};
+
+// Both ports as wire::Ports lies in memory.
+[[nodiscard]] constexpr uint32_t join_ports(be16 source, be16 destination) {
+  return source.raw() | uint32_t{destination.raw()} << 16;
+}
+[[nodiscard]] constexpr wire::Ports split_ports(uint32_t ports) {
+  return {be16::from_raw(static_cast<uint16_t>(ports)),
+          be16::from_raw(static_cast<uint16_t>(ports >> 16))};
+}
+
+// REQUIRES a header that ipv4_header_fits, in `ip.total_length` readable bytes.
+[[nodiscard]] Transport read_transport(const wire::Ipv4& ip);
+
+// An IP option that should not travel on (RFC 7126 §4: source routes, record route, timestamps and
+// what is obsolete). False for headers without options, and for those that hold only others.
+[[nodiscard]] bool has_harmful_option(const wire::Ipv4& ip);
+
+// The words of a checksum that change: RFC 1624 in one sum. Whatever is replaced is told; `apply`
+// makes an old checksum the new one.
+class ChecksumChange {
+ public:
+  void replace(be32 before, be32 after) {
+    sum_ += uint64_t{static_cast<uint32_t>(~before.raw())} + after.raw();
+  }
+  void replace(be16 before, be16 after) {
+    sum_ += uint64_t{static_cast<uint16_t>(~before.raw())} + after.raw();
+  }
+  [[nodiscard]] be16 apply(be16 checksum) const;
+  // UDP's: zero means there is none, and one that comes out as zero is written as ones.
+  [[nodiscard]] be16 apply_udp(be16 checksum) const;
+
+ private:
+  uint64_t sum_ = 0;
+};
+
+enum class Side4 : uint8_t { source, destination };
+
+// Gives a packet another source, or destination: address, port (of those that have one), and every
+// checksum that covers them. Later fragments have only the address; so have protocols without
+// ports, whose own checksum follows where it covers the address (RFC 768, 9293, 3828, 4340).
+void rewrite_endpoint(wire::Ipv4& ip, const Transport& transport, Side4 side, be32 address,
+                      be16 port);
+
+// The packet that an ICMP error quotes: as much of it as there is.
+struct Quoted {
+  wire::Ipv4* ip = nullptr;
+  uint8_t protocol = 0;
+  be16 source_port;  // of ICMP queries: the identifier, on both sides
+  be16 destination_port;
+  uint16_t bytes = 0;  // of the transport header that are there; 8 at least
+};
+// Of the error whose ICMP header is `transport`. False: nothing usable is quoted, or the error's
+// own checksum is wrong (RFC 5508 REQ-3).
+[[nodiscard]] bool read_quoted(wire::Ipv4& ip, const Transport& transport, Quoted& quoted);
+// Rewrites an endpoint of the quoted packet, and the error's checksum with it.
+void rewrite_quoted(wire::Ipv4& ip, const Transport& error, const Quoted& quoted, Side4 side,
+                    be32 address, be16 port);
+
+// Lowers the MSS of a TCP SYN to `largest` (RFC 6691), or leaves it. Nothing is added where the
+// option is missing.
+void clamp_mss(wire::Ipv4& ip, const Transport& transport, uint16_t largest);
+
+}  // namespace hnv

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Out and back through NAT: what a packet looks like on either side, and who gets it.
+#include <gtest/gtest.h>
+
+#include "tests/support/nat_network.h"
+
+namespace hnv {
+namespace {
+
+constexpr const char* kVm = "10.0.1.11";
+constexpr const char* kServer = "192.0.2.80";
+
+TEST(NatDoors, TranslateOutAndBack) {
+  NatNetwork net;
+  const NatPacket out = net.one_from_vm(kContoso, nat_udp(kVm, 5353, kServer, 53));
+  EXPECT_EQ(out.to, kServer);
+  EXPECT_EQ(out.to_port, 53);
+  EXPECT_TRUE(out.from.starts_with("198.51.100.")) << out.from;
+  EXPECT_EQ(out.ttl, 63);
+  const auto back = net.from_internet(reply_to(out));
+  ASSERT_EQ(back.size(), 1U);
+  EXPECT_EQ(back[0].where, "contoso");
+  EXPECT_EQ(back[0].fault, "");
+  EXPECT_EQ(back[0].packet.to, kVm);
+  EXPECT_EQ(back[0].packet.to_port, 5353);
+  EXPECT_EQ(back[0].packet.from, kServer);
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(NatDoors, KeepTwinsApart) {
+  NatNetwork net;
+  const NatPacket of_contoso = net.one_from_vm(kContoso, nat_udp(kVm, 5353, kServer, 53));
+  const NatPacket of_fabrikam = net.one_from_vm(kFabrikam, nat_udp(kVm, 5353, kServer, 53));
+  EXPECT_NE(std::pair(of_contoso.from, of_contoso.from_port),
+            std::pair(of_fabrikam.from, of_fabrikam.from_port));
+  EXPECT_EQ(net.from_internet(reply_to(of_contoso)).at(0).where, "contoso");
+  EXPECT_EQ(net.from_internet(reply_to(of_fabrikam)).at(0).where, "fabrikam");
+}
+
+TEST(NatDoors, TranslateTcpAndIcmp) {
+  NatNetwork net;
+  const NatPacket syn = net.one_from_vm(kContoso, nat_tcp(kVm, 40000, kServer, 80));
+  EXPECT_EQ(net.one_from_internet(reply_to(syn)).to_port, 40000);
+  const NatPacket echo = net.one_from_vm(kContoso, nat_echo(kVm, kServer, 77));
+  EXPECT_EQ(echo.from, syn.from);  // paired pooling
+  const NatPacket answer = net.one_from_internet(reply_to(echo));
+  EXPECT_EQ(answer.from_port, 77);
+  EXPECT_EQ(answer.to, kVm);
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(NatDoors, TranslateErrorsAboutWhatWentOut) {
+  NatNetwork net;
+  const NatPacket out = net.one_from_vm(kContoso, nat_udp(kVm, 5353, kServer, 53));
+  const NatPacket error = net.one_from_internet(error_about(out, "192.0.2.1", 3, 4, 1300));
+  EXPECT_EQ(error.to, kVm);
+  EXPECT_EQ(error.from, "192.0.2.1");
+  EXPECT_EQ(error.icmp_mtu, 1300);
+  std::string fault;
+  const NatPacket quoted = parse_packet(error.payload, fault);
+  EXPECT_EQ(fault, "");
+  EXPECT_EQ(quoted.from, kVm);
+  EXPECT_EQ(quoted.from_port, 5353);
+}
+
+TEST(NatDoors, HairpinByThePublicAddress) {
+  NatNetwork net;
+  const NatPacket b = net.one_from_vm(kContoso, nat_udp("10.0.1.12", 7000, kServer, 53));
+  const auto seen = net.from_vm(kContoso, nat_udp(kVm, 6000, b.from, b.from_port));
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].where, "contoso");
+  EXPECT_EQ(seen[0].fault, "");
+  EXPECT_EQ(seen[0].packet.to, "10.0.1.12");
+  EXPECT_EQ(seen[0].packet.to_port, 7000);
+  EXPECT_TRUE(seen[0].packet.from.starts_with("198.51.100."));
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(NatDoors, PublishAPort) {
+  NatNetwork net;
+  net.nat(kContoso, NatNetwork::rules(
+                        R"("staticMappings":[{"name":"web","externalNetwork":"internet",
+      "protocol":"TCP","publicAddress":"198.51.100.9","publicPort":8080,
+      "insideAddress":"10.0.1.11","insidePort":80}])"));
+  const auto seen = net.from_internet(nat_tcp(kServer, 1234, "198.51.100.9", 8080));
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].where, "contoso");
+  EXPECT_EQ(seen[0].packet.to, kVm);
+  EXPECT_EQ(seen[0].packet.to_port, 80);
+  const NatPacket answer = net.one_from_vm(kContoso, reply_to(seen[0].packet));
+  EXPECT_EQ(answer.from, "198.51.100.9");
+  EXPECT_EQ(answer.from_port, 8080);
+}
+
+TEST(NatDoors, GiveAnAddressToOneMachine) {
+  NatNetwork net;
+  net.nat(kContoso, NatNetwork::rules(
+                        R"("staticMappings":[{"name":"vpn","externalNetwork":"internet",
+      "protocol":"All","publicAddress":"198.51.100.20","insideAddress":"10.0.1.11"}])"));
+  NatPacket gre = nat_udp(kVm, 0, kServer, 0);
+  gre.protocol = 47;
+  const NatPacket out = net.one_from_vm(kContoso, gre);
+  EXPECT_EQ(out.from, "198.51.100.20");
+  EXPECT_EQ(out.payload, gre.payload);
+  const NatPacket back = net.one_from_internet(nat_udp(kServer, 9, "198.51.100.20", 4500));
+  EXPECT_EQ(back.to, kVm);
+  EXPECT_EQ(back.to_port, 4500);
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(NatDoors, DropWhatNobodyAskedFor) {
+  NatNetwork net;
+  EXPECT_TRUE(net.from_internet(nat_udp(kServer, 53, "198.51.100.5", 4000)).empty());
+  EXPECT_EQ(net.drops(DropReason::nat_no_session), 1U);
+  EXPECT_TRUE(net.from_internet(nat_udp("198.51.100.6", 53, "198.51.100.5", 4000)).empty());
+  EXPECT_EQ(net.drops(DropReason::nat_spoofed), 1U);
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(NatDoors, ForgetWhatIsSilent) {
+  NatNetwork net;
+  const NatPacket out = net.one_from_vm(kContoso, nat_udp(kVm, 5353, kServer, 53));
+  EXPECT_EQ(net.table().size(), 1U);
+  net.wait(std::chrono::seconds(290));
+  EXPECT_EQ(net.from_internet(reply_to(out)).size(), 1U);
+  net.wait(std::chrono::seconds(20));  // what comes from outside refreshes nothing
+  EXPECT_EQ(net.table().size(), 0U);
+  EXPECT_TRUE(net.from_internet(reply_to(out)).empty());
+}
+
+TEST(NatDoors, EndWhatRulesNoLongerAllow) {
+  NatNetwork net;
+  const NatPacket out = net.one_from_vm(kContoso, nat_udp(kVm, 5353, kServer, 53));
+  net.nat(kContoso, R"({"outboundRules":[]})");
+  EXPECT_TRUE(net.from_internet(reply_to(out)).empty());
+  EXPECT_EQ(net.table().size(), 0U);
+  net.nat(kContoso, NatNetwork::rules());
+  EXPECT_EQ(net.from_vm(kContoso, nat_udp(kVm, 5353, kServer, 53)).size(), 1U);
+}
+
+}  // namespace
+}  // namespace hnv
