@@ -38,6 +38,13 @@ struct PlannedPool {
   bool respond_to_ping = false;
 };
 
+uint64_t seed_of(const Guid& guid) {
+  const std::string text = guid.to_string();
+  uint64_t seed = 0;
+  for (const char c : text) seed = (seed ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  return seed;
+}
+
 std::string rule_pool_name(const std::string& domain, const std::string& rule) {
   return "routingDomains/" + domain + "/nat/outboundRules/" + rule;
 }
@@ -380,6 +387,7 @@ std::shared_ptr<NatRules> NatCompiler::rules_of(const CompiledDomain& domain, co
   rules->domain = name;
   rules->compartment = domain.view->id;
   rules->compartment_uid = domain.view->uid;
+  rules->owner_seed = seed_of(*model_.domain(name)->spec.routing_domain_id);
   return rules;
 }
 

@@ -137,7 +137,8 @@ unsigned owner_of(const NatPlan& plan, const PublicAddress& address, uint8_t pro
                   unsigned mine) {
   if (plan.workers == 1) return mine;
   if (const StaticMapping* published = plan.static_at(address.address, protocol, port)) {
-    return plan.owner_of_inside(published->compartment, published->inside);
+    const NatRules* rules = plan.rules_of(published->compartment);
+    return rules == nullptr ? mine : plan.owner_of_inside(*rules, published->inside);
   }
   const PortSpace* space = address.space_of(port.value());
   return space == nullptr ? mine : plan.owner_of_port(*space, port.value());

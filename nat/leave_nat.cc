@@ -190,7 +190,7 @@ bool translate_error(Packet<Side::inside> packet, const Transport& transport, Wa
   if (way.address != nullptr) {
     address = way.address->address;
   } else {
-    const unsigned owner = nat.plan.owner_of_inside(domain, quoted.ip->destination);
+    const unsigned owner = nat.plan.owner_of_inside(*way.rules, quoted.ip->destination);
     if (owner != out.worker()) {
       out.handoff<Stage::route>(packet, owner);
       return false;
@@ -288,7 +288,7 @@ Sorted sort_out(Packet<Side::inside> packet, Transport& transport, Way& way, con
     way.port = transport.source_port;
     return Sorted::ready;
   }
-  const unsigned owner = nat.plan.owner_of_inside(domain, ip.source);
+  const unsigned owner = nat.plan.owner_of_inside(*way.rules, ip.source);
   if (owner != out.worker()) {
     out.handoff<Stage::route>(packet, owner);
     return Sorted::gone;

@@ -67,7 +67,8 @@ bool NatTable::fits(const NatPlan& plan, const NatRules& rules, const NatMapping
          plan.static_at(mapping.outside, mapping.protocol, mapping.outside_port) == nullptr;
 }
 
-uint32_t NatTable::host_for(CompartmentId compartment, be32 inside) {
+uint32_t NatTable::host_for(const NatRules& rules, be32 inside) {
+  const CompartmentId compartment = rules.compartment;
   const uint32_t known = find_host(compartment, inside);
   if (known != kNone) return known;
   const uint32_t number = take_place(hosts_, free_host_, hosts_used_, &NatHost::next_free);
@@ -78,6 +79,7 @@ uint32_t NatTable::host_for(CompartmentId compartment, be32 inside) {
   host.compartment = compartment.value();
   host.first_block = PortSpaces::kNone;
   host.used = 1;
+  rules.counters[worker_].addresses.add();
   by_host_.insert(
       NatHost::hash(compartment, inside), number,
       [this](uint32_t entry) {
@@ -153,7 +155,7 @@ uint32_t NatTable::enter_mapping(const NatRules& rules, const InsideEndpoint& in
 
 uint32_t NatTable::map_static(const NatRules& rules, const InsideEndpoint& inside,
                               const PublicEndpoint& outside) {
-  const uint32_t host = host_for(inside.compartment, inside.inside);
+  const uint32_t host = host_for(rules, inside.inside);
   if (host == kNone) return kNone;
   const uint32_t number = enter_mapping(rules, inside, outside, host);
   if (number != kNone) mappings_[number].is_static = 1;
@@ -165,13 +167,18 @@ uint32_t NatTable::take_block(const NatPlan& plan, const NatRules& rules,
                               Instant now) {
   const uint32_t block = ports_.take_block(plan, space, rule.range, rules.compartment);
   if (block == PortSpaces::kNone) return block;
+  add_block(plan, space, block, host, now);
+  return block;
+}
+
+void NatTable::add_block(const NatPlan& plan, const PortSpace& space, uint32_t block, NatHost& host,
+                         Instant now) {
   PortSpaces::Block& fresh = ports_.block(block);
   fresh.next = host.first_block;
   fresh.host = static_cast<uint32_t>(&host - &hosts_[0]);
   fresh.since = nat_tick(now);
   host.first_block = block;
   tell_block(plan, space, block, host, NatRecord::Kind::block_given, now);
-  return block;
 }
 
 // RFC 4787 REQ-2, RFC 6888 REQ-1: all mappings of an inside address have one public address. Which
@@ -246,7 +253,7 @@ uint32_t NatTable::map_dynamic(const NatPlan& plan, const NatRules& rules,
     reason = DropReason::nat_no_rule;
     return kNone;
   }
-  const uint32_t host_number = host_for(inside.compartment, inside.inside);
+  const uint32_t host_number = host_for(rules, inside.inside);
   if (host_number == kNone) {
     reason = DropReason::nat_table_full;
     return kNone;
@@ -255,7 +262,7 @@ uint32_t NatTable::map_dynamic(const NatPlan& plan, const NatRules& rules,
   const auto refuse = [&](DropReason why) {
     reason = why;
     return_empty_blocks(plan, host, now);
-    drop_host_if_unused(host_number);
+    drop_host_if_unused(plan, host_number);
     return kNone;
   };
   if (rules.limits.ports_per_address != 0 && host.mappings >= rules.limits.ports_per_address) {
@@ -273,7 +280,7 @@ uint32_t NatTable::map_dynamic(const NatPlan& plan, const NatRules& rules,
     do {
       port = ports_.take_port(*space, block, rule->range, set, inside.port.value());
     } while (port && plan.static_at(host.outside, inside.protocol, be16{*port}) != nullptr &&
-             ports_.withhold(block));
+             ports_.withhold(*space, block));
     return port.has_value();
   };
   for (uint32_t block = host.first_block; block != PortSpaces::kNone && !port;
@@ -422,6 +429,72 @@ NatTable::Opened NatTable::open(const NatPlan& plan, const OutsideFlow& flow, In
     if (mapping == kNone) return {nullptr, DropReason::nat_table_full};
   }
   return {&enter_session(*rules, mappings_[mapping], flow.remote, flow.remote_port, now, true), {}};
+}
+
+bool NatTable::restore(const NatPlan& plan, const NatRules& rules, const NatSession& saved,
+                       Instant now) {
+  workers_ = plan.workers;
+  const InsideEndpoint inside{.inside = saved.inside,
+                              .port = saved.inside_port,
+                              .protocol = saved.protocol,
+                              .compartment = rules.compartment};
+  const PublicEndpoint outside{
+      .address = saved.outside, .port = saved.outside_port, .protocol = saved.protocol};
+  if (sessions_full()) return false;
+  uint32_t mapping = find_mapping(inside);
+  const bool same = mapping != kNone && mappings_[mapping].is(outside);
+  if (mapping != kNone && !same) return false;
+  if (mapping == kNone) {
+    mapping = (saved.state & seen::kStatic) != 0 ? map_static(rules, inside, outside)
+                                                 : map_again(plan, rules, inside, outside, now);
+  }
+  if (mapping == kNone || !fits(plan, rules, mappings_[mapping])) return false;
+  NatSession& session =
+      enter_session(rules, mappings_[mapping], saved.remote, saved.remote_port, now, false);
+  session.state = saved.state;
+  session.last_used = saved.last_used;
+  session.started = saved.started;
+  session.out_packets = saved.out_packets;
+  session.in_packets = saved.in_packets;
+  session.out_bytes = saved.out_bytes;
+  session.in_bytes = saved.in_bytes;
+  return true;
+}
+
+// A mapping as it was before: this very port, of the host's block or of a block that is free.
+uint32_t NatTable::map_again(const NatPlan& plan, const NatRules& rules,
+                             const InsideEndpoint& inside, const PublicEndpoint& outside,
+                             Instant now) {
+  const PublicAddress* address = plan.find(outside.address);
+  const PortSpace* space = address == nullptr ? nullptr : address->space_of(outside.port.value());
+  const NatRules::Outbound* rule = rules.outbound_for(inside.inside);
+  if (space == nullptr || rule == nullptr || rule->pool != space->pool) return kNone;
+  const uint32_t host_number = host_for(rules, inside.inside);
+  if (host_number == kNone) return kNone;
+  NatHost& host = hosts_[host_number];
+  const uint16_t port = outside.port.value();
+  const uint32_t block = PortSpaces::block_of(*space, port);
+  uint32_t at = host.first_block;
+  while (at != PortSpaces::kNone && at != block) at = ports_.block(at).next;
+  if (at == PortSpaces::kNone) {
+    if (ports_.take_this_block(plan, *space, port, rules.compartment) == PortSpaces::kNone) {
+      drop_host_if_unused(plan, host_number);
+      return kNone;
+    }
+    host.outside = outside.address;
+    host.space = space->id.value();
+    add_block(plan, *space, block, host, now);
+  }
+  const bool taken = ports_.take_this(*space, block, port_set_of(inside.protocol), port);
+  const uint32_t number =
+      taken ? enter_mapping(rules, inside, outside, host_number) : uint32_t{kNone};
+  if (number != kNone) {
+    mappings_[number].space = static_cast<uint16_t>(space->id.value());
+    ++host.mappings;
+  }
+  return_empty_blocks(plan, host, now);
+  drop_host_if_unused(plan, host_number);
+  return number;
 }
 
 }  // namespace hnv

@@ -161,6 +161,8 @@ struct NatRules {
   NatLimits limits;
   CompartmentId compartment{};
   uint64_t compartment_uid = 0;
+  // From the domain's GUID: what chooses owners must be the same after a restart.
+  uint64_t owner_seed = 0;
   NatCounters* counters = nullptr;  // by worker
 
   struct Outbound {
@@ -232,10 +234,11 @@ struct NatPlan {
   [[nodiscard]] const NatRules* rules_of(CompartmentId id) const { return rules[id.value()].get(); }
 
   // The worker that owns what an inside address opens.
-  [[nodiscard]] unsigned owner_of_inside(CompartmentId compartment, be32 inside) const {
+  [[nodiscard]] unsigned owner_of_inside(const NatRules& domain, be32 inside) const {
     if (workers == 1) return 0;
-    const uint64_t hash = secret_hash(inside.raw(), compartment.value(), 7);
-    return static_cast<unsigned>((hash >> 32) * workers >> 32);
+    uint64_t mix = (domain.owner_seed ^ inside.raw()) * 0x9e3779b97f4a7c15;
+    mix = (mix ^ mix >> 32) * 0xd6e8feb86659fd93;
+    return static_cast<unsigned>((mix >> 32) * workers >> 32);
   }
   // The worker that owns a port of a space.
   [[nodiscard]] unsigned owner_of_port(const PortSpace& space, uint16_t port) const {

@@ -99,9 +99,11 @@ void NatTable::index(NatSession& session) {
       [this](uint32_t entry) { return sessions_[entry].outside_flow().hash(); }, fetch);
 }
 
-void NatTable::drop_host_if_unused(uint32_t number) {
+void NatTable::drop_host_if_unused(const NatPlan& plan, uint32_t number) {
   NatHost& host = hosts_[number];
   if (host.sessions != 0 || host.mappings != 0) return;
+  const NatRules* rules = plan.rules_of(CompartmentId(host.compartment));
+  if (rules != nullptr) rules->counters[worker_].addresses.add(uint64_t(-1));
   by_host_.erase(NatHost::hash(CompartmentId(host.compartment), host.inside), number);
   host.used = 0;
   host.next_free = free_host_;
@@ -176,7 +178,7 @@ void NatTable::remove_mapping(const NatPlan& plan, NatMapping& mapping, Instant 
   mapping.used = 0;
   mapping.rests_since = free_mapping_;
   free_mapping_ = number;
-  drop_host_if_unused(host);
+  drop_host_if_unused(plan, host);
 }
 
 void NatTable::end(const NatPlan& plan, NatSession& session, DropReason why, Instant now) {

@@ -123,8 +123,8 @@ class NatTable {
   [[nodiscard]] uint32_t find_mapping(const InsideEndpoint& endpoint) const;
   [[nodiscard]] uint32_t find_mapping(const PublicEndpoint& endpoint) const;
   [[nodiscard]] uint32_t find_host(CompartmentId compartment, be32 inside) const;
-  [[nodiscard]] uint32_t host_for(CompartmentId compartment, be32 inside);
-  void drop_host_if_unused(uint32_t host);
+  [[nodiscard]] uint32_t host_for(const NatRules& rules, be32 inside);
+  void drop_host_if_unused(const NatPlan& plan, uint32_t host);
   [[nodiscard]] bool fits(const NatPlan& plan, const NatRules& rules,
                           const NatMapping& mapping) const;
   [[nodiscard]] bool within_limits(const NatRules& rules, const NatHost* host, Instant now,
@@ -138,6 +138,11 @@ class NatTable {
   [[nodiscard]] uint32_t take_block(const NatPlan& plan, const NatRules& rules,
                                     const NatRules::Outbound& rule, const PortSpace& space,
                                     NatHost& host, Instant now);
+  void add_block(const NatPlan& plan, const PortSpace& space, uint32_t block, NatHost& host,
+                 Instant now);
+  [[nodiscard]] uint32_t map_again(const NatPlan& plan, const NatRules& rules,
+                                   const InsideEndpoint& inside, const PublicEndpoint& outside,
+                                   Instant now);
   [[nodiscard]] uint32_t reuse_resting(const NatRules& rules, const NatRules::Outbound& rule,
                                        const PortSpace& space, NatHost& host,
                                        const InsideEndpoint& inside);

@@ -120,7 +120,7 @@ void PortSpaces::count_given(const NatPlan& plan, NatPoolId id, CompartmentId do
   if (share == nullptr) return;
   if (share->given < pool.share && pool.kept > 0) --pool.kept;
   ++share->given;
-  ++pool.given;
+  change(pool.given, 1);
 }
 
 // Ports beyond the space's range are never given.
@@ -187,7 +187,7 @@ void PortSpaces::give_back(const NatPlan& plan, const PortSpace& space, uint32_t
   Share* share = share_of(pool, space.pool, domain);
   if (share == nullptr || share->given == 0) return;
   --share->given;
-  --pool.given;
+  change(pool.given, -1);
   if (share->given < pool.share) ++pool.kept;
 }
 
@@ -206,6 +206,7 @@ std::optional<uint16_t> PortSpaces::take_port(const PortSpace& space, uint32_t b
   const unsigned bit = pick_bit(alike != 0 ? alike : free, random_.next());
   taken |= uint64_t{1} << bit;
   ++from.mappings;
+  change(pools_[space.pool.value()].ports, 1);
   return static_cast<uint16_t>(first + bit);
 }
 
@@ -216,6 +217,7 @@ bool PortSpaces::take_this(const PortSpace& space, uint32_t block, PortSet set, 
   if ((taken & bit) != 0) return false;
   taken |= bit;
   ++from.mappings;
+  change(pools_[space.pool.value()].ports, 1);
   return true;
 }
 
@@ -224,6 +226,7 @@ void PortSpaces::free_port(const PortSpace& space, PortSet set, uint16_t port) {
   from.taken[static_cast<size_t>(set)] &=
       ~(uint64_t{1} << (port - first_port_of(space, block_of(space, port))));
   --from.mappings;
+  change(pools_[space.pool.value()].ports, -1);
 }
 
 }  // namespace hnv

@@ -78,8 +78,9 @@ class PortSpaces {
   void free_port(const PortSpace& space, PortSet set, uint16_t port);
   // A port that take_port has just given is not to be used: it stays taken as long as the block is
   // given. True, always.
-  bool withhold(uint32_t block) {
+  bool withhold(const PortSpace& space, uint32_t block) {
     --blocks_[block].mappings;
+    change(pools_[space.pool.value()].ports, -1);
     return true;
   }
 
@@ -95,8 +96,13 @@ class PortSpaces {
     return (block % kBlocksPerSpace + base_of(space)) * space.block_ports;
   }
 
-  // How many blocks of a pool this worker has given. From any thread: of the moment.
-  [[nodiscard]] uint32_t blocks_in_use(NatPoolId pool) const { return pools_[pool.value()].given; }
+  // What this worker has given of a pool. From any thread: of the moment.
+  [[nodiscard]] uint32_t blocks_in_use(NatPoolId pool) const {
+    return __atomic_load_n(&pools_[pool.value()].given, __ATOMIC_RELAXED);
+  }
+  [[nodiscard]] uint32_t ports_in_use(NatPoolId pool) const {
+    return __atomic_load_n(&pools_[pool.value()].ports, __ATOMIC_RELAXED);
+  }
 
  private:
   struct Space {
@@ -112,7 +118,8 @@ class PortSpaces {
   struct Pool {
     uint32_t stamp;
     uint32_t blocks;  // this worker's
-    uint32_t given;
+    uint32_t given;   // read by others, like ports
+    uint32_t ports;   // resting ones too
     uint32_t domains;
     uint32_t share;  // kept for each of them
     uint32_t kept;   // of that, what is not given yet
@@ -122,6 +129,10 @@ class PortSpaces {
   Pool& ready_pool(const NatPlan& plan, NatPoolId id);
   [[nodiscard]] Share* share_of(Pool& pool, NatPoolId id, CompartmentId domain);
   [[nodiscard]] bool may_take(const NatPlan& plan, NatPoolId id, CompartmentId domain);
+  // One writer: the load needs no care, the store must be whole.
+  static void change(uint32_t& count, int32_t by) {
+    __atomic_store_n(&count, count + static_cast<uint32_t>(by), __ATOMIC_RELAXED);
+  }
   void open_block(const PortSpace& space, uint32_t block);
   void count_given(const NatPlan& plan, NatPoolId id, CompartmentId domain);
 
