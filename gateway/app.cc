@@ -154,6 +154,9 @@ void run_gateway(const Bootstrap& bootstrap) {
                        .choices = restored.choices,
                        .model = restored.model,
                        .store = *store});
+  const std::string nat_sessions =
+      (std::filesystem::path(bootstrap.store).parent_path() / "nat-sessions").string();
+  control.restore_nat(nat_sessions);
   {
     const WorkerThreads workers(control);
     ApiServer api(control, bootstrap.api);
@@ -171,6 +174,7 @@ void run_gateway(const Bootstrap& bootstrap) {
     control.run();
     waiter.join();
   }
+  control.save_nat(nat_sessions);
   const DropsState last = control.final_drops();
   spdlog::info("ended: {} received, {} sent, {} dropped, ledger {}", last.ledger.rx, last.ledger.tx,
                last.ledger.drops, last.ledger.balanced ? "balanced" : "NOT BALANCED");

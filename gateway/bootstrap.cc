@@ -102,6 +102,24 @@ struct ApiReader {
   }
 };
 
+struct NatLogReader {
+  void operator()(const Place& place, const Json& json, Faults& faults, NatConfig& out) const {
+    ObjectReader in(place, json, faults);
+    in.optional("file", out.log_file, Text{4096});
+    in.optional("syslog", out.log_to_syslog, Boolean{});
+    in.finish();
+  }
+};
+
+struct NatReader {
+  void operator()(const Place& place, const Json& json, Faults& faults, NatConfig& out) const {
+    ObjectReader in(place, json, faults);
+    in.optional("sessions", out.sessions, WholeNumber{1024, 1U << 26});
+    in.optional("log", out, NatLogReader{});
+    in.finish();
+  }
+};
+
 struct LogReader {
   void operator()(const Place& place, const Json& json, Faults& faults, Bootstrap& out) const {
     ObjectReader in(place, json, faults);
@@ -152,6 +170,7 @@ Result<Bootstrap> parse_bootstrap(std::string_view text) {
   in.optional("runtimeDirectory", out.runtime_directory, Text{4096});
   in.optional("api", out, ApiReader{});
   in.optional("log", out, LogReader{});
+  in.optional("nat", out.nat, NatReader{});
   in.finish();
   if (faults.empty()) {
     check_ports(out, in);

@@ -23,6 +23,16 @@ struct PortConfig {
   uint16_t mtu = 1500;  // largest IP packet
 };
 
+struct NatConfig {
+  // At most so many sessions a worker, 1024 to 2^26. Memory is taken as they come: some 160 bytes
+  // each.
+  uint32_t sessions = 4'194'304;
+  // Where records of port blocks and sessions go, a JSON object a line: this file, the system log.
+  // Neither: the gateway's own log.
+  std::optional<std::string> log_file;
+  bool log_to_syslog = false;
+};
+
 struct Bootstrap {
   // Processors. A worker that sleeps when idle (not busy_poll) may share the control thread's.
   unsigned control_lcore = 0;
@@ -35,6 +45,7 @@ struct Bootstrap {
   std::string store = "/var/lib/hnv-gateway/store.db";
   std::string runtime_directory = "/run/hnv-gateway";
   ApiConfig api;
+  NatConfig nat;
   std::string log_level = "info";
 };
 

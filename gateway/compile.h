@@ -13,6 +13,7 @@
 //   attachments
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -74,8 +75,13 @@ struct CompiledNat {
   std::vector<std::pair<CompartmentId, uint64_t>> resting_domains;  // their rules are disabled
   // Of them, those whose number is free again then.
   std::set<CompartmentId> gone_domains;
-  [[nodiscard]] bool resting() const {
-    return !resting_spaces.empty() || !resting_pools.empty() || !resting_domains.empty();
+  // Whether something has rested long enough, when that plan has been swept.
+  [[nodiscard]] bool rests_until(uint64_t swept) const {
+    const auto any = [swept](const auto& resting) {
+      return std::any_of(resting.begin(), resting.end(),
+                         [swept](const auto& one) { return one.second <= swept; });
+    };
+    return any(resting_spaces) || any(resting_pools) || any(resting_domains);
   }
 };
 

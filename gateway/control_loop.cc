@@ -10,6 +10,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "gateway/nat_state_file.h"
+
 namespace hnv {
 namespace {
 
@@ -73,9 +75,11 @@ ControlLoop::ControlLoop(const Parts& parts)
           {ports_[p].dpdk_id(), share_of(p, ports_[p].queues(), i, context_.workers)});
     }
     config.busy_poll = bootstrap_.busy_poll;
+    config.nat_sessions = bootstrap_.nat.sessions;
     workers_.push_back(std::make_unique<Worker>(std::move(config), rcu_, *published_, handoffs_));
   }
   watches_.resize(context_.workers);
+  nat_ = std::make_unique<NatControl>(bootstrap_.nat, workers_);
   const auto hand_over = [this](rte_mbuf* mbuf) { return inject(mbuf); };
   addresses_ = std::make_unique<AddressWatch>(next_hops_, eal_.packets(), hand_over);
   resolver_ = std::make_unique<Resolver>(next_hops_, *addresses_, eal_.packets(), hand_over);
@@ -186,9 +190,16 @@ void ControlLoop::on_timer(Instant at) {
   addresses_->tick(at, actions);
   resolver_->act(actions);
   watch_workers(at);
+  nat_->tick(*compiled_, worker_clock());
   if (trace_) drain_trace();
   // A migration's second is over. Not while a compilation is under way: it builds on what there is.
   if (under_way_) return;
+  if (const uint64_t swept = nat_->swept(); compiled_->nat->rests_until(swept)) {
+    auto next = with_nat_swept(compiled_, swept);
+    const std::scoped_lock lock(compiled_mutex_);
+    compiled_ = std::move(next);
+    root_dirty_ = true;
+  }
   std::set<std::string> over;
   while (!moved_.empty() && moved_.front().until <= at) {
     over.insert(moved_.front().domain);
@@ -296,6 +307,7 @@ void ControlLoop::publish_change(Compilation& done) {
     const std::scoped_lock lock(compiled_mutex_);
     compiled_ = std::move(done.next);
   }
+  nat_->learn_names(*compiled_);
   resolver_->act(actions);
   root_dirty_ = true;
   publish_if_dirty();
@@ -355,6 +367,31 @@ void ControlLoop::drain_trace() const {
       trace_->events.push_back(to_event(record, w, trace_->begin));
     }
   }
+}
+
+void ControlLoop::restore_nat(const std::string& path) {
+  const NatPlan& plan = *compiled_->nat->plan;
+  const auto kept = restore_nat_sessions(path, plan, nat_->tables(), worker_clock());
+  if (!kept) {
+    spdlog::error("NAT: its sessions are lost: {}", kept.error().message);
+  } else if (kept->found) {
+    spdlog::info("NAT: {} sessions go on after {:.1f} s, {} do not fit any more", kept->restored,
+                 kept->away_seconds, kept->left_out);
+  } else if (plan.serial != 0) {
+    spdlog::warn("NAT: no sessions were kept: the gateway was not ended as planned, or never ran");
+  }
+}
+
+void ControlLoop::save_nat(const std::string& path) {
+  const NatPlan& plan = *compiled_->nat->plan;
+  if (plan.serial == 0) return;
+  const auto saved = save_nat_sessions(path, plan, nat_->tables(), worker_clock());
+  if (saved) {
+    spdlog::info("NAT: {} sessions are kept for the next start", *saved);
+  } else {
+    spdlog::error("NAT: its sessions are lost: {}", saved.error().message);
+  }
+  nat_->tick(*compiled_, worker_clock());
 }
 
 Result<void> ControlLoop::set_trace(std::optional<TraceFilter> filter) {

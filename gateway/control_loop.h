@@ -22,6 +22,7 @@
 #include "gateway/compile.h"
 #include "gateway/dataplane.h"
 #include "gateway/eal.h"
+#include "gateway/nat_control.h"
 #include "gateway/next_hops.h"
 #include "gateway/ports.h"
 #include "gateway/resolver.h"
@@ -57,6 +58,10 @@ class ControlLoop final : public Control {
   void stop();
   // The ledger once the workers have ended; empties the rings between them.
   [[nodiscard]] DropsState final_drops();
+  // NAT's sessions from a file and to it (gateway/nat_state_file.h), with a line in the log.
+  // REQUIRES that no worker runs.
+  void restore_nat(const std::string& path);
+  void save_nat(const std::string& path);
   [[nodiscard]] Worker& worker(unsigned i) { return *workers_[i]; }
   [[nodiscard]] unsigned workers() const { return static_cast<unsigned>(workers_.size()); }
 
@@ -113,6 +118,8 @@ class ControlLoop final : public Control {
   void on_timer(Instant now);
   void turn_routes();
   void watch_workers(Instant now);
+  // The domain's number for questions about its NAT; an error: there is no such domain, or no NAT.
+  [[nodiscard]] Result<CompartmentId> nat_domain(std::string_view domain) const;
   [[nodiscard]] bool is_stuck(unsigned worker) const {  // from any thread
     return (stuck_.load(std::memory_order_relaxed) >> worker & 1) != 0;
   }
@@ -172,6 +179,7 @@ class ControlLoop final : public Control {
   std::unique_ptr<Published<Dataplane>> published_;
   Handoffs handoffs_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<NatControl> nat_;
   std::vector<WorkerWatch> watches_;  // by worker
   std::atomic<uint64_t> stuck_{0};    // a bit a worker
   std::unique_ptr<AddressWatch> addresses_;

@@ -352,26 +352,68 @@ std::optional<ConnectionState> ControlLoop::connection_state(
   return state;
 }
 
-// The line does not translate yet: there is nobody to ask.
+Result<CompartmentId> ControlLoop::nat_domain(std::string_view domain) const {
+  const auto current = compiled();
+  const auto* found = current->domains.find(std::string(domain));
+  const NatRules* rules =
+      found == nullptr ? nullptr : current->nat->plan->rules_of((*found)->view->id);
+  if (rules == nullptr || !rules->enabled) {
+    return fail(ErrorCode::not_found, "there is no such routing domain, or it has no NAT",
+                resource_path(NatKey{std::string(domain)}));
+  }
+  return (*found)->view->id;
+}
+
 Result<NatSessionList> ControlLoop::nat_sessions(std::string_view domain,
-                                                 const NatSessionFilter& /*filter*/,
-                                                 const NatSessionPage& /*page*/) const {
-  return fail(ErrorCode::unavailable, "NAT's sessions are not available yet",
-              resource_path(NatKey{std::string(domain)}));
+                                                 const NatSessionFilter& filter,
+                                                 const NatSessionPage& page) const {
+  const auto id = nat_domain(domain);
+  if (!id) return tl::make_unexpected(id.error());
+  return nat_->sessions(filter_of(*id, filter), page);
 }
 
 Result<uint64_t> ControlLoop::end_nat_sessions(std::string_view domain,
-                                               const NatSessionFilter& /*filter*/) {
-  return fail(ErrorCode::unavailable, "NAT's sessions are not available yet",
-              resource_path(NatKey{std::string(domain)}));
+                                               const NatSessionFilter& filter) {
+  const auto id = nat_domain(domain);
+  if (!id) return tl::make_unexpected(id.error());
+  return nat_->end(filter_of(*id, filter));
 }
 
-std::optional<NatDomainState> ControlLoop::nat_state(std::string_view /*domain*/) const {
-  return std::nullopt;
+std::optional<NatDomainState> ControlLoop::nat_state(std::string_view domain) const {
+  const auto id = nat_domain(domain);
+  if (!id) return std::nullopt;
+  const auto current = compiled();
+  const NatRules* rules = current->nat->plan->rules_of(*id);
+  const CompartmentView* view = current->compartments[id->value()].get();
+  if (rules == nullptr || view == nullptr) return std::nullopt;
+  NatDomainState state;
+  constexpr DropReason kRefusals[] = {DropReason::nat_no_rule,       DropReason::nat_no_port,
+                                      DropReason::nat_domain_limit,  DropReason::nat_port_limit,
+                                      DropReason::nat_address_limit, DropReason::nat_rate_limit,
+                                      DropReason::nat_table_full};
+  for (const DropReason reason : kRefusals) {
+    uint64_t count = 0;
+    for (unsigned w = 0; w < workers(); ++w) {
+      count += view->counters[w].drops[static_cast<size_t>(reason)].value();
+    }
+    state.refused.push_back({std::string(to_string(reason)), count});
+  }
+  for (unsigned w = 0; w < workers(); ++w) {
+    const NatCounters& counters = rules->counters[w];
+    state.sessions += counters.sessions.value();
+    state.mappings += counters.mappings.value();
+    state.addresses += counters.addresses.value();
+    state.port_blocks += counters.port_blocks.value();
+    state.inbound_packets += counters.in_packets.value();
+    state.inbound_bytes += counters.in_bytes.value();
+    state.outbound_packets += counters.out_packets.value();
+    state.outbound_bytes += counters.out_bytes.value();
+  }
+  return state;
 }
 
-std::optional<NatPoolState> ControlLoop::nat_pool_state(std::string_view /*name*/) const {
-  return std::nullopt;
+std::optional<NatPoolState> ControlLoop::nat_pool_state(std::string_view name) const {
+  return nat_->pool_state(*compiled()->nat->plan, "publicIPAddresses/" + std::string(name));
 }
 
 }  // namespace hnv

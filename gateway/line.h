@@ -86,6 +86,7 @@ class Line {
   // Packets inside the worker between two breaths.
   [[nodiscard]] uint64_t held() const { return hold_.held() + reentry_.size() + nat_->held(); }
   [[nodiscard]] NatWorker& nat() { return *nat_; }
+  [[nodiscard]] const NatWorker& nat() const { return *nat_; }
 
  private:
   [[nodiscard]] unsigned returning() const;

@@ -63,6 +63,13 @@ class Worker {
   [[nodiscard]] Ring& punted() { return punted_; }
   [[nodiscard]] Ring& to_inject() { return to_inject_; }
 
+  // For what NatTable lets other threads do; all of it while run() is not under way.
+  [[nodiscard]] NatTable& nat() { return line_.nat().table; }
+  [[nodiscard]] const NatTable& nat() const { return line_.nat().table; }
+  // From one other thread at a time; the one before must be done.
+  void ask_nat(NatRequest* request) {
+    line_.nat().request.store(request, std::memory_order_release);
+  }
   // From any thread but the worker's: waits for the end of a breath, at most `patience`.
   [[nodiscard]] WorkerPicture picture(Duration patience);
   // REQUIRES that run() has returned.
