@@ -19,11 +19,12 @@ from support.checks import Checks, dump_logs
 from support.gateway import ledger_balanced
 from support.lab_proofs import COUNTERS, counted, prove_all
 from support.lab_topology import TENANTS, Lab
+from support.nat_proofs import prove_nat
 from support.run import Run, start_time
 
 IDENTITY = "lab"
 STATE = "lab.pickle"  # our own Lab object, written and read by root only
-NAMES = ("switch", "host1", "host2", "gateway", *(f"{t}-{n}" for t in TENANTS for n in (
+NAMES = ("switch", "host1", "host2", "gateway", "internet", *(f"{t}-{n}" for t in TENANTS for n in (
     "web1", "web2", "app1", "app2", "legacy1", "server")))
 
 
@@ -113,6 +114,7 @@ def up():
 def prove(lab):
     checks = LiveChecks()
     prove_all(lab, checks)
+    prove_nat(lab, checks)
     checks.table()
     print(f"{len(checks.passed)} of {len(checks.rows)} proven\n")
     hints(lab)
@@ -131,6 +133,9 @@ def hints(lab):
           f"  curl --unix-socket {lab.gateway.config['api']['socket']} http://localhost/metrics\n"
           "  packaging/lab run contoso-web1 curl 192.168.50.10\n"
           "  packaging/lab run contoso-web1 curl -6 'http://[fd50::10]/'\n"
+          "  packaging/lab run contoso-web1 curl 192.0.2.80         a page on the internet, by NAT\n"
+          "  packaging/lab run internet curl 198.51.100.1           the page that contoso publishes\n"
+          f"  {ctl} nat sessions contoso       who talks to whom through NAT\n"
           "  packaging/lab run fabrikam-web1 …    the same commands, another network\n"
           "  packaging/lab run contoso-web1 tracepath -n fd10:0:0:3::11   the gateway is one hop; MTU 1400\n"
           "  packaging/lab run switch tcpdump -ni gw-fab0 proto gre\n"

@@ -12,8 +12,9 @@ from support.capture import Capture
 from support.checks import expect, expect_equal, topology
 from support.gateway import ledger_balanced
 from support.lab_proofs import Moved, prove_all
-from support.lab_topology import GATEWAY_PA, SERVER, TENANTS, Lab
+from support.lab_topology import GATEWAY_PA, NOWHERE, SERVER, TENANTS, Lab
 from support.metrics import Metrics
+from support.nat_proofs import prove_nat
 from support.server import connects
 from support.traffic import ping
 from support.wait import wait_for
@@ -96,7 +97,7 @@ def prove_answers_of_the_gateway(checks, lab):
             answer = web1.space("ping", "-n", "-c", "1", "-W", "2", "-t", "2", SERVER, check=False).stdout
             expect("From 10.0.0.2" in answer and "Time to live exceeded" in answer, answer)
         with checks.check(f"{tenant}: no route is said to be unreachable"):
-            answer = web1.space("ping", "-n", "-c", "1", "-W", "2", "203.0.113.1", check=False).stdout
+            answer = web1.space("ping", "-n", "-c", "1", "-W", "2", NOWHERE, check=False).stdout
             expect("From 10.0.0.2" in answer and "Unreachable" in answer, answer)
         with checks.check(f"{tenant}: a CA without a record is said to be unreachable"):
             answer = server("ping", "-n", "-c", "1", "-W", "2", "10.0.1.200", check=False).stdout
@@ -121,7 +122,7 @@ def prove_agreement(checks, lab):
     for tenant, count in (("contoso", 7), ("fabrikam", 11)):
         ping(lab.vm(tenant, "web1").space, SERVER, count)
         ping(lab.vm(tenant, "app2").space, "10.0.1.11", count)
-        ping(lab.vm(tenant, "web1").space, "203.0.113.1", count, wait=0.2)  # no route
+        ping(lab.vm(tenant, "web1").space, NOWHERE, count, wait=0.2)  # no route
     for tenant, count in (("contoso", 7), ("fabrikam", 11)):
         wait_for(lambda t=tenant, c=count: moved.of(t)[0] == 3 * c, 3, f"{tenant}'s counters")
     capture.stop()
@@ -140,9 +141,10 @@ def prove_agreement(checks, lab):
         ctl = gateway.ctl_json("drops")
         expect_equal({r: n for r, n in ctl["drops"].items() if n}, rest, "hnvctl drops")
         expect_equal({r: int(n) for r, n in after["drops"].items() if n}, rest, "/metrics")
-        expect_equal(rest.get("no_route", 0) - drops.get("no_route", 0), 18, "drops for no_route")
+        expect_equal(rest.get("route_unreachable", 0) - drops.get("route_unreachable", 0), 18,
+                     "drops for route_unreachable")
         table = gateway.ctl("drops").stdout
-        expect(re.search(rf"no_route\s.*\b{rest['no_route']}\b", table), f"hnvctl's table:\n{table}")
+        expect(re.search(rf"route_unreachable\s.*\b{rest['route_unreachable']}\b", table), f"hnvctl's table:\n{table}")
         note.text = ", ".join(f"{r} {n}" for r, n in sorted(rest.items()))
     for tenant, (_, vsid, _) in TENANTS.items():
         with checks.check(f"{tenant}: hnvctl routes and lookup say where the packets went"):
@@ -177,6 +179,7 @@ def read_metrics(gateway):
 
 def prove(checks, lab):
     prove_all(lab, checks)
+    prove_nat(lab, checks)
     prove_answers_of_the_gateway(checks, lab)
     prove_agreement(checks, lab)
     prove_isolation_under_load(checks, lab)

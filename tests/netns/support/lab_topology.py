@@ -4,8 +4,9 @@
                           ┌────────────────────── switch ──────────────────────┐
      gateway ── fab0 ─────┤ access, fabric VLAN 50, MTU 1700                    │
         │                 │      host1 10.250.0.11   host2 10.250.0.12          │
-        └────── wan0 ─────┤ trunk 100, 200                                      │
+        └────── wan0 ─────┤ trunk 100, 200, 300                                 │
                           │      VLAN 100: contoso-server   VLAN 200: fabrikam-server
+                          │      VLAN 300: internet 203.0.113.254, also 192.0.2.80 and 192.0.2.81
                           └─────────────────────────────────────────────────────┘
 
      host1, full policy                        host2, no flows toward subnet web
@@ -18,10 +19,14 @@
      tenant's gateway subnet, 10.0.3.1 in legacy, and 192.168.50.1 toward each tenant's physical
      network, where the tenant's server is 192.168.50.10.
 
-     All of it is dual stack: 10.0.N.x is also fd10:0:0:N::x, 192.168.50.x is fd50::x. Into legacy
+     Both go out to the internet by NAT, under 198.51.100.16 to .19, and publish web1's page: contoso at
+     198.51.100.1, fabrikam at 198.51.100.2. legacy1 has 198.51.100.11 and .12 for itself.
+
+     All of it but NAT is dual stack: 10.0.N.x is also fd10:0:0:N::x, 192.168.50.x is fd50::x. Into legacy
      packets of 1,400 bytes go and no larger ones, so that there is a path MTU to discover.
 """
 
+from .nat_parts import Internet, publish_page
 from .nvgre_host import Centre, GatewaySide, NvgreHost, Subnet, Tenant, Vm
 from .server import Server
 from .topology import Topology, records
@@ -34,6 +39,9 @@ SERVER_GATEWAY = "192.168.50.1"
 SERVER6 = "fd50::10"
 SERVER_GATEWAY6 = "fd50::1"
 LEGACY_MTU = 1400
+PUBLIC_PREFIX = "198.51.100.0/24"
+POOL = "198.51.100.16/30"
+NOWHERE = "172.16.0.1"  # NAT leaves private networks alone, and no other route leads there
 TENANTS = {"contoso": (1, 5000, 100), "fabrikam": (2, 6000, 200)}  # number, first VSID, VLAN
 MACS = {"web1": "00:15:5d:01:00:11", "web2": "00:15:5d:01:00:12", "app1": "00:15:5d:02:00:11",
         "app2": "00:15:5d:02:00:12", "legacy1": "00:15:5d:03:00:11"}
@@ -59,9 +67,12 @@ class Lab(Topology):
         for name, (number, vsid, vlan) in TENANTS.items():
             tell(f"tenant {name}: VMs {', '.join(MACS)}; a physical server on VLAN {vlan}")
             self._tenant(name, number, vsid, vlan)
+        tell("the internet: a server behind a router")
+        self.internet = Internet(run, self.switch)
         self.centre.publish()
         self.gateway.port(self.switch, "fabric0", "fab0", vlan=FABRIC_VLAN, mtu=FABRIC_MTU)
-        self.gateway.port(self.switch, "wan0", "wan0", trunks=[t[2] for t in TENANTS.values()])
+        self.gateway.port(self.switch, "wan0", "wan0",
+                          trunks=[*(t[2] for t in TENANTS.values()), self.internet.vlan])
 
     def _tenant(self, name, number, vsid, vlan):
         subnets = [Subnet("web", vsid + 1, "10.0.1.0/24", prefix6="fd10:0:0:1::/64"),
@@ -74,6 +85,7 @@ class Lab(Topology):
             vm = self.vms[name, vm_name] = Vm(self.run, f"{name}-{vm_name}", tenant, subnet, ca, mac,
                                               ca6=f"{subnet.prefix6.partition('/')[0]}1{vm_name[-1]}")
             self.centre.add(vm, self.hosts[PLACES[vm_name]])
+        publish_page(self.vms[name, "web1"], f"{name} web1")
         self.servers[name] = Server(self.run, self.switch, f"{name}-server", name, f"{SERVER}/24",
                                     SERVER_GATEWAY, vlan, "02:00:00:00:50:10", iperf_port=5200 + number,
                                     address6=f"{SERVER6}/64", gateway6=SERVER_GATEWAY6)
@@ -81,6 +93,16 @@ class Lab(Topology):
     def tell(self, line):
         if self._tell:
             self._tell(line)
+
+    @staticmethod
+    def published(tenant):
+        """Where a tenant's web1 is reached from outside."""
+        return f"198.51.100.{TENANTS[tenant][0]}"
+
+    @staticmethod
+    def own_address(tenant):
+        """The public address that a tenant's legacy1 has for itself."""
+        return f"198.51.100.{10 + TENANTS[tenant][0]}"
 
     def vm(self, tenant, name):
         return self.vms[tenant, name]
@@ -90,7 +112,13 @@ class Lab(Topology):
     def resources(self):
         """The desired state, as `hnvctl apply` takes it."""
         out = [{"path": "/v1/providerNetworks/fabric", "body": {
-            "port": "fabric0", "vlanId": 0, "providerAddresses": [f"{GATEWAY_PA}/24"], "mtu": FABRIC_MTU}}]
+            "port": "fabric0", "vlanId": 0, "providerAddresses": [f"{GATEWAY_PA}/24"], "mtu": FABRIC_MTU}},
+            {"path": "/v1/externalNetworks/internet", "body": {
+                "port": "wan0", "vlanId": self.internet.vlan, "ipAddresses": [f"{self.internet.gateway}/24"],
+                "routes": [{"destinationPrefix": "0.0.0.0/0", "nextHop": self.internet.router}],
+                "publicAddressPrefixes": [PUBLIC_PREFIX]}},
+            {"path": "/v1/publicIPAddresses/shared", "body": {
+                "externalNetwork": "internet", "publicIPAddresses": [POOL], "respondToPing": True}}]
         for name, tenant in self.tenants.items():
             out += self._domain(f"/v1/routingDomains/{name}", name, tenant)
         return out
@@ -113,6 +141,15 @@ class Lab(Topology):
             "connectionType": "L3",
             "l3Configuration": {"port": "wan0", "vlanId": vlan,
                                 "ipAddresses": [f"{SERVER_GATEWAY}/24", f"{SERVER_GATEWAY6}/64"]}}})
+        out.append({"path": f"{domain}/nat", "body": {
+            "excludePrefixes": ["172.16.0.0/12"],
+            "outboundRules": [{"name": "vms", "sourcePrefixes": ["10.0.0.0/16"], "pool": "shared"}],
+            "staticMappings": [
+                {"name": "page", "externalNetwork": "internet", "protocol": "TCP",
+                 "publicAddress": self.published(name), "publicPort": 80,
+                 "insideAddress": "10.0.1.11", "insidePort": 80},
+                {"name": "legacy1", "externalNetwork": "internet", "protocol": "All",
+                 "publicAddress": self.own_address(name), "insideAddress": "10.0.3.11"}]}})
         return out
 
     def start_gateway(self):
