@@ -11,6 +11,8 @@ from command import LOGS, TOP, run
 
 FOLDER = os.path.join(TOP, "tests", "netns")
 TIME_LIMIT = 600 * (3 if trees.SANITIZE else 1)
+# What test_charon_control runs in the place of a gateway.
+PARTS = ("hnv_charon_driver", "strongswan-hnv-gateway")
 TAIL = 80  # lines of a failed topology's log that are shown; it ends with drops and traces
 
 
@@ -22,7 +24,7 @@ def netns(report, wanted, inspect=False):
     if os.geteuid() != 0:
         report.failed("netns", "network namespaces need root")
         return
-    tree = (trees.test() if trees.SANITIZE else trees.release()).build("hnv-gateway", "hnvctl")
+    tree = (trees.test() if trees.SANITIZE else trees.release()).build("hnv-gateway", "hnvctl", *PARTS)
     binaries = [f"--gateway={tree.path}/gateway/hnv-gateway", f"--hnvctl={tree.path}/api/hnvctl"]
     for script in scripts:
         _topology(report, script, [*binaries, *(["-i"] if inspect else [])], show_all=len(scripts) == 1)

@@ -73,14 +73,14 @@ def kill_process(pid, started, patience=5.0):
 class Process:
     """A process in a namespace, its output in a file of the run."""
 
-    def __init__(self, run, name, argv, namespace=None, env=None, pipe=False):
+    def __init__(self, run, name, argv, namespace=None, env=None, pipe=False, pass_fds=()):
         self.run, self.name = run, name
         self.log = os.path.join(run.folder, f"{name}.log")
         full = (["ip", "netns", "exec", namespace.id] if namespace else []) + [str(a) for a in argv]
         with open(self.log, "ab") as log:
             self.popen = subprocess.Popen(full, stdin=subprocess.DEVNULL,
                                           stdout=subprocess.PIPE if pipe else log, stderr=log,
-                                          start_new_session=True,
+                                          start_new_session=True, pass_fds=pass_fds,
                                           env={**os.environ, **(env or {})})
         self.pid = self.popen.pid
         self.started = start_time(self.pid)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tenant's site: an unmodified strongSwan whose ESP is in user space (kernel-libipsec), in a
+namespace of its own."""
+
+import os
+
+from .run import call
+from .vici import Vici
+from .wait import wait_for
+
+PLUGINS = ("random nonce openssl pem pkcs1 pkcs8 x509 revocation constraints pubkey kdf hmac aes gcm sha1 sha2 "
+           "kernel-libipsec kernel-netlink socket-default").split()
+CONF = """
+charon-systemd {{
+  load_modular = yes
+  block_threshold = 10000
+  cookie_threshold = 10000
+  retransmit_timeout = 1
+  retransmit_tries = 3
+  journal {{
+    default = -1
+  }}
+  filelog {{
+    log {{
+      path = {log}
+      default = 1
+      ike_name = yes
+      flush_line = yes
+    }}
+  }}
+  plugins {{
+    {plugins}
+    vici {{
+      load = yes
+      socket = unix://{vici}
+    }}
+  }}
+}}
+"""
+
+
+class Site:
+    def __init__(self, run, space, name):
+        self.run, self.space, self.name = run, space, name
+        self._path = run.path(name, "vici")
+        self._log = run.path(name, "charon.log")
+        conf = run.path(name, "strongswan.conf")
+        with open(conf, "w", encoding="utf-8") as file:
+            file.write(CONF.format(log=self._log, vici=self._path,
+                                   plugins="\n    ".join(f"{p} {{ load = yes }}" for p in PLUGINS)))
+        # kernel-libipsec makes its own TUN, and routes in table 220.
+        self.process = space.spawn(f"{name}-charon", "/usr/sbin/charon-systemd", env={"STRONGSWAN_CONF": conf})
+        wait_for(lambda: os.path.exists(self._path), 10, f"{name}: charon's control socket", tell=self.log)
+        self.vici = wait_for(lambda: Vici(self._path), 5, f"{name}: a connection to charon")
+
+    def log(self, most=6000):
+        try:
+            with open(self._log, encoding="utf-8", errors="replace") as file:
+                return file.read()[-most:]
+        except OSError:
+            return ""
+
+    def log_size(self):
+        return os.path.getsize(self._log)
+
+    def logged_since(self, position, text):
+        with open(self._log, encoding="utf-8", errors="replace") as file:
+            file.seek(position)
+            return text in file.read()
+
+    def connection(self, name, local, remote, *, local_id, remote_id, local_ts, remote_ts="0.0.0.0/0", psk=None,
+                   owners=(), certificate=None, key=None, ca=None, remote_psk=None, start="none"):
+        """One connection; with a certificate it is presented, whatever the other side presents."""
+        auth_local = {"auth": "pubkey", "id": local_id, "certs": [_pem(certificate)]} if certificate else {
+            "auth": "psk", "id": local_id}
+        auth_remote = {"auth": "pubkey", "id": remote_id} if ca else {"auth": "psk", "id": remote_id}
+        if psk:
+            self.vici.must("load-shared", {"id": name, "type": "IKE", "data": psk, "owners": list(owners) or [remote_id]})
+        if key:
+            self.vici.must("load-key", {"type": "any", "data": _pem(key)})
+        if ca:
+            self.vici.must("load-cert", {"type": "X509", "flag": "CA", "data": _pem(ca)})
+        if remote_psk:
+            self.vici.must("load-shared", {"id": name + "-r", "type": "IKE", "data": remote_psk, "owners": [remote_id]})
+        self.vici.must("load-conn", {name: {
+            "version": "2", "local_addrs": [local], "remote_addrs": [remote], "mobike": "no",
+            "proposals": ["aes256gcm16-prfsha384-ecp384"], "unique": "replace",
+            "local": auth_local, "remote": auth_remote,
+            "children": {name: {"mode": "tunnel", "local_ts": [local_ts], "remote_ts": [remote_ts],
+                                "esp_proposals": ["aes256gcm16-ecp384"], "rekey_time": "1h", "start_action": start}}}})
+
+    def forget(self, name):
+        self.vici.ask("unload-conn", {"name": name})
+        self.vici.ask("terminate", {"ike": name, "timeout": "2000"})
+        self.vici.ask("unload-shared", {"id": name})
+        self.vici.ask("unload-shared", {"id": name + "-r"})
+
+    def initiate(self, name, timeout=6000):
+        """Whether it came up."""
+        return self.vici.ask("initiate", {"child": name, "ike": name, "timeout": str(timeout)}).get("success") == "yes"
+
+    def children(self, name):
+        """The installed children of a connection, by charon's number."""
+        found = {}
+        for event in self.vici.ask("list-sas", {"ike": name}, stream="list-sa"):
+            for ike in event.values():
+                for child in ike.get("child-sas", {}).values():
+                    if child.get("state") == "INSTALLED":
+                        found[child["uniqueid"]] = child
+        return found
+
+
+def _pem(path):
+    with open(path, encoding="ascii") as file:
+        return file.read()
+
+
+class Authority:
+    """A certificate authority of a tenant, with what it signs."""
+
+    def __init__(self, run, name):
+        self.folder = os.path.dirname(run.path("ca", name, "x"))
+        self.name = name
+        self.key, self.certificate = self._file("ca.key"), self._file("ca.pem")
+        call("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 2,
+             "-keyout", self.key, "-out", self.certificate, "-subj", f"/O={name}/CN={name} authority",
+             "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+    def _file(self, name):
+        return os.path.join(self.folder, name)
+
+    def sign(self, identity):
+        """Key and certificate for a domain name."""
+        key, request, certificate = (self._file(f"{identity}.{end}") for end in ("key", "csr", "pem"))
+        extensions = self._file(f"{identity}.ext")
+        with open(extensions, "w", encoding="ascii") as file:
+            file.write(f"subjectAltName=DNS:{identity}\n")
+        call("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+             "-out", request, "-subj", f"/O={self.name}/CN={identity}")
+        call("openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
+             "-days", 2, "-extfile", extensions, "-out", certificate)
+        return key, certificate
