@@ -42,7 +42,7 @@ void print(const std::string& text) {
 
 // "10.0.0.4:80"; IPv6 in brackets. Without a port the address alone.
 std::string endpoint(const Json& row, const std::string& side) {
-  const std::string address = cell(row.value(side + "Address", Json()));
+  std::string address = cell(row.value(side + "Address", Json()));
   const auto port = row.find(side + "Port");
   if (port == row.end()) return address;
   const bool v6 = address.find(':') != std::string::npos;
