@@ -62,6 +62,10 @@ void solicited(Packet<Side::outside> packet, const Attachment& attachment,
     slot.in_connection = ConnectionId();
     return out.respond(packet, Answer::nd_reply_outside);
   }
+  if (network && plane.nat->find6(slot.attachment, target)) {
+    slot.in_connection = ConnectionId();
+    return out.respond(packet, Answer::nd_reply_outside);
+  }
   const auto owners = plane.l3->find_address6(slot.attachment, target);
   const auto* owner = owners.size() == 1 ? owners.data() : nullptr;
   if (owners.size() > 1 && door != nullptr) {
@@ -184,6 +188,15 @@ void classify_ipv6(Packet<Side::outside> packet, const Attachment& attachment,
     }
   }
   if (!ours) return out.drop(packet, DropReason::outer_not_ours);  // to a group
+  const bool hairpin = slot.ingress == Ingress::nat;
+  const auto public_address = attachment.kind == AttachmentKind::external
+                                  ? plane.nat->find6(slot.attachment, ip.destination)
+                                  : std::nullopt;
+  if (public_address && !is_martian_source6(ip.source) &&
+      (hairpin || !is_own6(attachment, ip.source))) {
+    slot.public_address = *public_address;
+    return out.to<Stage::enter_nat>(packet);
+  }
   if (is_martian_source6(ip.source) || is_own6(attachment, ip.source)) {
     return out.drop(packet, DropReason::outer_bad_source);
   }

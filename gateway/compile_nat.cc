@@ -114,6 +114,7 @@ class NatCompiler {
   PublicAddressId public_address(const std::string& network, be32 address);
   [[nodiscard]] PortSpace space(const NatPool& pool, NatPoolId id, be32 address);
   void add_pool(const PlannedPool& planned);
+  [[nodiscard]] OneToOne6 one_to_one6(const StaticMappingSpec& spec, CompartmentId domain) const;
   void add_static(const StaticMappingSpec& spec, const CompiledDomain& domain,
                   std::vector<StaticMapping>& out);
   void disable(CompartmentId id);
@@ -142,13 +143,9 @@ OutsideNetwork NatCompiler::network(const ExternalNetworkModel& model) {
   out.mtu = model.mtu;
   // A prefix of our own addresses is on-link, whatever routes say.
   std::map<Prefix<Space::external>, OutsideHop> hops;
-  for (const auto& own : spec.ip_addresses) {
-    if (own.address.is_v4()) hops[own.prefix()].on_link = true;
-  }
+  for (const auto& own : spec.ip_addresses) hops[own.prefix()].on_link = true;
   std::vector<const RouteSpec<Space::external>*> routes;
-  for (const auto& route : spec.routes) {
-    if (route.destination_prefix.family() == Family::ipv4) routes.push_back(&route);
-  }
+  for (const auto& route : spec.routes) routes.push_back(&route);
   std::stable_sort(routes.begin(), routes.end(),
                    [](const auto* a, const auto* b) { return a->metric < b->metric; });
   for (const auto* route : routes) {
@@ -160,13 +157,21 @@ OutsideNetwork NatCompiler::network(const ExternalNetworkModel& model) {
     next_.next_hops.push_back(*place);
   }
   std::vector<Route4> table;
+  std::vector<Route6> table6;
   for (const auto& [prefix, hop] : hops) {
+    if (prefix.family() == Family::ipv6) {
+      table6.push_back({CaAddress6(prefix.address().bytes()), prefix.length(),
+                        HopId(static_cast<uint32_t>(out.hops6.size()))});
+      out.hops6.push_back(hop);
+      continue;
+    }
     table.push_back({CaAddress(prefix.address().v4().value()), prefix.length(),
                      HopId(static_cast<uint32_t>(out.hops.size()))});
     out.hops.push_back(hop);
   }
   out.fib_owner = Fib4::build(table);
   out.fib = out.fib_owner->root();
+  out.fib6 = Fib6::build(table6);
   return out;
 }
 
@@ -317,17 +322,36 @@ void NatCompiler::add_static(const StaticMappingSpec& spec, const CompiledDomain
        .inside_port = be16{spec.inside_port}});
 }
 
+OneToOne6 NatCompiler::one_to_one6(const StaticMappingSpec& spec, CompartmentId domain) const {
+  const OutsideNetworkId network = next_.networks.at(spec.external_network);
+  return {.attachment = plan_.networks[network.value()].attachment,
+          .address = spec.public_address.bytes(),
+          .inside = spec.inside_address.bytes(),
+          .network = network,
+          .compartment = domain,
+          .remote = spec.remote_prefix.value_or(
+              Prefix<Space::external>(IpAddress<Space::external>(Ip6<Space::external>()), 0))};
+}
+
 void NatCompiler::statics() {
   std::vector<StaticMapping> table;
+  plan_.one_to_one6.clear();
   for (const auto& [key, name] : model_.static_mappings) {
     const auto* domain = compiled_.domains.find(name.domain);
     const NatModel* nat = model_.nat(name.domain);
-    if (domain == nullptr || nat == nullptr || !key.address.is_v4()) continue;
+    if (domain == nullptr || nat == nullptr) continue;
     const auto& all = nat->spec.static_mappings;
     const auto spec = std::find_if(all.begin(), all.end(),
                                    [&](const auto& mapping) { return mapping.name == name.name; });
-    if (spec != all.end()) add_static(*spec, **domain, table);
+    if (spec == all.end()) continue;
+    if (key.address.is_v4()) {
+      add_static(*spec, **domain, table);
+    } else {
+      plan_.one_to_one6.push_back(one_to_one6(*spec, (*domain)->view->id));
+    }
   }
+  std::sort(plan_.one_to_one6.begin(), plan_.one_to_one6.end(),
+            [](const auto& a, const auto& b) { return a.key() < b.key(); });
   plan_.any_statics = !table.empty();
   plan_.statics = KeyedTable<StaticMapping>(table);
   plan_.addresses = KeyedTable<NatPlan::AddressEntry>(by_attachment_);
@@ -368,7 +392,10 @@ std::shared_ptr<NatRules> NatCompiler::rules_of(const CompiledDomain& domain, co
                    });
   std::vector<InsideOneToOne> whole;
   for (const StaticMappingSpec& mapping : spec.static_mappings) {
-    if (!mapping.public_address.is_v4()) continue;
+    if (!mapping.public_address.is_v4()) {
+      rules->one_to_one6.push_back(one_to_one6(mapping, domain.view->id));
+      continue;
+    }
     const be32 address = on_wire(mapping.public_address);
     const be32 inside = on_wire(mapping.inside_address);
     if (mapping.protocol == NatProtocol::any) {
@@ -382,6 +409,8 @@ std::shared_ptr<NatRules> NatCompiler::rules_of(const CompiledDomain& domain, co
   }
   std::sort(rules->statics.begin(), rules->statics.end(),
             [](const auto& a, const auto& b) { return a.key < b.key; });
+  std::sort(rules->one_to_one6.begin(), rules->one_to_one6.end(),
+            [](const auto& a, const auto& b) { return a.inside < b.inside; });
   rules->has_one_to_one = !whole.empty();
   rules->one_to_one = KeyedTable<InsideOneToOne>(whole);
   rules->domain = name;

@@ -155,6 +155,11 @@ void DomainCompiler::offer_nat(RouteTable& table, Prefixes& touched) {
   if (model_.nat != nullptr) {
     const NatSpec& spec = model_.nat->spec;
     for (const auto& prefix : spec.destination_prefixes) offer(prefix, NatHop{}, RouteOrigin(0));
+    const auto& mappings = spec.static_mappings;
+    if (std::any_of(mappings.begin(), mappings.end(),
+                    [](const auto& mapping) { return !mapping.inside_address.is_v4(); })) {
+      offer(kAll6, NatHop{}, RouteOrigin(0));
+    }
     for (const auto& prefix : spec.exclude_prefixes) {
       offer(prefix, ExceptNatHop{prefix}, RouteOrigin(1));
     }

@@ -249,8 +249,12 @@ void Line::run(const Dataplane& plane, Instant now) {
         lanes_, in, [&](auto ipv4) { enter_nvgre(ipv4, plane, out); },
         [&](auto ipv6) { enter_nvgre_over_ipv6(ipv6, plane, out); });
   });
-  station<Stage::enter_nat, Side::outside>(
-      [&](auto in) { enter_nat(in, nat, Exit<Stage::enter_nat>(lanes_)); });
+  station<Stage::enter_nat, Side::outside>([&](auto in) {
+    const Exit<Stage::enter_nat> out(lanes_);
+    by_family(
+        lanes_, in, [&](auto ipv4) { enter_nat(ipv4, nat, out); },
+        [&](auto ipv6) { enter_nat_ipv6(ipv6, nat, out); });
+  });
   station<Stage::enter_l3, Side::outside>([&](auto in) {
     const Exit<Stage::enter_l3> out(lanes_);
     by_family(
@@ -269,8 +273,12 @@ void Line::run(const Dataplane& plane, Instant now) {
         lanes_, in, [&](auto ipv4) { leave_nvgre(ipv4, plane, out); },
         [&](auto ipv6) { leave_nvgre_ipv6(ipv6, plane, out); });
   });
-  station<Stage::leave_nat, Side::inside>(
-      [&](auto in) { leave_nat(in, nat, Exit<Stage::leave_nat>(lanes_)); });
+  station<Stage::leave_nat, Side::inside>([&](auto in) {
+    const Exit<Stage::leave_nat> out(lanes_);
+    by_family(
+        lanes_, in, [&](auto ipv4) { leave_nat(ipv4, nat, out); },
+        [&](auto ipv6) { leave_nat_ipv6(ipv6, nat, out); });
+  });
   station<Stage::leave_l3, Side::inside>([&](auto in) {
     const Exit<Stage::leave_l3> out(lanes_);
     by_family(

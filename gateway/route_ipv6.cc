@@ -76,8 +76,9 @@ void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
       return out.to<Stage::leave_l3>(packet);
     case HopKind::none:
     case HopKind::local:
-    case HopKind::directed_broadcast:
     case HopKind::nat:
+      return out.to<Stage::leave_nat>(packet);
+    case HopKind::directed_broadcast:
     case HopKind::unreachable:
       return out.refuse(packet, DropReason::route_unreachable, Icmp6Error::no_route());
   }

@@ -114,6 +114,9 @@ void pass_one_to_one(Packet<Side::outside> packet, Transport transport,
   wire::Ipv4& ip = ip_of(packet);
   if (tenant == nullptr) return out.drop(packet, DropReason::nat_no_session);
   if (!address.remote.contains(ip.source)) return out.drop(packet, DropReason::nat_filtered);
+  if (!was_hairpinned(packet.slot()) && !is_routed_out(*tenant, ip.source)) {
+    return out.drop(packet, DropReason::nat_spoofed);
+  }
   if (transport.kind == TransportKind::icmp_error) {
     Quoted quoted;
     if (!read_quoted(ip, transport, quoted)) {
@@ -192,7 +195,17 @@ void hold_refusal(Packet<Side::outside> packet, const OutsideFlow& flow, const N
   const bool reset = tcp != nullptr && (tcp->flags & wire::tcp_flag::kRst) != 0;
   if (begins || (published && !query && !reset)) {
     const auto opened = nat.mine.table.open(nat.plan, flow, nat.now);
-    if (opened.session != nullptr) return pass(packet, transport, *opened.session, nat, out);
+    if (opened.session != nullptr) {
+      // A sender that the tenant would look for elsewhere (one of its own machines, say) is not who
+      // it says: reverse path (RFC 3704).
+      const CompartmentView* tenant = nat.compartments[opened.session->compartment].get();
+      if (tenant != nullptr && !was_hairpinned(packet.slot()) &&
+          !is_routed_out(*tenant, flow.remote)) {
+        nat.mine.table.end(nat.plan, *opened.session, DropReason::nat_spoofed, nat.now);
+        return out.drop(packet, DropReason::nat_spoofed);
+      }
+      return pass(packet, transport, *opened.session, nat, out);
+    }
     const bool nobody =
         opened.reason == DropReason::nat_no_session || opened.reason == DropReason::nat_filtered;
     if (tcp != nullptr && begins && nobody) return hold_refusal(packet, flow, nat, out);

@@ -15,6 +15,7 @@
 
 #include "compartments/scratch.h"
 #include "nat/nat_worker.h"
+#include "nat/outside_next.h"
 
 namespace hnv {
 namespace {
@@ -61,15 +62,7 @@ void hairpin(Packet<Side::inside> packet, const PublicAddress& to, const NatCont
   if (front == nullptr || nat.reentry.room() <= kVector) {
     return out.drop(packet, DropReason::no_headroom);
   }
-  auto& ethernet = *reinterpret_cast<wire::Ethernet*>(front);
-  ethernet.destination = network.mac;
-  ethernet.source = network.mac;
-  ethernet.type = wire::ether_type::kIpv4;
-  if (tagged) {
-    const wire::VlanTag tag{wire::ether_type::kVlan, be16{network.vlan.value()}};
-    std::memcpy(front + 12, &tag, sizeof tag);
-    *reinterpret_cast<be16*>(front + 16) = wire::ether_type::kIpv4;
-  }
+  write_ethernet(front, network, wire::ether_type::kIpv4);
   slot.mbuf->port = static_cast<uint16_t>(network.port.value());
   slot.store();
   out.become(packet, ConsumeReason::hairpinned, OriginReason::hairpinned);
@@ -77,40 +70,17 @@ void hairpin(Packet<Side::inside> packet, const PublicAddress& to, const NatCont
 }
 
 // The next hop outside; nothing when the packet has been refused.
-struct Next {
-  NextHopId hop{};
-  bool ask = false;  // an on-link neighbour that nobody knows yet
-};
-std::optional<Next> next_hop(Packet<Side::inside> packet, const OutsideNetwork& network,
-                             HopId found, const NatContext& nat, Out out) {
+std::optional<OutsideNext> next_hop(Packet<Side::inside> packet, const OutsideNetwork& network,
+                                    HopId found, const NatContext& nat, Out out) {
   if (!found.valid()) {
     out.refuse(packet, DropReason::nat_no_outside_route, IcmpError::net_unreachable());
     return std::nullopt;
   }
-  const OutsideHop& way = network.hops[found.value()];
-  Next next;
-  if (way.on_link) {
-    const CustomerMap* neighbors = nat.links[network.link.value()].get();
-    const CustomerRecord* record =
-        neighbors == nullptr ? nullptr
-                             : neighbors->find(CaKey(CaAddress(ip_of(packet).destination.value())));
-    if (record == nullptr) return Next{.ask = true};
-    next.hop = record->next_hop;
-  } else {
-    // The first that answers; while none is known to, the first.
-    next.hop = way.routers[0];
-    for (const NextHopId router : way.routers) {
-      if (!router.valid()) break;
-      if (nat.next_hops[router.value()].state == NextHopState::failed) continue;
-      next.hop = router;
-      break;
-    }
-  }
-  if (nat.next_hops[next.hop.value()].state == NextHopState::failed) {
-    out.refuse(packet, DropReason::next_hop_failed, IcmpError::host_unreachable());
-    return std::nullopt;
-  }
-  return next;
+  const CaKey destination(CaAddress(ip_of(packet).destination.value()));
+  const OutsideNext next = outside_next(network, network.hops[found.value()], destination, nat);
+  if (!next.failed) return next;
+  out.refuse(packet, DropReason::next_hop_failed, IcmpError::host_unreachable());
+  return std::nullopt;
 }
 
 void translate(Packet<Side::inside> packet, const Transport& transport, const Way& way,
@@ -142,7 +112,7 @@ void leave(Packet<Side::inside> packet, const Transport& transport, const Way& w
   PacketSlot& slot = packet.slot();
   const NatRules& rules = *way.rules;
   const OutsideNetwork& network = nat.plan.networks[way.address->network.value()];
-  std::optional<Next> next;
+  std::optional<OutsideNext> next;
   if (ours != nullptr) {
     if (!rules.hairpin) {
       return out.refuse(packet, DropReason::nat_hairpin_off, refusal_of(rules));

@@ -17,13 +17,16 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "compartments/byte_order.h"
 #include "compartments/counter.h"
 #include "compartments/cow_array.h"
 #include "compartments/fib.h"
+#include "compartments/fib6.h"
 #include "compartments/ids.h"
 #include "compartments/keyed_table.h"
 #include "compartments/secret_hash.h"
@@ -57,6 +60,9 @@ struct OutsideNetwork {
   FibRoot fib;       // of external destinations; HopId: a place in hops
   std::vector<OutsideHop> hops;
   std::shared_ptr<const Fib4> fib_owner;
+  // The same of IPv6.
+  std::shared_ptr<const Fib6> fib6;
+  std::vector<OutsideHop> hops6;
 };
 
 // A mask over addresses in network order, as they lie in packets.
@@ -93,6 +99,17 @@ struct PublicAddress {
     }
     return nullptr;
   }
+};
+
+// An IPv6 address that is an inside one's alone (RFC 6296's aim by plain substitution: ports stay).
+struct OneToOne6 {
+  AttachmentId attachment{};
+  wire::Address6 address{};
+  wire::Address6 inside{};
+  OutsideNetworkId network{};
+  CompartmentId compartment{};
+  Prefix<Space::external> remote;  // who may come in; ::/0: everybody
+  [[nodiscard]] auto key() const { return std::pair(attachment.value(), address); }
 };
 
 struct NatPool {
@@ -174,6 +191,7 @@ struct NatRules {
   std::vector<InsideStatic> statics;  // sorted by key
   bool has_one_to_one = false;
   KeyedTable<InsideOneToOne> one_to_one{{}};
+  std::vector<OneToOne6> one_to_one6;  // sorted by inside address
   std::string domain;
   std::shared_ptr<NatCounters[]> counters_owner;
 
@@ -182,6 +200,12 @@ struct NatRules {
       if (rule.source.contains(inside)) return &rule;
     }
     return nullptr;
+  }
+  [[nodiscard]] const OneToOne6* one_to_one6_for(const wire::Address6& inside) const {
+    const auto at =
+        std::lower_bound(one_to_one6.begin(), one_to_one6.end(), inside,
+                         [](const OneToOne6& a, const auto& b) { return a.inside < b; });
+    return at != one_to_one6.end() && at->inside == inside ? &*at : nullptr;
   }
   [[nodiscard]] const InsideStatic* static_for(be32 inside, uint8_t protocol, be16 port) const {
     const uint64_t key = InsideStatic::key_of(inside, protocol, port);
@@ -218,6 +242,7 @@ struct NatPlan {
   std::vector<PortSpace> spaces;                // by PortSpaceId
   KeyedTable<StaticMapping> statics{{}};
   bool any_statics = false;
+  std::vector<OneToOne6> one_to_one6;               // sorted by key()
   CowArray<std::shared_ptr<const NatRules>> rules;  // by CompartmentId
 
   [[nodiscard]] const PublicAddress* at(AttachmentId attachment, be32 address) const {
@@ -230,6 +255,15 @@ struct NatPlan {
   }
   [[nodiscard]] const StaticMapping* static_at(be32 address, uint8_t protocol, be16 port) const {
     return any_statics ? statics.find(StaticMapping::key_of(address, protocol, port)) : nullptr;
+  }
+  // The place in one_to_one6, or nothing.
+  [[nodiscard]] std::optional<uint32_t> find6(AttachmentId attachment,
+                                              const wire::Address6& address) const {
+    const auto wanted = std::pair(attachment.value(), address);
+    const auto at = std::lower_bound(one_to_one6.begin(), one_to_one6.end(), wanted,
+                                     [](const OneToOne6& a, const auto& b) { return a.key() < b; });
+    if (at == one_to_one6.end() || at->key() != wanted) return std::nullopt;
+    return static_cast<uint32_t>(at - one_to_one6.begin());
   }
   [[nodiscard]] const NatRules* rules_of(CompartmentId id) const { return rules[id.value()].get(); }
 

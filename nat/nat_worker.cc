@@ -68,6 +68,16 @@ void tend_nat(const NatContext& nat, Lanes& lanes) {
   }
 }
 
+bool is_routed_out(const CompartmentView& tenant, be32 remote) {
+  const HopId hop = tenant.fib_owner->lookup(remote.value());
+  return hop.valid() && !is_on_link(hop) && tenant.hop(hop).kind == HopKind::nat;
+}
+
+bool is_routed_out(const CompartmentView& tenant, const wire::Address6& remote) {
+  const HopId hop = tenant.fib6_owner->lookup(CaAddress6(remote));
+  return hop.valid() && !is_on_link(hop) && tenant.hop(hop).kind == HopKind::nat;
+}
+
 void drain_nat(NatWorker& mine, WorkerCounters& counters) {
   const auto drop = [&](rte_mbuf* mbuf) {
     count_drop(counters, DropReason::draining);

@@ -55,4 +55,13 @@ void enter_nat(Burst<Side::outside> in, const NatContext& nat, Exit<Stage::enter
 // NAT out: from inside to an external network, or back in by another public address.
 void leave_nat(Burst<Side::inside> in, const NatContext& nat, Exit<Stage::leave_nat> out);
 
+// The same of IPv6: one-to-one addresses only.
+void enter_nat_ipv6(Burst<Side::outside> in, const NatContext& nat, Exit<Stage::enter_nat> out);
+void leave_nat_ipv6(Burst<Side::inside> in, const NatContext& nat, Exit<Stage::leave_nat> out);
+
+// Whether a domain sends packets for this remote out by NAT: only then may the remote come in by
+// it.
+[[nodiscard]] bool is_routed_out(const CompartmentView& tenant, be32 remote);
+[[nodiscard]] bool is_routed_out(const CompartmentView& tenant, const wire::Address6& remote);
+
 }  // namespace hnv

@@ -2,6 +2,8 @@
 #include "nat/transport.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 
 #include "compartments/checksum.h"
 #include "compartments/ip_checks.h"
@@ -128,6 +130,16 @@ ChecksumChange rewrite(const Endpoint& e, Side4 side, be32 address, be16 port) {
 }
 
 }  // namespace
+
+void ChecksumChange::replace(const wire::Address6& before, const wire::Address6& after) {
+  for (size_t i = 0; i < before.size(); i += 4) {
+    uint32_t was = 0;
+    uint32_t is = 0;
+    std::memcpy(&was, before.data() + i, sizeof was);
+    std::memcpy(&is, after.data() + i, sizeof is);
+    replace(be32::from_raw(was), be32::from_raw(is));
+  }
+}
 
 be16 ChecksumChange::apply(be16 checksum) const {
   const uint64_t sum = sum_ + static_cast<uint16_t>(~checksum.raw());

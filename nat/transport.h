@@ -84,6 +84,7 @@ class ChecksumChange {
   void replace(be16 before, be16 after) {
     sum_ += uint64_t{static_cast<uint16_t>(~before.raw())} + after.raw();
   }
+  void replace(const wire::Address6& before, const wire::Address6& after);
   [[nodiscard]] be16 apply(be16 checksum) const;
   // UDP's: zero means there is none, and one that comes out as zero is written as ones.
   [[nodiscard]] be16 apply_udp(be16 checksum) const;

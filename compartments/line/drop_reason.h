@@ -56,7 +56,7 @@ namespace hnv {
   X(inner_bad_source,       "the source is loopback, multicast, link-local or the gateway's own")  \
   X(ecn_congestion,         "congestion was marked on the fabric, and the sender knows no ECN (RFC 6040)") \
   /* enter_nat */                                                                                  \
-  X(nat_spoofed,            "the source is one of our public addresses, or the destination itself (LAND)") \
+  X(nat_spoofed,            "the source cannot be: our public address, the destination itself (LAND), or not reached by NAT") \
   X(nat_bad_header,         "the transport header is cut short, has port 0 or a wrong checksum")   \
   X(nat_ip_option,          "the packet carries an IP option that no network should pass on (RFC 7126)") \
   X(nat_no_session,         "no session and no mapping of this public address and port")           \

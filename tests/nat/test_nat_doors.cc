@@ -139,5 +139,90 @@ TEST(NatDoors, EndWhatRulesNoLongerAllow) {
   EXPECT_EQ(net.from_vm(kContoso, nat_udp(kVm, 5353, kServer, 53)).size(), 1U);
 }
 
+// A sender that the tenant has as one of its own, or would look for on another connection.
+TEST(NatDoors, RefuseRemotesThatAreNotReachedByNat) {
+  NatNetwork net;
+  net.nat(kContoso, NatNetwork::rules(
+                        R"("staticMappings":[{"name":"web","externalNetwork":"internet",
+      "protocol":"UDP","publicAddress":"198.51.100.9","publicPort":53,
+      "insideAddress":"10.0.1.11","insidePort":53}])"));
+  for (const char* remote : {"10.0.1.12", "172.16.1.1", "10.0.0.2"}) {
+    EXPECT_TRUE(net.from_internet(nat_udp(remote, 1234, "198.51.100.9", 53)).empty()) << remote;
+  }
+  EXPECT_EQ(net.drops(DropReason::nat_spoofed), 3U);
+  EXPECT_EQ(net.table().size(), 0U);
+  EXPECT_EQ(net.from_internet(nat_udp(kServer, 1234, "198.51.100.9", 53)).size(), 1U);
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(NatDoors, TakeTheNextRouterWhileOneIsSilent) {
+  NatNetwork net;
+  const auto router_of = [&] {
+    const auto sent = net.line().run(
+        kFabricPort, fabric() / gre(kContoso.gateway) /
+                         eth(kGatewayMac, kRouterMac).with([](EthLayer& l) { l.type = 0x0800; }) /
+                         raw(nat_udp(kVm, 5353, kServer, 53).bytes()));
+    return sent.size() == 1 ? sent[0].frame[5] : uint8_t{0};
+  };
+  EXPECT_EQ(router_of(), 254);
+  net.network().let_fail("externalNetworks/internet", "203.0.113.254");
+  EXPECT_EQ(router_of(), 253);
+  net.network().answer("externalNetworks/internet", "203.0.113.254", "02:aa:cb:00:71:fe");
+  EXPECT_EQ(router_of(), 254);
+}
+
+TEST(NatDoors, GiveAnIpv6AddressToOneMachine) {
+  NatNetwork net;
+  net.nat(kContoso, NatNetwork::rules(
+                        R"("staticMappings":[{"name":"six","externalNetwork":"internet",
+      "protocol":"All","publicAddress":"2001:db8:99::11","insideAddress":"fd10:0:0:1::11"}])"));
+  const auto echo = [](const char* from, const char* to, uint8_t hops) {
+    return Frame(ip6(from, to).with([&](Ip6Layer& l) { l.hop_limit = hops; })) / echo_request6() /
+           payload(18);
+  };
+  const auto out = net.line().run(kFabricPort, fabric() / nvgre(kContoso.gateway) /
+                                                   echo("fd10:0:0:1::11", "2001:db8:77::7", 64));
+  ASSERT_EQ(out.size(), 1U);
+  const Frame wanted =
+      Frame(eth(TestDataplane::mac_of(*LinkAddress::parse("2001:db8:40::fe")), kWanMac)) /
+      vlan(kInternetVlan) / echo("2001:db8:99::11", "2001:db8:77::7", 63);
+  EXPECT_EQ(out[0].frame, wanted.bytes());
+  const auto in = net.line().run(kWanPort, Frame(eth(kWanMac, kVm12Mac)) / vlan(kInternetVlan) /
+                                               echo("2001:db8:77::7", "2001:db8:99::11", 64));
+  ASSERT_EQ(in.size(), 1U);
+  const Frame inner = echo("2001:db8:77::7", "fd10:0:0:1::11", 63);
+  const Bytes bytes = inner.bytes();
+  const Bytes tail(in[0].frame.end() - static_cast<ptrdiff_t>(bytes.size()), in[0].frame.end());
+  EXPECT_EQ(tail, bytes);
+  // Another machine has no address to go out by.
+  EXPECT_EQ(net.drops(DropReason::nat_no_rule), 0U);
+  (void)net.line().run(kFabricPort, fabric("10.250.0.12") / nvgre(kContoso.gateway) /
+                                        echo("fd10:0:0:1::12", "2001:db8:77::7", 64));
+  EXPECT_EQ(net.drops(DropReason::nat_no_rule), 1U);
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(NatDoors, MendWhatAnIpv6ErrorQuotes) {
+  NatNetwork net;
+  net.nat(kContoso, NatNetwork::rules(
+                        R"("staticMappings":[{"name":"six","externalNetwork":"internet",
+      "protocol":"All","publicAddress":"2001:db8:99::11","insideAddress":"fd10:0:0:1::11"}])"));
+  const auto echo = [](const char* from) {
+    return Frame(ip6(from, "2001:db8:77::7").with([](Ip6Layer& l) { l.hop_limit = 60; })) /
+           echo_request6() / payload(18);
+  };
+  const auto error = [&](const char* to, const Frame& quoted, uint8_t hops) {
+    return Frame(ip6("2001:db8:66::6", to).with([&](Ip6Layer& l) { l.hop_limit = hops; })) /
+           icmp6(3) / raw(quoted.bytes());
+  };
+  const auto in =
+      net.line().run(kWanPort, Frame(eth(kWanMac, kVm12Mac)) / vlan(kInternetVlan) /
+                                   error("2001:db8:99::11", echo("2001:db8:99::11"), 64));
+  ASSERT_EQ(in.size(), 1U);
+  const Bytes bytes = error("fd10:0:0:1::11", echo("fd10:0:0:1::11"), 63).bytes();
+  const Bytes tail(in[0].frame.end() - static_cast<ptrdiff_t>(bytes.size()), in[0].frame.end());
+  EXPECT_EQ(tail, bytes);
+}
+
 }  // namespace
 }  // namespace hnv

@@ -231,9 +231,11 @@ NatNetwork::NatNetwork(const std::string& pool_options)
   network_->change(twin_requests());
   network_->change(
       {{"externalNetworks/internet",
-        R"({"port":"wan0","vlanId":40,"ipAddresses":["203.0.113.1/24"],
-            "routes":[{"destinationPrefix":"0.0.0.0/0","nextHop":"203.0.113.254"}],
-            "publicAddressPrefixes":["198.51.100.0/24","203.0.113.128/25"]})"},
+        R"({"port":"wan0","vlanId":40,"ipAddresses":["203.0.113.1/24","2001:db8:40::1/64"],
+            "routes":[{"destinationPrefix":"0.0.0.0/0","nextHop":"203.0.113.254","metric":1},
+                      {"destinationPrefix":"0.0.0.0/0","nextHop":"203.0.113.253","metric":2},
+                      {"destinationPrefix":"::/0","nextHop":"2001:db8:40::fe"}],
+            "publicAddressPrefixes":["198.51.100.0/24","203.0.113.128/25","2001:db8:99::/64"]})"},
        {"publicIPAddresses/shared",
         fmt::format(
             R"({{"externalNetwork":"internet","publicIPAddresses":["198.51.100.4/30"]{}{}}})",

@@ -2,8 +2,9 @@
 //
 // The twin tenants' network with an internet and NAT, spoken to in packets with right checksums:
 //
-//   wan0 VLAN 40 "internet": own 203.0.113.1/24, default via 203.0.113.254,
-//                public prefixes 198.51.100.0/24 (routed to us) and 203.0.113.128/25 (on-link)
+//   wan0 VLAN 40 "internet": own 203.0.113.1/24 and 2001:db8:40::1/64, default via .254 (else .253)
+//                and via ::fe; public prefixes 198.51.100.0/24 and 2001:db8:99::/64 (routed to us)
+//                and 203.0.113.128/25 (on-link)
 //   pool "shared"  198.51.100.1..4 (a /30 from .4: .4 to .7), both tenants
 //   both tenants:  all of 10.0.0.0/16 goes out by it
 //
