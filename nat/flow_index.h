@@ -86,9 +86,9 @@ class FlowIndex {
   static constexpr uint32_t kFirstBuckets = 64;
 
   struct alignas(64) Bucket {
-    std::array<uint16_t, kWays> tag;  // 0: free
-    uint32_t overflow;                // 1 + the number of the bucket behind; 0: none
-    std::array<uint32_t, kWays> entry;
+    std::array<uint16_t, kWays> tag{};  // 0: free
+    uint32_t overflow = 0;              // 1 + the number of the bucket behind; 0: none
+    std::array<uint32_t, kWays> entry{};
   };
   static_assert(sizeof(Bucket) == 64);
 

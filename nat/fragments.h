@@ -48,7 +48,7 @@ class FragmentTable {
   static constexpr unsigned kBuckets = 256;
   static constexpr unsigned kWays = 4;  // datagrams a bucket
 
-  FragmentTable() : entries_(kBuckets * kWays) {}
+  FragmentTable() : entries_(size_t{kBuckets} * kWays) {}
 
   // The ports of the datagram, as wire::Ports lies in memory; absent: its first one has not come.
   [[nodiscard]] std::optional<uint32_t> ports_of(const DatagramKey& key, Instant now) const;

@@ -49,12 +49,12 @@ class PortSpaces {
   explicit PortSpaces(unsigned worker);
 
   struct Block {
-    std::array<uint64_t, 3> taken;  // by PortSet: in use, resting, or not to be given
-    uint32_t next;                  // the host's next block; kNone
-    uint32_t host;
-    NatTick since;
-    uint16_t mappings;  // that have a port of it, resting ones too
-    uint16_t unused;
+    std::array<uint64_t, 3> taken{};  // by PortSet: in use, resting, or not to be given
+    uint32_t next = 0;                // the host's next block; kNone
+    uint32_t host = 0;
+    NatTick since = 0;
+    uint16_t mappings = 0;  // that have a port of it, resting ones too
+    uint16_t unused = 0;
   };
 
   // A free block of the space within `range`, for a domain; which one is random. kNone: there is
@@ -106,24 +106,24 @@ class PortSpaces {
 
  private:
   struct Space {
-    std::array<uint64_t, kBlocksPerSpace / 64> free;
-    uint32_t free_count;
-    uint32_t stamp;
+    std::array<uint64_t, kBlocksPerSpace / 64> free{};
+    uint32_t free_count = 0;
+    uint32_t stamp = 0;
   };
   struct Share {  // of a domain in a pool
-    uint32_t pool, domain;
-    uint32_t given;
-    uint32_t next;  // of the pool; kNone
+    uint32_t pool = 0, domain = 0;
+    uint32_t given = 0;
+    uint32_t next = 0;  // of the pool; kNone
   };
   struct Pool {
-    uint32_t stamp;
-    uint32_t blocks;  // this worker's
-    uint32_t given;   // read by others, like ports
-    uint32_t ports;   // resting ones too
-    uint32_t domains;
-    uint32_t share;  // kept for each of them
-    uint32_t kept;   // of that, what is not given yet
-    uint32_t first_share;
+    uint32_t stamp = 0;
+    uint32_t blocks = 0;  // this worker's
+    uint32_t given = 0;   // read by others, like ports
+    uint32_t ports = 0;   // resting ones too
+    uint32_t domains = 0;
+    uint32_t share = 0;  // kept for each of them
+    uint32_t kept = 0;   // of that, what is not given yet
+    uint32_t first_share = 0;
   };
   Space& ready(const NatPlan& plan, const PortSpace& space);
   Pool& ready_pool(const NatPlan& plan, NatPoolId id);

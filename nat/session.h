@@ -110,20 +110,20 @@ struct OutsideFlow {
 
 struct alignas(64) NatSession {
   be32 inside, remote;
-  uint32_t compartment;
+  uint32_t compartment = 0;
   be16 inside_port, remote_port;
   be32 outside;
   be16 outside_port;
-  uint8_t protocol;
-  uint8_t state;      // seen::
-  NatTick last_used;  // free entries: the next free one
-  NatTick started;
-  uint32_t rules;  // NatRules::serial that it was checked under
-  uint32_t mapping;
-  uint64_t out_bytes, in_bytes;
-  uint32_t out_packets;  // modulo 2^32
-  uint32_t in_packets : 31;
-  uint32_t by_remote : 1;  // NatTable finds it by its remote address, too
+  uint8_t protocol = 0;
+  uint8_t state = 0;      // seen::
+  NatTick last_used = 0;  // free entries: the next free one
+  NatTick started = 0;
+  uint32_t rules = 0;  // NatRules::serial that it was checked under
+  uint32_t mapping = 0;
+  uint64_t out_bytes = 0, in_bytes = 0;
+  uint32_t out_packets = 0;  // modulo 2^32
+  uint32_t in_packets : 31 = 0;
+  uint32_t by_remote : 1 = 0;  // NatTable finds it by its remote address, too
 
   [[nodiscard]] bool used() const { return (state & seen::kUsed) != 0; }
   [[nodiscard]] bool is(const InsideFlow& flow) const {
@@ -178,16 +178,16 @@ struct PublicEndpoint {
 
 struct alignas(32) NatMapping {
   be32 inside, outside;
-  uint32_t compartment;
+  uint32_t compartment = 0;
   be16 inside_port, outside_port;
-  uint32_t host;
-  uint32_t sessions;    // that hold it; 0: it rests
-  NatTick rests_since;  // free entries: the next free one
-  uint16_t space;       // PortSpaceId; of static mappings none
-  uint8_t protocol;
-  uint8_t used : 1;
-  uint8_t is_static : 1;  // the port is no block's
-  uint8_t replaced : 1;   // the rules have changed: its sessions end, and it opens no new ones
+  uint32_t host = 0;
+  uint32_t sessions = 0;    // that hold it; 0: it rests
+  NatTick rests_since = 0;  // free entries: the next free one
+  uint16_t space = 0;       // PortSpaceId; of static mappings none
+  uint8_t protocol = 0;
+  uint8_t used : 1 = 0;
+  uint8_t is_static : 1 = 0;  // the port is no block's
+  uint8_t replaced : 1 = 0;   // the rules have changed: its sessions end, and it opens no new ones
 
   [[nodiscard]] bool is(const InsideEndpoint& endpoint) const {
     return used != 0 && inside.raw() == endpoint.inside.raw() &&
@@ -203,14 +203,14 @@ static_assert(sizeof(NatMapping) == 32);
 
 struct NatHost {
   be32 inside;
-  uint32_t compartment;
-  be32 outside;          // its public address; 0: none yet
-  uint32_t space;        // PortSpaceId, of that address
-  uint32_t first_block;  // its blocks, linked; kNone: none
-  uint32_t sessions;
-  uint32_t mappings;  // that have a port of a block, resting ones too
-  uint32_t used;      // free entries: see next_free
-  uint32_t next_free;
+  uint32_t compartment = 0;
+  be32 outside;              // its public address; 0: none yet
+  uint32_t space = 0;        // PortSpaceId, of that address
+  uint32_t first_block = 0;  // its blocks, linked; kNone: none
+  uint32_t sessions = 0;
+  uint32_t mappings = 0;  // that have a port of a block, resting ones too
+  uint32_t used = 0;      // free entries: see next_free
+  uint32_t next_free = 0;
   [[nodiscard]] static uint64_t hash(CompartmentId compartment, be32 inside) {
     return secret_hash(inside.raw(), compartment.value(), 6);
   }
