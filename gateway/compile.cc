@@ -303,6 +303,7 @@ void Compiler::sort_out(const std::vector<Touched>& touched) {
       nat_of_.insert(nat->domain);
     } else if (const auto* pool = std::get_if<TouchedPool>(&thing)) {
       nat_touched_ = true;
+      pools_touched_ = true;
       for (const DesiredState* model : {&old_, &new_}) {
         const auto& uses = model->domains_by_pool;
         for (auto at = uses.lower_bound(PoolUse{pool->name, ""});

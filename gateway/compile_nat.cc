@@ -285,6 +285,7 @@ void NatCompiler::pools() {
   std::set<std::string> names;
   for (PortSpace& part : plan_.spaces) part.leaving = true;
   for (const PlannedPool& planned : planned_pools(model_)) {
+    compiler_.pause();
     names.insert(planned.name);
     add_pool(planned);
   }
@@ -337,12 +338,14 @@ void NatCompiler::statics() {
   std::vector<StaticMapping> table;
   plan_.one_to_one6.clear();
   for (const auto& [key, name] : model_.static_mappings) {
+    compiler_.pause();
     const auto* domain = compiled_.domains.find(name.domain);
     const NatModel* nat = model_.nat(name.domain);
     if (domain == nullptr || nat == nullptr) continue;
     const auto& all = nat->spec.static_mappings;
-    const auto spec = std::find_if(all.begin(), all.end(),
-                                   [&](const auto& mapping) { return mapping.name == name.name; });
+    const auto spec =
+        std::find_if(all.begin(), all.end(),
+                     [&wanted = name.name](const auto& mapping) { return mapping.name == wanted; });
     if (spec == all.end()) continue;
     if (key.address.is_v4()) {
       add_static(*spec, **domain, table);
@@ -473,6 +476,23 @@ std::shared_ptr<const CompiledNat> NatCompiler::finish() {
   return std::make_shared<const CompiledNat>(std::move(next_));
 }
 
+// Whether a domain's NAT says something else of what all share: pools, public addresses, mappings.
+bool Compiler::nat_tables_differ() const {
+  return std::any_of(nat_of_.begin(), nat_of_.end(), [&](const std::string& name) {
+    const NatModel* was = old_.nat(name);
+    const NatModel* is = new_.nat(name);
+    if (was == is) {
+      const auto* before = before_.domains.find(name);
+      const auto* now = next_.domains.find(name);
+      return is != nullptr &&
+             (before == nullptr || now == nullptr || (*before)->view->id != (*now)->view->id);
+    }
+    return was == nullptr || is == nullptr ||
+           was->spec.static_mappings != is->spec.static_mappings ||
+           was->spec.outbound_rules != is->spec.outbound_rules;
+  });
+}
+
 void Compiler::compile_nat() {
   // Domains that have NAT, or had it, and were compiled anew: their MTU, their number.
   for (const std::string& name : structural_) {
@@ -481,9 +501,12 @@ void Compiler::compile_nat() {
   const bool used = !new_.nat_by_external_network.empty() || before_.nat->plan->serial != 0;
   if (nat_of_.empty() && !nat_touched_ && !(outside_touched_ && used)) return;
   NatCompiler compiler(*this, *before_.nat, next_);
-  if (outside_touched_ || before_.nat->plan->serial == 0) compiler.networks();
-  compiler.pools();
-  compiler.statics();
+  const bool first = before_.nat->plan->serial == 0;
+  if (outside_touched_ || first) compiler.networks();
+  if (outside_touched_ || first || pools_touched_ || nat_tables_differ()) {
+    compiler.pools();
+    compiler.statics();
+  }
   for (const std::string& name : nat_of_) compiler.rules(name);
   next_.nat = compiler.finish();
 }

@@ -61,6 +61,7 @@ class Compiler {
   void compile_l3_table();
   void compile_vsids();
   void compile_nat();
+  [[nodiscard]] bool nat_tables_differ() const;
   void compile_domain(const std::string& name, bool structural, const TouchedInDomain& touched);
   void remove_domain(const std::string& name);
   void sort_out(const std::vector<Touched>& touched);
@@ -78,6 +79,7 @@ class Compiler {
   bool connections_touched_ = false;
   bool vsids_touched_ = false;
   bool nat_touched_ = false;
+  bool pools_touched_ = false;
   bool outside_touched_ = false;  // external networks, as NAT has them
   std::set<std::string> nat_of_;  // domains whose rules are made anew
   std::set<std::string> structural_;

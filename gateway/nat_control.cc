@@ -106,6 +106,8 @@ NatControl::NatControl(const NatConfig& config, const Workers& workers)
     : workers_(workers), log_(config), populated_(workers.size()), under_way_(workers.size()) {}
 
 void NatControl::learn_names(const Compiled& compiled) {
+  if (compiled.nat->plan->serial == names_known_at_) return;
+  names_known_at_ = compiled.nat->plan->serial;
   const auto& rules = compiled.nat->plan->rules;
   for (size_t i = 0; i < rules.size(); ++i) {
     if (rules[i] != nullptr) names_[rules[i]->compartment_uid] = rules[i]->domain;

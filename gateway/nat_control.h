@@ -50,6 +50,7 @@ class NatControl {
   const Workers& workers_;
   NatLog log_;
   std::map<uint64_t, std::string> names_;  // by compartment uid
+  uint64_t names_known_at_ = 0;            // the plan's serial
   std::vector<uint32_t> populated_;        // by worker
   uint64_t lost_told_ = 0;
 

@@ -127,7 +127,7 @@ struct Restoring {
   std::vector<const NatRules*> domains{};
 
   // False: it does not fit.
-  bool one(NatSession session) const {
+  [[nodiscard]] bool one(NatSession session) const {
     if (!sound(session) || session.compartment >= domains.size()) return false;
     const NatRules* rules = domains[session.compartment];
     if (rules == nullptr) return false;

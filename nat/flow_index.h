@@ -39,7 +39,7 @@ class FlowIndex {
   [[nodiscard]] uint32_t candidate(uint64_t hash) const {
     const Bucket& bucket = buckets_[bucket_of(hash)];
     const uint32_t ways = matches(bucket, tag_of(hash));
-    return ways == 0 ? kNone : bucket.entry[std::countr_zero(ways) / 2];
+    return ways == 0 ? kNone : bucket.entry[first_way(ways)];
   }
   // The entry for which is_it(number) holds, or kNone.
   template <class IsIt>
@@ -47,7 +47,7 @@ class FlowIndex {
     const uint16_t tag = tag_of(hash);
     for (const Bucket* bucket = &buckets_[bucket_of(hash)];; bucket = behind(*bucket)) {
       for (uint32_t ways = matches(*bucket, tag); ways != 0; ways &= ways - 1, ways &= ways - 1) {
-        const uint32_t entry = bucket->entry[std::countr_zero(ways) / 2];
+        const uint32_t entry = bucket->entry[first_way(ways)];
         if (is_it(entry)) return entry;
       }
       if (bucket->overflow == 0) return kNone;
@@ -96,6 +96,10 @@ class FlowIndex {
     const auto tag = static_cast<uint16_t>(hash >> 48);
     return tag == 0 ? 1 : tag;
   }
+  // REQUIRES ways != 0, as matches() answers.
+  [[nodiscard]] static size_t first_way(uint32_t ways) {
+    return static_cast<size_t>(std::countr_zero(ways)) / 2;
+  }
   // Two bits for each way that has the tag.
   [[nodiscard]] static uint32_t matches(const Bucket& bucket, uint16_t tag) {
     const __m256i tags = _mm256_load_si256(reinterpret_cast<const __m256i*>(&bucket));
@@ -117,7 +121,7 @@ class FlowIndex {
     for (Bucket* bucket = &first;; bucket = behind(*bucket)) {
       const uint32_t free = matches(*bucket, 0);
       if (free != 0) {
-        const auto way = static_cast<unsigned>(std::countr_zero(free)) / 2;
+        const size_t way = first_way(free);
         bucket->tag[way] = tag_of(hash);
         bucket->entry[way] = entry;
         return;

@@ -45,6 +45,7 @@ class Facts {
     vsids();
     for (const auto& [name, domain] : compiled_.domains) this->domain(name, *domain);
     links();
+    nat();
     for (const NextHopId id : named_) next_hop(id);
     say("{} next hops", network_.next_hops().size());
     std::sort(facts_.begin(), facts_.end());
@@ -55,6 +56,63 @@ class Facts {
   template <class... Args>
   void say(fmt::format_string<Args...> format, Args&&... args) {
     facts_.push_back(fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  // NAT: what has a number is named by what it stands for.
+  void nat() {
+    const NatPlan& plan = *plane_.nat;
+    for (const PublicAddress& address : plan.public_addresses) {
+      std::string spaces;
+      for (const PortSpace& space : address.spaces) {
+        spaces += fmt::format(" {} {}-{}/{}", plan.pools[space.pool.value()].name,
+                              space.range.first, space.range.last, space.block_ports);
+      }
+      const auto& network = plan.networks[address.network.value()];
+      const bool whole = address.compartment.valid();
+      say("nat address {} of {} at {} ping {} own {} whole {} for {}{}",
+          text(address.address.value()), network.name, place(network.attachment),
+          address.respond_to_ping, address.interface_address,
+          whole ? plane_.compartment(address.compartment)->name : "-", text(address.inside.value()),
+          spaces);
+      if (plan.at(network.attachment, address.address) == nullptr ||
+          plan.find(address.address) == nullptr) {
+        say("nat address {} is in no table", text(address.address.value()));
+      }
+    }
+    for (const NatPool& pool : plan.pools) {
+      if (!pool.members.empty()) {
+        say("nat pool {} {}-{}/{} of {} domains, {} members", pool.name, pool.range.first,
+            pool.range.last, pool.block_ports, pool.domains, pool.members.size());
+      }
+    }
+    for (const OneToOne6& six : plan.one_to_one6) {
+      say("nat address {} at {} for {} {}", hex(six.address), place(six.attachment),
+          plane_.compartment(six.compartment)->name, hex(six.inside));
+    }
+    for (size_t i = 0; i < plan.rules.size(); ++i) {
+      if (plan.rules[i] != nullptr && plan.rules[i]->enabled) nat_rules(plan, *plan.rules[i]);
+    }
+  }
+
+  void nat_rules(const NatPlan& plan, const NatRules& rules) {
+    const CompartmentView* view = plane_.compartment(rules.compartment);
+    const std::string name = view == nullptr ? "NOBODY" : view->name;
+    say("{} nat {} filtering {} refusal {} hairpin {} log {} mtu {} limits {} {} uid {}", name,
+        rules.domain, static_cast<int>(rules.filtering), static_cast<int>(rules.refusal),
+        rules.hairpin, rules.log_sessions, rules.inner_mtu, rules.limits.sessions_per_domain,
+        rules.timeouts.udp, view != nullptr && view->uid == rules.compartment_uid);
+    for (const auto& rule : rules.outbound) {
+      say("{} nat rule {:08x}/{:08x} {} {}-{}", name, rule.source.network, rule.source.mask,
+          plan.pools[rule.pool.value()].name, rule.range.first, rule.range.last);
+    }
+    for (const InsideStatic& mapping : rules.statics) {
+      const auto protocol = static_cast<uint8_t>(mapping.key >> 16);
+      const StaticMapping* found = plan.static_at(mapping.address, protocol, mapping.port);
+      say("{} nat mapping {:x} at {}:{} inside {} remote {:x}", name, mapping.key,
+          text(mapping.address.value()), mapping.port.value(),
+          found == nullptr ? "NOBODY" : text(found->inside.value()),
+          found == nullptr ? 0U : found->remote.mask);
+    }
   }
 
   std::string place(AttachmentId id) const {

@@ -168,7 +168,7 @@ NatPacket error_about(const NatPacket& seen, std::string from, uint8_t type, uin
 
 NatPacket parse_packet(const Bytes& ip, std::string& fault) {
   if (ip.size() < 20 || ip[0] >> 4 != 4) die("no IPv4 packet");
-  const size_t header = (ip[0] & 15U) * 4;
+  const size_t header = size_t{ip[0] & 15U} * 4;
   NatPacket p;
   p.from = text(static_cast<uint32_t>(get16(ip, 12)) << 16 | get16(ip, 14));
   p.to = text(static_cast<uint32_t>(get16(ip, 16)) << 16 | get16(ip, 18));
@@ -208,7 +208,7 @@ NatPacket parse_packet(const Bytes& ip, std::string& fault) {
     start += 8;
     if (p.protocol == 6) {
       p.flags = ip[header + 13];
-      start = header + (ip[header + 12] >> 4) * 4U;
+      start = header + size_t{4} * (ip[header + 12] >> 4U);
       if (start >= header + 24 && ip[header + 20] == 2) p.mss = get16(ip, header + 22);
     }
   }
