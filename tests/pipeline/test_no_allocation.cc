@@ -9,6 +9,7 @@
 
 #include "tests/pipeline/allocations.h"
 #include "tests/pipeline/scene.h"
+#include "tests/support/nat_network.h"
 
 namespace hnv {
 namespace {
@@ -38,7 +39,48 @@ size_t allocations_of(const std::vector<PcapRecord>& in, TestDataplane& network)
   return count;
 }
 
+// What opens sessions, ends up in every table of NAT's, is refused, held, comes back in.
+std::vector<PcapRecord> nat_frames() {
+  std::vector<PcapRecord> out;
+  const auto from_vm = [&](const Tenant& tenant, const NatPacket& packet) {
+    const auto inner =
+        eth(kGatewayMac, kRouterMac).with([](EthLayer& l) { l.type = uint16_t{0x0800}; });
+    out.push_back(
+        {0, kFabricPort, (fabric() / gre(tenant.gateway) / inner / raw(packet.bytes())).bytes()});
+  };
+  const auto from_internet = [&](const NatPacket& packet) {
+    const auto tag = vlan(kInternetVlan).with([](VlanLayer& l) { l.type = uint16_t{0x0800}; });
+    out.push_back(
+        {0, kWanPort, (Frame(eth(kWanMac, kVm12Mac)) / tag / raw(packet.bytes())).bytes()});
+  };
+  for (uint16_t i = 0; i < 2000; ++i) {
+    const Tenant& tenant = kTwins[i % 2];
+    const auto port = static_cast<uint16_t>(2000 + i);
+    from_vm(tenant, nat_udp("10.0.1.11", port, "192.0.2.80", 53));
+    from_vm(tenant, nat_tcp("10.0.1.11", port, "192.0.2.80", 80));
+    from_vm(tenant, nat_echo("10.0.1.11", "192.0.2.80", port));
+    from_vm(tenant, nat_udp("10.0.1.11", port, "198.51.100.5", 4000));
+    from_internet(nat_tcp("192.0.2.81", port, "198.51.100.6", port));
+    from_internet(nat_udp("192.0.2.81", port, "198.51.100.6", port));
+    NatPacket fragment = nat_udp("10.0.1.11", port, "192.0.2.80", 53);
+    fragment.id = i;
+    fragment.fragment = 0x2004;
+    from_vm(tenant, fragment);  // before its first one
+    if (i % 4 == 0) {
+      fragment.fragment = 0x2000;
+      from_vm(tenant, fragment);
+    }
+  }
+  return out;
+}
+
 }  // namespace
+
+TEST(NoAllocation, InABreathOfNat) {
+  const auto frames = nat_frames();
+  NatNetwork net;
+  EXPECT_EQ(allocations_of(frames, net.network()), 0U);
+}
 
 TEST(NoAllocation, TheHooksCount) {
   count_allocations();
