@@ -85,10 +85,29 @@ void IkeControl::check_version() {
   vici_.request(std::move(command));
 }
 
+// A charon that lived on while the connection was lost may have what is no longer wanted.
 void IkeControl::load_everything() {
-  auto commands = config_.everything();
   spdlog::info("charon is strongSwan {}; loading {} tunnels", version_, tunnels_.size());
-  send(std::move(commands));
+  send(CharonCommand{"clear-creds", {}, {}});
+  ViciClient::Command command;
+  command.name = "get-conns";
+  command.timeout = kPatience;
+  command.done = [this](const Result<ViciClient::Answer>& answer) {
+    if (!answer) return;
+    const auto* names = answer->response.list("conns");
+    for (const std::string& name : names != nullptr ? *names : std::vector<std::string>()) {
+      const auto if_id = if_id_of(name);
+      if (if_id && config_.find(*if_id) != nullptr) continue;
+      send(CharonCommand{"unload-conn", ViciSection().add("name", name), {}});
+      send(CharonCommand{"terminate", ViciSection().add("ike", name).add("timeout", "-1"), {}});
+    }
+    send(config_.everything());
+    finish_loading();
+  };
+  vici_.request(std::move(command));
+}
+
+void IkeControl::finish_loading() {
   ViciClient::Command last;  // answered when all before it were
   last.name = "version";
   last.timeout = kPatience;

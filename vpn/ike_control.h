@@ -54,7 +54,7 @@ class IkeControl {
   // `lost`: the connections ended while charon may live (CharonProcess::reconnect).
   explicit IkeControl(std::function<void()> lost);
 
-  // Connections to a charon that has nothing, and its end.
+  // Connections to a charon: it is brought to what is wanted, whatever it has. And its end.
   void attach(OwnedFd commands, OwnedFd events);
   void charon_ended();
 
@@ -86,6 +86,7 @@ class IkeControl {
 
   void check_version();
   void load_everything();
+  void finish_loading();
   void send(std::vector<CharonCommand> commands);
   void send(CharonCommand command);
   void answered(const std::string& name, std::optional<uint32_t> key_of, uint32_t if_id,

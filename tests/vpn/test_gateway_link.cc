@@ -130,7 +130,7 @@ struct GatewayLinkTest : testing::Test {
     std::string pattern = (std::filesystem::temp_directory_path() / "hnv-link-XXXXXX").string();
     folder = mkdtemp(pattern.data());
   }
-  ~GatewayLinkTest() override {
+  void TearDown() override {
     link.reset();
     gateway.reset();
     std::filesystem::remove_all(folder);
@@ -174,6 +174,7 @@ struct GatewayLinkTest : testing::Test {
 TEST_F(GatewayLinkTest, SpisAreOfTheGatewaysRangeAndGivenOnce) {
   start();
   std::vector<uint32_t> indexes;
+  indexes.reserve(50);
   for (int i = 0; i < 50; ++i) {
     const auto spi = link->next_spi();
     ASSERT_TRUE(spi);
@@ -190,6 +191,7 @@ TEST_F(GatewayLinkTest, SpisAreOfTheGatewaysRangeAndGivenOnce) {
 TEST_F(GatewayLinkTest, AnSpiThatCameToNothingIsGivenAgain) {
   start();
   std::vector<uint32_t> spis;
+  spis.reserve(50);
   for (int i = 0; i < 50; ++i) spis.push_back(*link->next_spi());
   ASSERT_TRUE(add(spis[3], sa_protocol::kInbound));
   link->remove(spis[7], ours());  // never added
