@@ -10,44 +10,23 @@
 // figures of one run only.
 //
 // HNV_BENCH_FULL=1 in the environment: every case of the matrix.
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
-#include <x86intrin.h>
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <rte_eal.h>
 
-#include "gateway/line.h"
 #include "tests/bench/frames.h"
+#include "tests/bench/passes.h"
 #include "tests/bench/world.h"
 
 namespace hnv {
 namespace {
-
-template <class Pass>
-void measure(benchmark::State& state, Packets& packets, Pass pass) {
-  std::vector<double> costs;
-  for (auto unused : state) {
-    (void)unused;
-    packets.restore();
-    _mm_mfence();
-    const uint64_t begin = __rdtsc();
-    pass();
-    const auto cycles = static_cast<double>(__rdtsc() - begin);
-    costs.push_back(cycles / kInFlight);
-    state.SetIterationTime(cycles / 2.6e9);
-  }
-  std::sort(costs.begin(), costs.end());
-  state.counters["tsc_per_packet"] = costs[costs.size() / 2];
-  state.counters["p10"] = costs[costs.size() / 10];
-  state.counters["p90"] = costs[costs.size() * 9 / 10];
-}
 
 struct Case {
   Path path;
@@ -76,22 +55,10 @@ void run_path(benchmark::State& state, const Case& wanted) {
   Line line(0, 2);
   const PortId in = wanted.path == Path::l3_to_nvgre ? kWanPort : kFabricPort;
   const unsigned out = wanted.path == Path::nvgre_to_l3 ? 1 : 0;
-  const unsigned vector = wanted.vector;
-  measure(state, packets, [&] {
-    for (unsigned base = 0; base < kInFlight; base += vector) {
-      for (unsigned i = 0; i < vector; ++i) {
-        __builtin_prefetch(rte_pktmbuf_mtod(packets[base + i], void*));
-        __builtin_prefetch(rte_pktmbuf_mtod_offset(packets[base + i], void*, 64));
-      }
-      for (unsigned i = 0; i < vector; ++i) line.receive(packets[base + i], in);
-      line.run(world.plane(), kNow);
-      line.sent(out, line.outbox(out).count);
-    }
-  });
-  const WorkerCounters& counters = line.counters();
-  if (counters.tx.value() != counters.rx.value() || !sum(counters, line.held()).balanced()) {
-    state.SkipWithError("packets were lost on the way: the figure would be wrong");
-  }
+  measure(
+      state, [&] { packets.restore(); },
+      [&] { forward(line, world, packets, in, out, wanted.vector, [] { return kNow; }); });
+  expect_no_loss(state, line);
 }
 
 // Received and handed out again, with the same counters: what the loop itself costs.
@@ -100,7 +67,7 @@ void bare_rx_tx_loop(benchmark::State& state) {
   Packets packets(frames);
   WorkerCounters counters;
   Line::Outbox box;
-  measure(state, packets, [&] {
+  const auto pass = [&] {
     for (unsigned base = 0; base < kInFlight; base += kVector) {
       box.count = 0;
       for (unsigned i = 0; i < kVector; ++i) {
@@ -113,7 +80,9 @@ void bare_rx_tx_loop(benchmark::State& state) {
       benchmark::DoNotOptimize(box.packets.data());
       counters.tx.add(box.count);
     }
-  });
+  };
+  measure(
+      state, [&] { packets.restore(); }, pass);
 }
 
 std::string name_of(const Case& c) {

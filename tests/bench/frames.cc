@@ -8,6 +8,7 @@
 #include <rte_eal.h>
 
 #include "compartments/checksum.h"
+#include "nat/transport.h"
 #include "tests/support/random.h"
 
 namespace hnv {
@@ -63,10 +64,10 @@ void write_inner(uint8_t* at, Family family, uint32_t source, uint32_t destinati
   std::memcpy(at + ip_bytes(family), &ports, sizeof ports);
 }
 
-Frame nvgre_frame(const World& world, unsigned domain, unsigned record, uint32_t destination,
-                  unsigned inner_bytes, Random& random) {
+// The headers around an inner packet of `inner_bytes`. Returns where that begins.
+uint8_t* write_nvgre(Frame& frame, const World& world, unsigned domain, unsigned record,
+                     unsigned inner_bytes, uint8_t flow_id) {
   const Family family = world.family();
-  Frame frame;
   uint8_t* at = frame.bytes;
   const wire::Ethernet outer{wire::Mac::of(kFabricMac), wire::Mac::of(mac_of(record % kHosts)),
                              ether_type_of(family)};
@@ -76,17 +77,23 @@ Frame nvgre_frame(const World& world, unsigned domain, unsigned record, uint32_t
   put_ip(at, family, kFabricBlock, host_of(record), kOurPa, wire::ip_protocol::kGre,
          headers + inner_bytes);
   at += ip_bytes(family);
-  const wire::Gre gre{
-      be16{0x2000}, wire::kTransparentEthernet,
-      be32{world.gateway_vsid(domain) << 8 | static_cast<uint32_t>(random.below(256))}};
+  const wire::Gre gre{be16{0x2000}, wire::kTransparentEthernet,
+                      be32{World::gateway_vsid(domain) << 8 | flow_id}};
   std::memcpy(at, &gre, sizeof gre);
   at += sizeof gre;
   const wire::Ethernet inner{wire::Mac::of(kGatewayMac), wire::Mac::of(mac_of(record)),
                              ether_type_of(family)};
   std::memcpy(at, &inner, sizeof inner);
-  at += sizeof inner;
-  write_inner(at, family, kFirstVm + record, destination, inner_bytes, random);
   frame.length = static_cast<uint16_t>(sizeof outer + headers + inner_bytes);
+  return at + sizeof inner;
+}
+
+Frame nvgre_frame(const World& world, unsigned domain, unsigned record, uint32_t destination,
+                  unsigned inner_bytes, Random& random) {
+  Frame frame;
+  const auto flow_id = static_cast<uint8_t>(random.below(256));
+  uint8_t* at = write_nvgre(frame, world, domain, record, inner_bytes, flow_id);
+  write_inner(at, world.family(), kFirstVm + record, destination, inner_bytes, random);
   return frame;
 }
 
@@ -102,7 +109,45 @@ Frame l3_frame(const World& world, unsigned domain, uint32_t destination, unsign
   return frame;
 }
 
+// A whole UDP packet; what it carries is zeros.
+void write_udp(uint8_t* at, uint32_t source, be16 source_port, uint32_t destination,
+               be16 destination_port, unsigned bytes) {
+  const wire::Ipv4 ip = ipv4(source, destination, wire::ip_protocol::kUdp, bytes);
+  wire::Udp udp{.source = source_port,
+                .destination = destination_port,
+                .length = be16{static_cast<uint16_t>(bytes - sizeof ip)},
+                .checksum = be16{0}};
+  const uint64_t pseudo = uint64_t{ip.source.raw()} + ip.destination.raw() +
+                          be16{wire::ip_protocol::kUdp}.raw() + udp.length.raw();
+  const auto sum = static_cast<uint16_t>(~checksum_fold(pseudo + checksum_sum(&udp, sizeof udp)));
+  udp.checksum = be16::from_raw(sum == 0 ? uint16_t{0xffff} : sum);
+  std::memcpy(at, &ip, sizeof ip);
+  std::memcpy(at + sizeof ip, &udp, sizeof udp);
+}
+
 }  // namespace
+
+Frame frame_out(const World& world, const NatFlow& flow, unsigned size) {
+  const unsigned bytes = size - 18;
+  Frame frame;
+  uint8_t* at = write_nvgre(frame, world, flow.domain, flow.record, bytes,
+                            static_cast<uint8_t>(flow.inside_port ^ flow.inside_port >> 8));
+  write_udp(at, kFirstVm + flow.record, be16{flow.inside_port}, flow.remote, be16{flow.remote_port},
+            bytes);
+  return frame;
+}
+
+Frame frame_back(const NatFlow& flow, unsigned size) {
+  const unsigned bytes = size - 18;
+  Frame frame;
+  const wire::Ethernet ethernet{wire::Mac::of(kWanMac), wire::Mac::of(kPeerMac),
+                                wire::ether_type::kIpv4};
+  std::memcpy(frame.bytes, &ethernet, sizeof ethernet);
+  write_udp(frame.bytes + sizeof ethernet, flow.remote, be16{flow.remote_port}, flow.outside,
+            be16{flow.outside_port}, bytes);
+  frame.length = static_cast<uint16_t>(sizeof ethernet + bytes);
+  return frame;
+}
 
 std::vector<Frame> make_frames(const World& world, Path path, unsigned size, unsigned flows) {
   Random random(7);
@@ -130,7 +175,11 @@ rte_mempool& packet_pool() {
   return *made;
 }
 
-Packets::Packets(const std::vector<Frame>& frames) : frames_(frames), mbufs_(kInFlight) {
+Packets::Packets(const std::vector<Frame>& frames) : frames_(&frames), mbufs_(kInFlight) {
+  allocate();
+}
+Packets::Packets() : mbufs_(kInFlight) { allocate(); }
+void Packets::allocate() {
   for (auto& mbuf : mbufs_) {
     mbuf = rte_pktmbuf_alloc(&packet_pool());
     if (mbuf == nullptr) stop("too few packet buffers");
@@ -141,7 +190,7 @@ Packets::~Packets() {
 }
 
 void Packets::restore() {
-  for (rte_mbuf* mbuf : mbufs_) hnv::restore(mbuf, frames_[next_++ % frames_.size()]);
+  for (rte_mbuf* mbuf : mbufs_) hnv::restore(mbuf, (*frames_)[next_++ % frames_->size()]);
 }
 
 void start_eal(const char* program, const char* lcores, unsigned megabytes) {

@@ -29,6 +29,20 @@ struct Frame {
 [[nodiscard]] std::vector<Frame> make_frames(const World& world, Path path, unsigned size,
                                              unsigned flows = kFlows);
 
+// A flow of UDP through NAT, from machine `record` of a domain.
+struct NatFlow {
+  unsigned domain = 0;
+  unsigned record = 0;
+  uint16_t inside_port = 0;
+  uint16_t remote_port = 0;
+  uint32_t remote = 0;
+  uint32_t outside = 0;  // as which it is seen there, once that is known
+  uint16_t outside_port = 0;
+};
+// Its packets, out of the domain and back, checksums right (peers look at them). Over IPv4.
+[[nodiscard]] Frame frame_out(const World& world, const NatFlow& flow, unsigned size);
+[[nodiscard]] Frame frame_back(const NatFlow& flow, unsigned size);
+
 // Where packet buffers come from; EAL must be up. With room for eight bytes of the benchmark's own
 // in each (rte_mbuf_to_priv).
 [[nodiscard]] rte_mempool& packet_pool();
@@ -40,19 +54,22 @@ inline void restore(rte_mbuf* mbuf, const Frame& frame) {
   __builtin_memcpy(rte_pktmbuf_mtod(mbuf, void*), frame.bytes, kHeaderBytes);
 }
 
-// kInFlight buffers that take the frames in turn.
+// kInFlight buffers that take the frames in turn, or from whoever fills them.
 class Packets {
  public:
   explicit Packets(const std::vector<Frame>& frames);
+  Packets();
   ~Packets();
   Packets(const Packets&) = delete;
   Packets& operator=(const Packets&) = delete;
 
-  void restore();
+  void restore();  // REQUIRES frames
   [[nodiscard]] rte_mbuf* operator[](size_t i) const { return mbufs_[i]; }
 
  private:
-  const std::vector<Frame>& frames_;
+  void allocate();
+
+  const std::vector<Frame>* frames_ = nullptr;
   std::vector<rte_mbuf*> mbufs_;
   size_t next_ = 0;
 };

@@ -29,26 +29,37 @@ EAGER, USUAL = "max-revalidator=100", "max-revalidator=500"
 
 
 class OvsPeer:
-    def __init__(self, run, name, capture, facts):
+    def __init__(self, run, name, captures, facts):
         self._space = run.namespace(name)
         self.ovs = Ovs(self._space, VSWITCHD, [
             "dpdk-init=true", EAGER, KEEP, "dpdk-lcore-mask=0x1", "pmd-cpu-mask=0x2", "dpdk-socket-mem=1024",
             f'dpdk-extra="--no-pci --in-memory --file-prefix={self._space.id}"'])
-        self._hosts = [line[1:] for line in facts if line[0] == "host"]
-        (pa, mac, gateway_mac), = (line[1:] for line in facts if line[0] == "gateway")
-        self._bridges(capture, mac)
+        (pa, mac, self._gateway_mac), = self._facts(facts, "gateway")
+        self._bridges(mac)
         self._space.ip(f"addr add {pa}/16 dev br-phy", "link set br-phy up")
-        self.ovs.replace_flows("br-phy", ["in_port=p0,actions=LOCAL", "in_port=LOCAL,actions=output:p1"])
-        self.ovs.replace_flows("br-int", [
-            f"in_port=gre0,tun_id={int(vsid) << 8:#x}/0xffffff00,ip,nw_dst={ca},actions=dec_ttl,"
-            f"mod_dl_src:{gateway_mac},mod_dl_dst:{vm},set_field:{int(to) << 8:#x}->tun_id,"
-            f"set_field:{host}->tun_dst,IN_PORT"
-            for _, vsid, ca, to, host, vm in (line for line in facts if line[0] == "record")])
-        for host, mac in self._hosts:
+        for host, mac in self._facts(facts, "host"):
             self.ovs.appctl("tnl/neigh/set", "br-phy", host, mac)
+        self._connect(captures, facts)
         self._time = ThreadTime(self.ovs.pid, "pmd-c01")
 
-    def _bridges(self, capture, mac):
+    @staticmethod
+    def _facts(facts, kind):
+        return [line[1:] for line in facts if line[0] == kind]
+
+    def _connect(self, captures, facts):
+        capture, = captures
+        self._add_port("br-phy", "p1", "net_null1,no-rx=1")
+        self._add_port("br-phy", "p0", f"net_pcap0,rx_pcap={capture},infinite_rx=1")
+        self.ovs.replace_flows("br-phy", ["in_port=p0,actions=LOCAL", "in_port=LOCAL,actions=output:p1"])
+        self.ovs.replace_flows("br-int", [
+            f"in_port=gre0,tun_id={int(vsid) << 8:#x}/0xffffff00,ip,nw_dst={ca},{self._to_record(to, host, vm)},IN_PORT"
+            for vsid, ca, to, host, vm in self._facts(facts, "record")])
+
+    def _to_record(self, vsid, host, vm):
+        return (f"actions=dec_ttl,mod_dl_src:{self._gateway_mac},mod_dl_dst:{vm},"
+                f"set_field:{int(vsid) << 8:#x}->tun_id,set_field:{host}->tun_dst")
+
+    def _bridges(self, mac):
         vsctl = self.ovs.vsctl
         vsctl("add-br", "br-phy", "--", "set", "bridge", "br-phy", "datapath_type=netdev",
               f'other-config:hwaddr="{mac}"', "protocols=OpenFlow13,OpenFlow14")
@@ -56,12 +67,13 @@ class OvsPeer:
               "protocols=OpenFlow13,OpenFlow14")
         vsctl("add-port", "br-int", "gre0", "--", "set", "interface", "gre0", "type=gre",
               "options:remote_ip=flow", "options:key=flow")
-        for port, device in (("p1", "net_null1,no-rx=1"), ("p0", f"net_pcap0,rx_pcap={capture},infinite_rx=1")):
-            vsctl("add-port", "br-phy", port, "--", "set", "interface", port, "type=dpdk",
-                  f'options:dpdk-devargs="{device}"')
-            error = vsctl("get", "interface", port, "error")
-            if error not in ("[]", ""):
-                raise RuntimeError(f"Open vSwitch does not open {device}: {error}")
+
+    def _add_port(self, bridge, port, device):
+        self.ovs.vsctl("add-port", bridge, port, "--", "set", "interface", port, "type=dpdk",
+                       f'options:dpdk-devargs="{device}"')
+        error = self.ovs.vsctl("get", "interface", port, "error")
+        if error not in ("[]", ""):
+            raise RuntimeError(f"Open vSwitch does not open {device}: {error}")
 
     def _set(self, *options):
         self.ovs.vsctl("set", "Open_vSwitch", ".", *(f"other_config:{option}" for option in options))

@@ -23,6 +23,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "netns"))
 
 from l3fwd import FLOWS, L3fwd  # noqa: E402
+from ovs_nat_peer import OvsNatPeer  # noqa: E402
 from ovs_peer import OvsPeer  # noqa: E402
 from support.run import Run, call  # noqa: E402
 from testpmd import Testpmd  # noqa: E402
@@ -47,9 +48,22 @@ CASES = [Case(1, 64, flows=64), Case(1, 64), Case(1000, 8000), Case(4000, 8000, 
          Case(4000, 8000, flow_ids="zero")]
 
 
+class NatCase:
+    """Both directions of a case of bench_nat."""
+
+    def __init__(self, path, domains, sessions, most=None):
+        self.domains, self.sessions, self.back, self.most = domains, sessions, path == "nat_to_nvgre", most
+        self.ours = f"{path}/domains:{domains}/sessions:{sessions}/size:64"
+        self.name = f"peer_ovs_dpdk/{self.ours}"
+
+
+NAT_CASES = [NatCase(path, *size) for size in ((1, 16000), (4000, 64000, 0.3))
+             for path in ("nvgre_to_nat", "nat_to_nvgre")]
+
+
 class Ours:
-    def __init__(self, run, tree):
-        self._run, self._binary = run, os.path.join(tree, "tests", "bench", "hnv_bench_path")
+    def __init__(self, run, tree, binary):
+        self._run, self._binary = run, os.path.join(tree, "tests", "bench", binary)
 
     def measure(self, name):
         out = self._run.path("ours.json")
@@ -63,13 +77,29 @@ class Ours:
 
 
 def ovs(run, tree, case, rounds):
-    ours = Ours(run, tree)
     capture = run.path("nvgre.pcap")
-    facts = [line.split() for line in call(
-        os.path.join(tree, "tests", "bench", "hnv_write_capture"), "nvgre", capture, case.compartments, case.records,
-        64, case.flows, case.flow_ids).stdout.splitlines()]
+    facts = write_capture(tree, "nvgre", capture, case.compartments, case.records, 64, case.flows, case.flow_ids)
+    return take_turns(run, Ours(run, tree, "hnv_bench_path"), OvsPeer(run, "peer", [capture], facts), capture, case,
+                      rounds)
+
+
+def ovs_nat(run, tree, case, rounds):
+    captures = [run.path("out.pcap"), run.path("back.pcap")]
+    facts = write_capture(tree, "nat", *captures, case.domains, case.sessions, 64)
+    peer = OvsNatPeer(run, "peer", captures, facts, case.sessions, case.back)
+    row = take_turns(run, Ours(run, tree, "hnv_bench_nat"), peer, captures[case.back], case, rounds)
+    if peer.connections() != case.sessions:
+        raise RuntimeError(f"Open vSwitch has {peer.connections()} connections for {case.sessions} sessions")
+    return row
+
+
+def write_capture(tree, *arguments):
+    done = call(os.path.join(tree, "tests", "bench", "hnv_write_capture"), *arguments)
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def take_turns(run, ours, peer, capture, case, rounds):
     floor = Testpmd(run, "floor", [f"net_pcap0,rx_pcap={capture},infinite_rx=1", "net_null1,no-rx=1"], 32, PCAP_BUFFERS)
-    peer = OvsPeer(run, "peer", capture, facts)
     cache = peer.settle()
     peer.stop()
     figures = {"ours": [], "peer": [], "io": []}
@@ -142,7 +172,8 @@ def main():
 
     parts = [("floor_testpmd", lambda run: testpmd(run, chosen.rounds)),
              ("floor_l3fwd_lpm", lambda run: l3fwd(run, tree, chosen.rounds)),
-             *((case.name, lambda run, case=case: [ovs(run, tree, case, chosen.rounds)]) for case in CASES)]
+             *((case.name, lambda run, case=case: [ovs(run, tree, case, chosen.rounds)]) for case in CASES),
+             *((case.name, lambda run, case=case: [ovs_nat(run, tree, case, chosen.rounds)]) for case in NAT_CASES)]
     for name, measure in parts:
         if re.search(chosen.only, name):
             begin = time.monotonic()

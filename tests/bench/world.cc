@@ -14,8 +14,8 @@ namespace {
 
 constexpr uint32_t kFirstMachine = 0x0a000000;  // 10.0.0.0/12
 constexpr uint32_t kPeer = 0xc0a8320a;          // 192.168.50.10, each domain's router
+constexpr uint32_t kOutside = 0xc0a83201;       // 192.168.50.1, the router of the network outside
 constexpr Duration kMovedGrace = std::chrono::seconds(1);
-const MacAddress kWanMac({2, 0, 0, 0, 0, 0xfb});
 
 template <Space S>
 IpAddress<S> address(Family family, uint32_t low) {
@@ -149,6 +149,30 @@ void World::remove_route(unsigned domain, unsigned route) {
   remove(CustomerRouteKey{name_of(domain), fmt::format("r{}", route)});
 }
 
+void World::put_nat(uint8_t bits) {
+  const Prefix<Space::external> addresses(Ip4<Space::external>(kFirstPublic),
+                                          static_cast<uint8_t>(32 - bits));
+  ExternalNetworkSpec shared = model_->external_network("shared")->spec;
+  shared.public_address_prefixes = {addresses};
+  shared.routes = {
+      {Prefix<Space::external>(Ip4<Space::external>(0), 0), Ip4<Space::external>(kOutside)}};
+  put(ExternalNetworkKey{"shared"}, shared);
+  PublicAddressPoolSpec pool;
+  pool.external_network = "shared";
+  pool.addresses = {addresses};
+  put(PublicAddressPoolKey{"outside"}, pool);
+  const Prefix<Space::customer> everywhere(Ip4<Space::customer>(0), 0);
+  NatSpec nat;
+  nat.destination_prefixes = {everywhere};
+  OutboundRuleSpec all;
+  all.name = "all";
+  all.source_prefixes = {everywhere};
+  all.pool = "outside";
+  nat.outbound_rules = {all};
+  for (unsigned domain = 0; domain < size_.compartments; ++domain)
+    put(NatKey{name_of(domain)}, nat);
+}
+
 void World::everybody_answers(const Neighbors::Actions& asked, Instant now) {
   Neighbors::Actions answers;
   for (const auto& request : asked.requests) {
@@ -197,6 +221,7 @@ void World::commit(Instant now) {
   plane_.vsids = compiled_->vsids;
   plane_.l3 = compiled_->l3;
   plane_.attachments = compiled_->attachments;
+  plane_.nat = compiled_->nat->plan;
 }
 
 }  // namespace hnv

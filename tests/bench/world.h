@@ -32,12 +32,14 @@ constexpr PortId kFabricPort{0};
 constexpr PortId kWanPort{1};
 constexpr Instant kNow{1'000'000'000'000};
 inline const MacAddress kFabricMac({2, 0, 0, 0, 0, 0xfa});
+inline const MacAddress kWanMac({2, 0, 0, 0, 0, 0xfb});
 inline const MacAddress kGatewayMac({2, 0, 0, 0, 0, 0xfe});
 inline const MacAddress kPeerMac({2, 0, 0, 0, 0, 0xee});
-constexpr uint32_t kOurPa = 0x0a090001;      // 10.9.0.1
-constexpr uint32_t kFirstHost = 0x0a090100;  // 10.9.1.0
-constexpr uint32_t kFirstVm = 0x0a000004;    // 10.0.0.4
-constexpr uint32_t kServer = 0xc0a8630a;     // 192.168.99.10, behind each domain's router
+constexpr uint32_t kOurPa = 0x0a090001;        // 10.9.0.1
+constexpr uint32_t kFirstHost = 0x0a090100;    // 10.9.1.0
+constexpr uint32_t kFirstVm = 0x0a000004;      // 10.0.0.4
+constexpr uint32_t kServer = 0xc0a8630a;       // 192.168.99.10, behind each domain's router
+constexpr uint32_t kFirstPublic = 0xc6120000;  // 198.18.0.0, of NAT
 
 struct Size {
   unsigned compartments;
@@ -79,6 +81,9 @@ class World {
   // One more customer route, or one less.
   void put_route(unsigned domain, unsigned route);
   void remove_route(unsigned domain, unsigned route);
+  // Every domain goes out by NAT, to wherever it has no better route, through one pool of 2^bits
+  // public addresses that they share. IPv4 only.
+  void put_nat(uint8_t bits);
   void commit(Instant now);
 
  private:

@@ -7,6 +7,10 @@
 //     gateway PA MAC(fabric) MAC(in every virtual subnet)
 //     host PA MAC                            each of the fabric
 //     record VSID CA VSID PA MAC             packets of the first VSID for the CA leave with these
+//   hnv_write_capture nat OUT BACK DOMAINS SESSIONS SIZE
+//     the packets of bench_nat's sessions, as they go out and as they come back; besides the above
+//     domain VSID ZONE ADDRESS               its packets leave from the address, ports kept
+//     outside MAC MAC                        ours and the router's
 //   hnv_write_capture ipv4 FILE DESTINATIONS FLOWS
 //     plain UDP over IPv4 to 198.18.n.0/24, n below DESTINATIONS, in Ethernet of 64 bytes
 #include <charconv>
@@ -21,6 +25,7 @@
 
 #include "compartments/checksum.h"
 #include "tests/bench/frames.h"
+#include "tests/bench/nat_world.h"
 #include "tests/bench/world.h"
 #include "tests/support/random.h"
 
@@ -71,6 +76,19 @@ std::string dotted(uint32_t a) {
   return fmt::format("{}.{}.{}.{}", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
 }
 
+void print_facts(const World& world) {
+  fmt::print("gateway {} {} {}\n", dotted(kOurPa), kFabricMac.to_string(), kGatewayMac.to_string());
+  for (unsigned host = 0; host < kHosts; ++host) {
+    fmt::print("host {} {}\n", dotted(host_of(host)), mac_of(host).to_string());
+  }
+  for (unsigned domain = 0; domain < world.size().compartments; ++domain) {
+    for (unsigned record = 0; record < world.records_per_domain(); ++record) {
+      fmt::print("record {} {} {} {} {}\n", World::gateway_vsid(domain), dotted(kFirstVm + record),
+                 World::machines_vsid(domain), dotted(host_of(record)), mac_of(record).to_string());
+    }
+  }
+}
+
 void nvgre(char** arguments) {
   const Size size{number(arguments[1]), number(arguments[2])};
   const World world(size);
@@ -81,16 +99,28 @@ void nvgre(char** arguments) {
     if (zero) frame.bytes[kFlowIdAt] = 0;
     capture.add(frame);
   }
-  fmt::print("gateway {} {} {}\n", dotted(kOurPa), kFabricMac.to_string(), kGatewayMac.to_string());
-  for (unsigned host = 0; host < kHosts; ++host) {
-    fmt::print("host {} {}\n", dotted(host_of(host)), mac_of(host).to_string());
+  print_facts(world);
+}
+
+void nat(char** arguments) {
+  const unsigned domains = number(arguments[2]);
+  const NatWorld sessions(domains, number(arguments[3]));
+  const unsigned size = number(arguments[4]);
+  Capture out(arguments[0]);
+  Capture back(arguments[1]);
+  for (unsigned n = 0; n < sessions.sessions(); ++n) {
+    NatFlow flow = sessions.flow(n);
+    out.add(frame_out(sessions.world(), flow, size));
+    flow.outside = kFirstPublic + flow.domain;
+    flow.outside_port = flow.inside_port;
+    back.add(frame_back(flow, size));
   }
-  for (unsigned domain = 0; domain < size.compartments; ++domain) {
-    for (unsigned record = 0; record < world.records_per_domain(); ++record) {
-      fmt::print("record {} {} {} {} {}\n", World::gateway_vsid(domain), dotted(kFirstVm + record),
-                 World::machines_vsid(domain), dotted(host_of(record)), mac_of(record).to_string());
-    }
+  print_facts(sessions.world());
+  for (unsigned domain = 0; domain < domains; ++domain) {
+    fmt::print("domain {} {} {}\n", World::gateway_vsid(domain), domain + 1,
+               dotted(kFirstPublic + domain));
   }
+  fmt::print("outside {} {}\n", kWanMac.to_string(), kPeerMac.to_string());
 }
 
 void plain_ipv4(char** arguments) {
@@ -130,13 +160,14 @@ int main(int argc, char** argv) {
   const std::string_view kind = argc > 1 ? argv[1] : "";
   if (kind == "nvgre" && argc == 8) {
     hnv::nvgre(argv + 2);
+  } else if (kind == "nat" && argc == 7) {
+    hnv::nat(argv + 2);
   } else if (kind == "ipv4" && argc == 5) {
     hnv::plain_ipv4(argv + 2);
   } else {
     hnv::stop(
-        "hnv_write_capture nvgre FILE COMPARTMENTS RECORDS SIZE FLOWS random|zero, or ipv4 FILE "
-        "DESTINATIONS "
-        "FLOWS");
+        "hnv_write_capture nvgre FILE COMPARTMENTS RECORDS SIZE FLOWS random|zero, nat OUT BACK "
+        "DOMAINS SESSIONS SIZE, or ipv4 FILE DESTINATIONS FLOWS");
   }
   return 0;
 }
