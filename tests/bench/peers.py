@@ -88,6 +88,7 @@ def ovs_nat(run, tree, case, rounds):
     facts = write_capture(tree, "nat", *captures, case.domains, case.sessions, 64)
     peer = OvsNatPeer(run, "peer", captures, facts, case.sessions, case.back)
     row = take_turns(run, Ours(run, tree, "hnv_bench_nat"), peer, captures[case.back], case, rounds)
+    peer.go_on()
     if peer.connections() != case.sessions:
         raise RuntimeError(f"Open vSwitch has {peer.connections()} connections for {case.sessions} sessions")
     return row
