@@ -46,12 +46,6 @@ std::string_view text_of(NatPhase phase) {
   return "open";
 }
 
-std::string protocol_text(uint8_t protocol) {
-  if (protocol == wire::ip_protocol::kTcp) return "TCP";
-  if (protocol == wire::ip_protocol::kUdp) return "UDP";
-  return protocol == wire::ip_protocol::kIcmp ? "ICMP" : std::to_string(protocol);
-}
-
 NatSessionState state_of(const NatSessionPicture& picture) {
   const NatSession& s = picture.session;
   NatSessionState out;

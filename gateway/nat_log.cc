@@ -29,12 +29,6 @@ std::string time_text(std::chrono::system_clock::time_point at) {
                      fmt::gmtime(std::chrono::system_clock::to_time_t(at)), ms.count() % 1000);
 }
 
-std::string protocol_text(uint8_t protocol) {
-  if (protocol == wire::ip_protocol::kTcp) return "TCP";
-  if (protocol == wire::ip_protocol::kUdp) return "UDP";
-  return protocol == wire::ip_protocol::kIcmp ? "ICMP" : std::to_string(protocol);
-}
-
 std::string_view event_of(NatRecord::Kind kind) {
   switch (kind) {
     case NatRecord::Kind::block_given:
@@ -58,6 +52,12 @@ std::string_view ending(DropReason reason) {
 }
 
 }  // namespace
+
+std::string protocol_text(uint8_t protocol) {
+  if (protocol == wire::ip_protocol::kTcp) return "TCP";
+  if (protocol == wire::ip_protocol::kUdp) return "UDP";
+  return protocol == wire::ip_protocol::kIcmp ? "ICMP" : std::to_string(protocol);
+}
 
 std::string to_line(const NatRecord& r, const NatNames& names,
                     std::chrono::system_clock::time_point at,

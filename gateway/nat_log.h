@@ -29,6 +29,8 @@ struct NatNames {
   std::string pool;
 };
 
+// "TCP", "UDP", "ICMP", else the IP protocol's number.
+[[nodiscard]] std::string protocol_text(uint8_t protocol);
 // The record as a line. `at` and `started` are times of day.
 [[nodiscard]] std::string to_line(const NatRecord& record, const NatNames& names,
                                   std::chrono::system_clock::time_point at,

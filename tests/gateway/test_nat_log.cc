@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/nat_log.h"
-
 #include <cstdio>
 #include <fstream>
 #include <string>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
+#include "gateway/nat_log.h"
 #include "tests/support/frame.h"
 
 namespace hnv {

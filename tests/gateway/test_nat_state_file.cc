@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/nat_state_file.h"
-
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
-
-#include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <gtest/gtest.h>
+
+#include "gateway/nat_state_file.h"
 #include "tests/support/nat_network.h"
 
 namespace hnv {
