@@ -56,6 +56,7 @@ struct alignas(64) SubnetView {
   CustomerRecord wildcard;       // GatewayWildcard of IPv4; type none when there is none
   uint32_t icmp_source = 0;      // source of ICMP errors for packets that came in here; 0: none
   bool has_own_address = false;  // the gateway answers ARP here
+  bool advertises = false;       // and, as a router, solicitations (RFC 4861 §6.2)
   // IPv6: the outer header as above (its source is our PA here), and what answers inner IPv6.
   wire::Address6 icmp_source6{};  // unspecified: none
   CustomerRecord wildcard6;       // GatewayWildcard of IPv6

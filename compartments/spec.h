@@ -97,6 +97,28 @@ struct RoutingDomainSpec {
 enum class SubnetKind : uint8_t { vm, gateway };
 enum class SubnetRouter : uint8_t { distributed, gateway };
 
+// How hosts of a virtual subnet whose router is the gateway configure themselves (RFC 4861 §6.2.1,
+// RFC 4862). Its prefixes are the subnet's IPv6 addressPrefixes. All times in seconds.
+struct RouterAdvertisementsSpec {
+  static constexpr uint32_t kForever = UINT32_MAX;  // of a prefix's lifetimes
+  bool enabled = true;
+  bool managed = false;       // M: addresses come from DHCPv6
+  bool other_config = false;  // O: the rest does
+  uint16_t interval = 600;    // the longest between two: MaxRtrAdvInterval, 4 to 1800
+  // 0 (no default router), or interval to 9000; absent: three intervals.
+  std::optional<uint16_t> router_lifetime;
+  uint32_t valid_lifetime = 2'592'000;
+  uint32_t preferred_lifetime = 604'800;  // at most valid_lifetime
+  bool on_link = true;                    // L of every prefix
+  bool autonomous = true;                 // A of every /64 (RFC 4862 §5.5.3 d)
+  bool mtu = true;                        // whether the subnet's is told
+  [[nodiscard]] uint16_t lifetime() const {
+    return router_lifetime.value_or(static_cast<uint16_t>(3 * interval));
+  }
+  friend bool operator==(const RouterAdvertisementsSpec&,
+                         const RouterAdvertisementsSpec&) = default;
+};
+
 struct VirtualSubnetSpec {
   std::optional<Vsid> virtual_subnet_id;  // immutable once set
   std::vector<Prefix<Space::customer>> address_prefixes;
@@ -108,6 +130,7 @@ struct VirtualSubnetSpec {
   std::string provider_network;
   std::optional<IpAddress<Space::provider>> provider_address;
   std::optional<uint16_t> mtu;  // inner; default the fabric's minus the encapsulation
+  std::optional<RouterAdvertisementsSpec> router_advertisements;
   friend bool operator==(const VirtualSubnetSpec&, const VirtualSubnetSpec&) = default;
 };
 

@@ -329,6 +329,7 @@ Compilation Compiler::run(const std::vector<Touched>& touched) {
   if (attachments_touched) compile_attachments();
   if (networks_touched_) add_network_links();
   static const TouchedInDomain kNone;
+  out_.structural.assign(structural_.begin(), structural_.end());
   for (const std::string& name : structural_) {
     const auto touched_inside = inside_.find(name);
     compile_domain(name, true, touched_inside == inside_.end() ? kNone : touched_inside->second);

@@ -27,6 +27,7 @@
 #include "compartments/cow_array.h"
 #include "compartments/cow_map.h"
 #include "compartments/route_table.h"
+#include "compartments/router_advertisement.h"
 #include "gateway/dataplane.h"
 #include "gateway/hop_table.h"
 #include "gateway/model.h"
@@ -43,6 +44,14 @@ struct RouteKey {
   friend auto operator<=>(const RouteKey&, const RouteKey&) = default;
 };
 
+// What a virtual subnet's hosts are told by us as their router.
+struct AdvertisedSubnet {
+  std::string name;
+  RouterAdvertisement advertisement;
+  Duration interval{};  // the longest between two
+  friend bool operator==(const AdvertisedSubnet&, const AdvertisedSubnet&) = default;
+};
+
 // Control side of one domain's compiled form. Immutable, as everything below.
 struct CompiledDomain {
   std::shared_ptr<const CompartmentView> view;
@@ -56,6 +65,7 @@ struct CompiledDomain {
   std::shared_ptr<const RouteTable> routes;
   HopTable hops;
   std::vector<VsidSpec> vsids;
+  std::map<SubnetId, AdvertisedSubnet> advertised;
 };
 
 // Control side of the NatPlan: which number is whose. What is gone keeps its number, and rests in
@@ -117,6 +127,7 @@ struct Compilation {
   std::vector<std::shared_ptr<const OutLink>> new_links;
   std::vector<LinkId> gone_links;
   std::vector<MovedUntil> moved;
+  std::vector<std::string> structural;  // domains whose subnets were compiled anew, or are gone
   Neighbors::Actions actions;  // requests to send: next hops resolve as soon as they are known
 };
 

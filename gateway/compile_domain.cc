@@ -165,13 +165,38 @@ SubnetView DomainCompiler::subnet_view(const SubnetModel& subnet) const {
   const auto [v4, v6] = first_of_each(subnet.gateway_addresses);
   view.icmp_source = v4;
   view.icmp_source6 = v6;
+  const auto& advertisements = subnet.spec.router_advertisements;
+  view.advertises = advertisements && advertisements->enabled;
   return view;
+}
+
+AdvertisedSubnet DomainCompiler::advertised(const SubnetModel& subnet, uint16_t mtu) {
+  const RouterAdvertisementsSpec& spec = *subnet.spec.router_advertisements;
+  AdvertisedSubnet out{.name = subnet.name,
+                       .advertisement = {.mac = wire::Mac::of(*subnet.spec.mac_address),
+                                         .managed = spec.managed,
+                                         .other_config = spec.other_config,
+                                         .router_lifetime = spec.lifetime(),
+                                         .mtu = spec.mtu ? mtu : uint16_t{0},
+                                         .prefixes = {}},
+                       .interval = std::chrono::seconds(spec.interval)};
+  for (const auto& prefix : subnet.spec.address_prefixes) {
+    if (prefix.family() == Family::ipv4) continue;
+    out.advertisement.prefixes.push_back({.prefix = prefix.address().bytes(),
+                                          .length = prefix.length(),
+                                          .on_link = spec.on_link,
+                                          .autonomous = spec.autonomous && prefix.length() == 64,
+                                          .valid_lifetime = spec.valid_lifetime,
+                                          .preferred_lifetime = spec.preferred_lifetime});
+  }
+  return out;
 }
 
 void DomainCompiler::subnets() {
   // Tables are rebuilt whole: what they held is given back, what they hold is taken anew.
   auto table = std::make_shared<std::vector<SubnetView>>(table_size(next_.subnets));
   next_.vsids.clear();
+  next_.advertised.clear();
   view_->prefixes.clear();
   view_->icmp_source = 0;
   view_->icmp_source6 = {};
@@ -180,6 +205,7 @@ void DomainCompiler::subnets() {
     (*table)[id.value()] = subnet_view(*subnet);
     const SubnetView& view = (*table)[id.value()];
     next_.vsids.push_back({view.vsid, view_->id, id, door_of(view)});
+    if (view.advertises) next_.advertised.emplace(id, advertised(*subnet, view.mtu));
     const auto& prefixes = subnet->spec.address_prefixes;
     view_->prefixes.insert(view_->prefixes.end(), prefixes.begin(), prefixes.end());
     const bool gateway = subnet->spec.kind == SubnetKind::gateway;

@@ -117,6 +117,7 @@ class DomainCompiler {
   [[nodiscard]] CustomerRecord filled(const SubnetModel& subnet, const LookupRecord& record);
   static void outer_header(const IpAddress<Space::provider>& own, SubnetView& view);
   [[nodiscard]] SubnetView subnet_view(const SubnetModel& subnet) const;
+  [[nodiscard]] static AdvertisedSubnet advertised(const SubnetModel& subnet, uint16_t mtu);
   [[nodiscard]] ConnectionView connection_view(const ConnectionModel& connection);
   [[nodiscard]] std::shared_ptr<const OutLink> connection_link(const ConnectionModel& connection,
                                                                const ConnectionView& view) const;

@@ -83,6 +83,7 @@ ControlLoop::ControlLoop(const Parts& parts)
   const auto hand_over = [this](rte_mbuf* mbuf) { return inject(mbuf); };
   addresses_ = std::make_unique<AddressWatch>(next_hops_, eal_.packets(), hand_over);
   resolver_ = std::make_unique<Resolver>(next_hops_, *addresses_, eal_.packets(), hand_over);
+  advertiser_ = std::make_unique<RouterAdvertiser>(eal_.packets(), hand_over);
   const Model nothing;
   prepare(nothing, *parts.model, differences(nothing, *parts.model))();
   changes_ = std::make_unique<ChangeQueue>(
@@ -178,7 +179,12 @@ void ControlLoop::take_punts(Instant at) {
     for (unsigned i = 0; i < kPuntsAtOnce; ++i) {
       rte_mbuf* mbuf = nullptr;
       if (worker->punted().pop(&mbuf, 1) == 0) break;
-      resolver_->take(mbuf, *compiled_, at);
+      if (side_note(*mbuf).router_solicitation()) {
+        advertiser_->solicited(*mbuf, at);
+        rte_pktmbuf_free(mbuf);
+      } else {
+        resolver_->take(mbuf, *compiled_, at);
+      }
     }
   }
 }
@@ -189,6 +195,7 @@ void ControlLoop::on_timer(Instant at) {
   Neighbors::Actions actions;
   addresses_->tick(at, actions);
   resolver_->act(actions);
+  advertiser_->tick(*changes_->current(), *compiled_, root_.next_hops, at);
   watch_workers(at);
   nat_->tick(*compiled_, worker_clock());
   if (trace_) drain_trace();
@@ -288,9 +295,22 @@ ChangeQueue::Publish ControlLoop::prepare(const Model& before, const Model& afte
   return [change] { change->publish(); };
 }
 
+// Before what was is given back.
+void ControlLoop::advertise_changes(const Compilation& done, Instant at) {
+  const ModelPtr model = changes_ == nullptr ? nullptr : changes_->current();
+  for (const std::string& name : done.structural) {
+    const auto* before = compiled_->domains.find(name);
+    const auto* after = done.next->domains.find(name);
+    advertiser_->changed(before == nullptr ? nullptr : before->get(),
+                         after == nullptr ? nullptr : after->get(),
+                         model == nullptr ? nullptr : model->domain(name), root_.next_hops, at);
+  }
+}
+
 void ControlLoop::publish_change(Compilation& done) {
   under_way_ = false;
   const Instant at = now();
+  advertise_changes(done, at);
   Neighbors::Actions actions;
   for (const auto& link : done.new_links) addresses_->set_link(link, at, actions);
   to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());

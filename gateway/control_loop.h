@@ -26,6 +26,7 @@
 #include "gateway/next_hops.h"
 #include "gateway/ports.h"
 #include "gateway/resolver.h"
+#include "gateway/router_advertiser.h"
 #include "gateway/trace.h"
 #include "gateway/transaction.h"
 #include "gateway/worker.h"
@@ -117,6 +118,7 @@ class ControlLoop final : public Control {
   void take_punts(Instant now);
   void on_timer(Instant now);
   void turn_routes();
+  void advertise_changes(const Compilation& done, Instant now);
   void watch_workers(Instant now);
   // The domain's number for questions about its NAT; an error: there is no such domain, or no NAT.
   [[nodiscard]] Result<CompartmentId> nat_domain(std::string_view domain) const;
@@ -185,6 +187,7 @@ class ControlLoop final : public Control {
   std::unique_ptr<AddressWatch> addresses_;
   uint64_t addresses_published_ = 0;  // their version
   std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<RouterAdvertiser> advertiser_;
   std::unique_ptr<ChangeQueue> changes_;
   std::atomic<uint64_t> publishes_{0};
   std::atomic<uint64_t> roots_waiting_{0};

@@ -52,6 +52,47 @@ bool bind_over_ipv6(Packet<Side::outside> packet, const VsidEntry* subnet, const
   return true;
 }
 
+// Does a record vouch for who solicits? Null, and the packet dropped, when not.
+const CustomerRecord* vouched_solicitor(Packet<Side::outside> packet,
+                                        const NvgreCandidate& candidate, const NdMessage& message,
+                                        const wire::Ipv6& ip, Out out) {
+  const PacketSlot& slot = packet.slot();
+  const CompartmentView& tenant = *slot.compartment;
+  const wire::Mac& mac = packet.at<wire::Ethernet>(candidate.inner).source;
+  if (message.source_mac && message.source_mac->key() != mac.key()) {
+    out.drop(packet, DropReason::nvgre_wrong_source_mac);
+    return nullptr;
+  }
+  const CustomerRecord* sender = record_of_nd_sender(tenant, slot.in_subnet, ip.source, mac);
+  if (sender == nullptr) {
+    out.drop(packet, DropReason::nvgre_unknown_source);
+    return nullptr;
+  }
+  const auto outer = outer_source_of(packet);
+  const bool moved =
+      tenant.moved != nullptr && tenant.moved->contains({CaAddress6(ip.source), outer});
+  if (sender->provider_address() != outer && !moved) {
+    out.drop(packet, DropReason::nvgre_wrong_source_pa);
+    return nullptr;
+  }
+  return sender;
+}
+
+// Asks for a router: the control thread answers where we are one that says so (RFC 4861 §6.2.6).
+// The packet goes there as its inner Ethernet frame.
+void enter_router_solicitation(Packet<Side::outside> packet, const NvgreCandidate& candidate,
+                               const wire::Ipv6& ip, Out out) {
+  PacketSlot& slot = packet.slot();
+  if (!slot.compartment->subnet(slot.in_subnet).advertises) {
+    return out.drop(packet, DropReason::nd_not_ours);
+  }
+  const auto message = read_nd(ip, sizeof(wire::Ipv6));
+  if (!message) return out.drop(packet, DropReason::nd_bad);
+  if (vouched_solicitor(packet, candidate, *message, ip, out) == nullptr) return;
+  slot.strip(candidate.inner);
+  out.punt(packet);
+}
+
 // A solicitation in a virtual subnet: answered for our own addresses there, to whom a record
 // vouches for. The link-local address of the gateway is that of its MAC.
 void enter_solicitation(Packet<Side::outside> packet, const NvgreCandidate& candidate,
@@ -59,20 +100,9 @@ void enter_solicitation(Packet<Side::outside> packet, const NvgreCandidate& cand
   PacketSlot& slot = packet.slot();
   const CompartmentView& tenant = *slot.compartment;
   const SubnetView& subnet = tenant.subnet(slot.in_subnet);
-  const wire::Mac& mac = packet.at<wire::Ethernet>(candidate.inner).source;
   const auto message = read_nd(ip, sizeof(wire::Ipv6));
   if (!message) return out.drop(packet, DropReason::nd_bad);
-  if (message->source_mac && message->source_mac->key() != mac.key()) {
-    return out.drop(packet, DropReason::nvgre_wrong_source_mac);
-  }
-  const CustomerRecord* sender = record_of_nd_sender(tenant, slot.in_subnet, ip.source, mac);
-  if (sender == nullptr) return out.drop(packet, DropReason::nvgre_unknown_source);
-  const auto outer = outer_source_of(packet);
-  const bool moved =
-      tenant.moved != nullptr && tenant.moved->contains({CaAddress6(ip.source), outer});
-  if (sender->provider_address() != outer && !moved) {
-    return out.drop(packet, DropReason::nvgre_wrong_source_pa);
-  }
+  if (vouched_solicitor(packet, candidate, *message, ip, out) == nullptr) return;
   const CustomerRecord* own = tenant.records->find(CaKey(message->target, Family::ipv6));
   const bool ours = own != nullptr && own->type == RecordType::own && own->subnet == slot.in_subnet;
   const bool link_local =
@@ -93,6 +123,10 @@ bool stays_on_link(Packet<Side::outside> packet, const NvgreCandidate& candidate
         packet.at<wire::Icmp>(candidate.inner + kEthernet + static_cast<uint32_t>(sizeof ip)).type;
     if (type == wire::icmp6::kNeighborSolicitation) {
       enter_solicitation(packet, candidate, ip, out);
+      return true;
+    }
+    if (type == wire::icmp6::kRouterSolicitation) {
+      enter_router_solicitation(packet, candidate, ip, out);
       return true;
     }
     if (type >= wire::icmp6::kRouterSolicitation && type <= wire::icmp6::kRedirect) {

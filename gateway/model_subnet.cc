@@ -6,6 +6,7 @@
 // DomainModel::on_link says which. Domains do not know of each other: only VSIDs are shared.
 #include <algorithm>
 
+#include "compartments/router_advertisement.h"
 #include "gateway/model_checks.h"
 #include "gateway/model_draft.h"
 
@@ -76,6 +77,27 @@ void check_gateway_addresses(const SubnetModel& subnet, Faults& faults) {
     } else if (std::find(subnet.gateway_addresses.begin(), end, address) != end) {
       faults.invalid(Place(list, i), fmt::format("{} is listed twice", address.to_string()));
     }
+  }
+}
+
+void check_router_advertisements(const VirtualSubnetSpec& spec, Faults& faults) {
+  if (!spec.router_advertisements) return;
+  const Place body;
+  const Place place(body, "routerAdvertisements");
+  if (spec.router != SubnetRouter::gateway) {
+    faults.add(ErrorCode::unfit, place,
+               "the gateway is not this subnet's router: say \"router\": \"gateway\", or leave it "
+               "out");
+  }
+  const auto ipv6 = static_cast<size_t>(
+      std::count_if(spec.address_prefixes.begin(), spec.address_prefixes.end(),
+                    [](const auto& prefix) { return prefix.family() == Family::ipv6; }));
+  if (ipv6 == 0) {
+    faults.add(ErrorCode::unfit, place, "needs an IPv6 prefix among addressPrefixes");
+  } else if (ipv6 > RouterAdvertisement::kMaxPrefixes) {
+    faults.add(ErrorCode::unfit, Place(body, "addressPrefixes"),
+               fmt::format("{} IPv6 prefixes do not fit into a router advertisement: at most {}",
+                           ipv6, RouterAdvertisement::kMaxPrefixes));
   }
 }
 
@@ -163,6 +185,7 @@ Outcome ModelDraft::put(const VirtualSubnetKey& key, VirtualSubnetSpec spec, Fau
     after->gateway_addresses = default_gateway_addresses(after->spec, faults);
   }
   check_prefixes(domain, after->spec, faults);
+  check_router_advertisements(after->spec, faults);
   if (faults.empty()) check_gateway_addresses(*after, faults);
   if (before && faults.empty()) check_subnet_contents(domain, *before, *after, faults);
   if (faults.empty()) {

@@ -32,6 +32,9 @@ struct SideNote {
   NextHopId next_hop{};         // invalid: none could be had
   uint64_t next_hop_uid = 0;
 
+  // A virtual subnet's, as its inner Ethernet frame: nothing else comes from there to the control
+  // thread but what is to be resolved.
+  [[nodiscard]] bool router_solicitation() const { return !resolve && origin.in_subnet.valid(); }
   [[nodiscard]] Ip4<Space::external> address4() const {
     be32 host;
     std::memcpy(&host, address.data(), sizeof host);

@@ -28,6 +28,10 @@ constexpr Row kComplete[] = {
      R"({"addressPrefixes":["10.0.9.0/24","10.0.10.0/24"],"gatewayAddresses":["10.0.9.2"],"kind":"gateway",
         "macAddress":"02:00:5e:00:00:01","mtu":1400,"providerAddress":"192.0.2.1","providerNetwork":"fabric",
         "router":"gateway","virtualSubnetId":16777214})"},
+    {"/v1/routingDomains/contoso/virtualSubnets/told",
+     R"({"addressPrefixes":["2001:db8::/64"],"kind":"vm","providerNetwork":"fabric","router":"gateway",
+        "routerAdvertisements":{"autonomous":false,"enabled":false,"interval":200,"managed":true,"mtu":false,"onLink":false,
+          "otherConfig":true,"preferredLifetime":0,"routerLifetime":600,"validLifetime":4294967295}})"},
     {"/v1/routingDomains/contoso/virtualSubnets/web/lookupRecords/10.0.0.4",
      R"({"customerAddress":"10.0.0.4","macAddress":"02:00:00:00:00:04","providerAddress":"192.0.2.11","type":"Dynamic"})"},
     {"/v1/routingDomains/contoso/virtualSubnets/web/lookupRecords/wildcard-v4",
@@ -169,6 +173,17 @@ constexpr BadBody kBadBodies[] = {
          "macAddress":"01:00:5e:00:00:01","accessControlLists":[]})",
      "invalidValue /virtualSubnetId, invalidValue /addressPrefixes/0, invalidValue /macAddress, "
      "notSupported /accessControlLists"},
+    {"/v1/routingDomains/d/virtualSubnets/s",
+     R"({"addressPrefixes":["2001:db8::/64"],"providerNetwork":"f","routerAdvertisements":
+         {"interval":3,"routerLifetime":9001,"managed":1,"validLifetime":-1,"prefixes":[]}})",
+     "invalidValue /routerAdvertisements/managed, invalidValue /routerAdvertisements/interval, "
+     "invalidValue /routerAdvertisements/routerLifetime, invalidValue "
+     "/routerAdvertisements/validLifetime, unknownProperty /routerAdvertisements/prefixes"},
+    {"/v1/routingDomains/d/virtualSubnets/s",
+     R"({"addressPrefixes":["2001:db8::/64"],"providerNetwork":"f","routerAdvertisements":
+         {"interval":600,"routerLifetime":599,"validLifetime":10,"preferredLifetime":11}})",
+     "invalidValue /routerAdvertisements/routerLifetime, invalidValue "
+     "/routerAdvertisements/preferredLifetime"},
     {"/v1/routingDomains/d/virtualSubnets/s/lookupRecords/10.0.0.4",
      R"({"customerAddress":"10.0.0.5","providerAddress":"192.0.2.1","macAddress":"02:00:00:00:00:01"})",
      "invalidValue /customerAddress"},

@@ -169,6 +169,14 @@ const Refusal kDomains[] = {
 };
 
 const Refusal kSubnets[] = {
+  {"router advertisements of the hosts' router",
+   {{"PUT", "/v1/routingDomains/contoso/virtualSubnets/s", R"({"addressPrefixes":["fd00:1::/64"],"providerNetwork":"fabric",
+     "routerAdvertisements":{}})"}},
+   ErrorCode::unfit, "/routerAdvertisements", "router"},
+  {"router advertisements without IPv6",
+   {{"PUT", "/v1/routingDomains/contoso/virtualSubnets/s", R"({"addressPrefixes":["10.1.0.0/24"],"providerNetwork":"fabric",
+     "router":"gateway","routerAdvertisements":{}})"}},
+   ErrorCode::unfit, "/routerAdvertisements", "IPv6 prefix"},
   {"subnet in no domain",
    {{"PUT", "/v1/routingDomains/n/virtualSubnets/s", R"({"addressPrefixes":["10.1.0.0/24"],"providerNetwork":"fabric"})"}},
    ErrorCode::not_found, "/v1/routingDomains/n", "does not exist"},

@@ -67,6 +67,7 @@ class TestDataplane {
   void set_trace(std::shared_ptr<PacketTrace> trace);
   void end_moved(const std::string& domain, const std::string& ca, const std::string& pa);
 
+  [[nodiscard]] const ModelPtr& model() const { return model_; }
   [[nodiscard]] const Compiled& compiled() const { return *compiled_; }
   [[nodiscard]] const Dataplane& plane() const { return *plane_; }
   [[nodiscard]] std::shared_ptr<const Dataplane> root() const { return plane_; }

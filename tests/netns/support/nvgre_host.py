@@ -9,7 +9,7 @@ host it lives. Hosts never learn: publish() writes the whole policy into each ho
 What a host does, table by table of br-int:
 
   0   who sends: a local VM with its own MAC and CA (anything else is spoofed), or the fabric
-      (IPv6: also a solicitation from the link-local address of its MAC)
+      (IPv6: also a solicitation from the link-local address of its MAC, and of a router from none)
   10  from the fabric, accept only: VSID of the VM's subnet, and the source CA's own host as outer
       source with that VM's MAC (same subnet) or the router's (routed), or the gateway's PA and MAC
   20  from a VM: ARP and neighbour solicitations are answered from policy, never flooded; same subnet goes to the record's host;
@@ -220,6 +220,9 @@ class NvgreHost:
         if vm.ca6:
             lines += [f"{here},ipv6,ipv6_src={vm.ca6},actions={who}",
                       f"{here},icmp6,icmp_type=135,ipv6_src={link_local(vm.mac)},actions={who}"]
+            if vm.subnet.router == "gateway":
+                lines += [f"{here},icmp6,icmp_type=133,ipv6_src={source},actions={who}"
+                          for source in ("::", link_local(vm.mac))]
         return lines
 
     def _to_vm(self, vm, port, others):
@@ -252,7 +255,8 @@ class NvgreHost:
                 lines += [f"table=10,priority=90,{here},{source_pa}={pa},{what},dl_src={mac},dl_dst={vm.mac},"
                           f"actions=output:{port}" for what in (
                               f"ipv6,ipv6_dst={vm.ca6}",
-                              f"icmp6,icmp_type=136,ipv6_dst={link_local(vm.mac)}")]
+                              f"icmp6,icmp_type=136,ipv6_dst={link_local(vm.mac)}",
+                              *(["icmp6,icmp_type=134"] if vm.subnet.router == "gateway" else []))]
         return lines
 
     def _in_subnet(self, tenant, subnet, others):
@@ -298,6 +302,7 @@ class NvgreHost:
             return []
         there = self._tunnel(subnet.vsid, tenant.gateway.pa_in(subnet))
         return [f"{asked},actions={there}",
+                f"{here},priority=100,icmp6,icmp_type=133,actions={there}",
                 f"{here},priority=80,ipv6,dl_dst={tenant.gateway.mac_in(subnet)},actions={there}"]
 
     def _routed(self, tenant, others):
