@@ -36,7 +36,10 @@ struct PatchReader {
     std::string id;
     ObjectReader in(place, json, faults);
     in.required("op", verb, OneOf{kVerbWords});
-    if (verb == Verb::put) {
+    if (faults.count() != before) {
+      in.ignored("record");  // what belongs there nobody knows
+      in.ignored("id");
+    } else if (verb == Verb::put) {
       in.ignored("record");
       if (json.is_object() && !in.has("record")) in.invalid("record", "is required");
     } else {

@@ -225,6 +225,49 @@ TEST_F(Routes, BulkRecordsAreAllOrNothingAndFaultsArePlaced) {
   EXPECT_EQ(unfit.target(), "/1/record/customerAddress");
 }
 
+TEST_F(Routes, EveryFaultyOperationOfAPatchIsNamedByItsPointer) {
+  create_subnet();
+  const size_t before = control_.changes();
+  const std::string good = R"({"op":"put","record":)" + record("10.0.0.4") + "}";
+  const std::pair<std::string, std::vector<std::string>> operations[] = {
+      {good, {}},
+      {"7", {"/1"}},
+      {R"({"op":"replace"})", {"/2/op"}},
+      {R"({"op":"put"})", {"/3/record"}},
+      {R"({"op":"put","record":[]})", {"/4/record"}},
+      {R"({"op":"put","id":"10.0.0.4","record":)" + record("10.0.0.5") + "}", {"/5/id"}},
+      {R"({"op":"put","record":{"customerAddress":"10.0.0","macAddress":"01:00:00:00:00:01",
+           "providerAddress":"192.0.2.11"}})",
+       {"/6/record/customerAddress", "/6/record/macAddress"}},
+      {R"({"op":"put","record":{"resourceId":"10.0.0.8","customerAddress":"10.0.0.7",
+           "macAddress":"02:00:00:00:00:07","providerAddress":"192.0.2.11"}})",
+       {"/7/record/customerAddress"}},
+      {R"({"op":"delete"})", {"/8/id"}},
+      {R"({"op":"delete","id":"nobody"})", {"/9/id"}},
+      {R"({"op":"delete","id":4})", {"/10/id"}},
+      {R"({"op":"delete","id":"10.0.0.4","force":true})", {"/11/force"}},
+      {good, {}},
+  };
+  std::string body;
+  std::vector<std::string> wanted;
+  for (const auto& [operation, targets] : operations) {
+    body += (body.empty() ? "[" : ",") + operation;
+    wanted.insert(wanted.end(), targets.begin(), targets.end());
+  }
+  const auto reply = call("PATCH", kRecords, body + "]");
+  EXPECT_EQ(reply.status, 400);
+  const nlohmann::json error = reply.json()["error"];
+  std::vector<std::string> named;
+  for (const auto& fault : error["details"]) {
+    named.push_back(fault["target"]);
+    EXPECT_NE(fault["message"], "");
+  }
+  EXPECT_EQ(named, wanted) << error.dump(2);
+  EXPECT_EQ(error["target"], "/1") << "the first one";
+  EXPECT_EQ(control_.changes(), before) << "nothing was even tried";
+  EXPECT_EQ(call("GET", kRecords).json()["value"].size(), 0U);
+}
+
 TEST_F(Routes, ABatchIsOneChange) {
   const auto reply =
       call("POST", "/v1/batch",
