@@ -80,6 +80,18 @@ void check_gateway_addresses(const SubnetModel& subnet, Faults& faults) {
   }
 }
 
+// The network's first of the hosts' family, where there are records that tell it.
+IpAddress<Space::provider> default_provider_address(const ProviderNetworkModel& network,
+                                                    const SubnetModel* subnet) {
+  const auto& own = network.spec.provider_addresses;
+  if (subnet == nullptr || subnet->records.empty()) return own.front().address;
+  const Family family = subnet->records.begin()->second.provider_address.family();
+  const auto at = std::find_if(own.begin(), own.end(), [family](const auto& candidate) {
+    return candidate.address.family() == family;
+  });
+  return (at == own.end() ? own.begin() : at)->address;
+}
+
 void check_router_advertisements(const VirtualSubnetSpec& spec, Faults& faults) {
   if (!spec.router_advertisements) return;
   const Place body;
@@ -228,7 +240,7 @@ void ModelDraft::choose_for_subnet(const VirtualSubnetKey& key, VirtualSubnetSpe
     // A subnet keeps its PA: the hosts' policy names it.
     const bool stays = before != nullptr && before->spec.provider_network == network->name;
     spec.provider_address =
-        stays ? *before->spec.provider_address : network->spec.provider_addresses.front().address;
+        stays ? *before->spec.provider_address : default_provider_address(*network, before);
   } else if (!network->owns(*spec.provider_address)) {
     faults.add(
         ErrorCode::unfit, Place(body, "providerAddress"),

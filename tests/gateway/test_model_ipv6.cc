@@ -31,6 +31,22 @@ constexpr std::string_view kRecord9 =
     R"({"customerAddress":"fd00:6::9","providerAddress":"2001:db8:66::9",
         "macAddress":"02:00:00:00:00:09"})";
 
+// A new subnet's hosts are of a family that nobody knows yet; records tell.
+TEST(ModelIpv6, ANetworksFirstAddressOfTheRecordsFamilyIsTheDefault) {
+  const Request mixed{
+      "PUT", "/v1/providerNetworks/mixed",
+      R"({"port":"wan0","vlanId":77,"providerAddresses":["192.0.77.1/24","2001:db8:77::1/64"],
+          "routes":[{"destinationPrefix":"2001:db8:66::/64","nextHop":"2001:db8:77::fe"}]})"};
+  const Request moved{"PUT", SIX,
+                      R"({"addressPrefixes":["fd00:6::/64","10.66.0.0/24"],"router":"gateway",
+                          "providerNetwork":"mixed"})"};
+  const auto without = must_apply(model_with_ipv6(), {mixed, moved});
+  EXPECT_EQ(look(*without, SIX)["providerAddress"], "192.0.77.1");
+  const auto with = must_apply(model_with_ipv6(),
+                               {mixed, {"PUT", SIX "/lookupRecords/fd00:6::9", kRecord9}, moved});
+  EXPECT_EQ(look(*with, SIX)["providerAddress"], "2001:db8:77::1");
+}
+
 TEST(ModelIpv6, TakesBothFamiliesAndDerivesTheSame) {
   const auto model = model_with_ipv6();
   const auto subnet = look(*model, SIX);
