@@ -186,10 +186,10 @@ class Control {
   [[nodiscard]] virtual DropsState drops() const = 0;
   [[nodiscard]] virtual std::optional<RouteTableState> routes(std::string_view domain,
                                                               const RoutePage& page) const = 0;
-  [[nodiscard]] virtual std::optional<std::vector<NeighborState>> neighbors(
-      std::string_view domain) const = 0;
-  // The fabric's and external networks' neighbours, by network.
-  [[nodiscard]] virtual std::vector<NeighborState> outside_neighbors() const = 0;
+  [[nodiscard]] virtual std::optional<NeighborTable> neighbors(std::string_view domain,
+                                                               const NeighborPage& page) const = 0;
+  // The fabric's and external networks' neighbours.
+  [[nodiscard]] virtual NeighborTable outside_neighbors(const NeighborPage& page) const = 0;
   [[nodiscard]] virtual std::optional<DomainStatistics> domain_statistics(
       std::string_view domain) const = 0;
   [[nodiscard]] virtual std::vector<DomainStatistics> all_domain_statistics() const = 0;

@@ -146,6 +146,20 @@ struct NeighborState {
   double age_seconds = 0;  // since the last confirmation
 };
 
+struct NeighborPage {
+  struct Place {
+    std::string network;
+    IpAddress<Space::external> address;
+  };
+  std::optional<Place> after;  // begin behind it; it need not exist
+  size_t limit = std::numeric_limits<size_t>::max();
+};
+
+struct NeighborTable {
+  std::vector<NeighborState> neighbors;  // by network, then IPv4 first, then by address
+  bool more = false;                     // behind these
+};
+
 struct ConfigurationState {  // Windows Network Controller's shape
   struct Detail {
     std::string source, code, message;

@@ -54,6 +54,28 @@ Result<TraceFilter> decode_filter(const Json& json) {
   return filter;
 }
 
+// ?limit=&after=NETWORK/ADDRESS
+Result<NeighborPage> neighbor_page(const HttpRequest& request) {
+  const auto limit = parse_limit(request);
+  if (!limit) return tl::make_unexpected(limit.error());
+  NeighborPage page{{}, *limit};
+  const auto after = request.query.find("after");
+  if (after == request.query.end()) return page;
+  const size_t slash = after->second.rfind('/');
+  const auto address =
+      slash == std::string::npos
+          ? std::nullopt
+          : IpAddress<Space::external>::parse(std::string_view(after->second).substr(slash + 1));
+  if (!address) {
+    return fail(ErrorCode::invalid_value,
+                R"("after" must be a network and an address, as nextAfter of the previous page: )"
+                R"("providerNetworks/fabric/10.0.0.4")",
+                "after");
+  }
+  page.after = {after->second.substr(0, slash), *address};
+  return page;
+}
+
 }  // namespace
 
 HttpAnswer get_system(const Call& call) {
@@ -75,7 +97,9 @@ HttpAnswer get_drops(const Call& call) {
 }
 
 HttpAnswer get_outside_neighbors(const Call& call) {
-  return json_answer(200, {{"value", state_list(call.control.outside_neighbors())}});
+  const auto page = neighbor_page(call.request);
+  if (!page) return error_answer(page.error());
+  return json_answer(200, state_json(call.control.outside_neighbors(*page)));
 }
 
 HttpAnswer get_routes(const Call& call) {
@@ -97,9 +121,10 @@ HttpAnswer get_routes(const Call& call) {
 }
 
 HttpAnswer get_neighbors(const Call& call) {
-  const auto neighbors = call.control.neighbors(call.parameters[0]);
-  if (!neighbors) return domain_missing(call.parameters[0]);
-  return json_answer(200, {{"value", state_list(*neighbors)}});
+  const auto page = neighbor_page(call.request);
+  if (!page) return error_answer(page.error());
+  const auto table = call.control.neighbors(call.parameters[0], *page);
+  return table ? json_answer(200, state_json(*table)) : domain_missing(call.parameters[0]);
 }
 
 HttpAnswer get_domain_statistics(const Call& call) {

@@ -147,6 +147,15 @@ Json state_json(const RouteState& state) {
           {"fib", state.fib}};
 }
 
+Json state_json(const NeighborTable& table) {
+  Json json{{"value", state_list(table.neighbors)}};
+  if (table.more && !table.neighbors.empty()) {
+    const NeighborState& last = table.neighbors.back();
+    json["nextAfter"] = last.network + "/" + last.ip_address;
+  }
+  return json;
+}
+
 Json state_json(const RouteTableState& state) {
   Json json{{"value", state_list(state.routes)},
             {"fibBytes", state.fib_bytes},

@@ -15,6 +15,7 @@ namespace hnv {
 [[nodiscard]] Json state_json(const DomainStatistics& state);
 [[nodiscard]] Json state_json(const RouteState& state);
 [[nodiscard]] Json state_json(const RouteTableState& state);
+[[nodiscard]] Json state_json(const NeighborTable& state);
 [[nodiscard]] Json state_json(const NeighborState& state);
 [[nodiscard]] Json state_json(const ConfigurationState& state);
 [[nodiscard]] Json state_json(const ConnectionState& state);

@@ -75,9 +75,9 @@ class ControlLoop final : public Control {
   [[nodiscard]] DropsState drops() const override;
   [[nodiscard]] std::optional<RouteTableState> routes(std::string_view domain,
                                                       const RoutePage& page) const override;
-  [[nodiscard]] std::optional<std::vector<NeighborState>> neighbors(
-      std::string_view domain) const override;
-  [[nodiscard]] std::vector<NeighborState> outside_neighbors() const override;
+  [[nodiscard]] std::optional<NeighborTable> neighbors(std::string_view domain,
+                                                       const NeighborPage& page) const override;
+  [[nodiscard]] NeighborTable outside_neighbors(const NeighborPage& page) const override;
   [[nodiscard]] std::optional<DomainStatistics> domain_statistics(
       std::string_view domain) const override;
   [[nodiscard]] std::vector<DomainStatistics> all_domain_statistics() const override;
@@ -143,7 +143,11 @@ class ControlLoop final : public Control {
   void abandon_change(const Compilation& lost);
   void release_some();
 
-  [[nodiscard]] std::vector<NeighborState> neighbors_on(const std::vector<LinkId>& links) const;
+  [[nodiscard]] NeighborTable neighbors_on(const std::vector<LinkId>& links,
+                                           const NeighborPage& page) const;
+  [[nodiscard]] std::vector<NeighborState> neighbors_on(LinkId link) const {
+    return neighbors_on({link}, {}).neighbors;
+  }
   [[nodiscard]] std::optional<NeighborState> neighbor_toward(const NextHopTarget& target) const;
   [[nodiscard]] std::shared_ptr<const Compiled> compiled() const;
   [[nodiscard]] std::vector<WorkerPicture> pictures() const;

@@ -217,30 +217,41 @@ DropsState ControlLoop::drops_of(const std::vector<WorkerPicture>& seen) {
   return state;
 }
 
-std::vector<NeighborState> ControlLoop::neighbors_on(const std::vector<LinkId>& links) const {
+NeighborTable ControlLoop::neighbors_on(const std::vector<LinkId>& links,
+                                        const NeighborPage& page) const {
   return ask([&] {
-    std::vector<NeighborState> out;
+    NeighborTable out;
     const auto& entries = next_hops_.neighbors().entries();
     const Instant at = now();
+    std::map<std::string_view, LinkId> by_name;
     for (const LinkId id : links) {
-      const OutLink* link = next_hops_.link(id);
-      if (link == nullptr) continue;
-      for (auto entry = entries.lower_bound({id, {}});
-           entry != entries.end() && entry->first.link == id; ++entry) {
+      if (const OutLink* link = next_hops_.link(id); link != nullptr)
+        by_name.emplace(link->name, id);
+    }
+    auto place = page.after ? by_name.lower_bound(page.after->network) : by_name.begin();
+    for (; place != by_name.end(); ++place) {
+      const auto [name, id] = *place;
+      auto entry = page.after && name == page.after->network
+                       ? entries.upper_bound({id, page.after->address})
+                       : entries.lower_bound({id, {}});
+      for (; entry != entries.end() && entry->first.link == id; ++entry) {
+        out.more = out.neighbors.size() == page.limit;
+        if (out.more) return out;
         NeighborState state;
-        state.network = link->name;
+        state.network = name;
         state.ip_address = entry->first.address.to_string();
         state.mac_address = entry->second.mac;
         state.state = to_string(entry->second.status);
         if (entry->second.mac) state.age_seconds = in_seconds(at - entry->second.confirmed);
-        out.push_back(std::move(state));
+        out.neighbors.push_back(std::move(state));
       }
     }
     return out;
   });
 }
 
-std::optional<std::vector<NeighborState>> ControlLoop::neighbors(std::string_view domain) const {
+std::optional<NeighborTable> ControlLoop::neighbors(std::string_view domain,
+                                                    const NeighborPage& page) const {
   const auto current = compiled();
   const auto* found = current->domains.find(std::string(domain));
   if (found == nullptr) return std::nullopt;
@@ -248,13 +259,13 @@ std::optional<std::vector<NeighborState>> ControlLoop::neighbors(std::string_vie
   for (const auto& [name, id] : (*found)->connections) {
     links.push_back((*found)->view->connection(id).link);
   }
-  return neighbors_on(links);
+  return neighbors_on(links, page);
 }
 
-std::vector<NeighborState> ControlLoop::outside_neighbors() const {
+NeighborTable ControlLoop::outside_neighbors(const NeighborPage& page) const {
   std::vector<LinkId> links;
   for (const auto& [attachment, link] : compiled()->network_links) links.push_back(link);
-  return neighbors_on(links);
+  return neighbors_on(links, page);
 }
 
 std::optional<DomainStatistics> ControlLoop::domain_statistics(std::string_view domain) const {
@@ -312,7 +323,7 @@ std::optional<ConfigurationState> ControlLoop::configuration_state(const Resourc
                               ? " is not used: it is a duplicate, " + fault.other + " has it too"
                               : " is ours, but " + fault.other + " said that it has it")});
   }
-  for (const NeighborState& neighbor : neighbors_on({link->second})) {
+  for (const NeighborState& neighbor : neighbors_on(link->second)) {
     if (neighbor.state != "failed") continue;
     if (state.status == "Success") state.status = "Warning";
     state.detailed_info.push_back(
@@ -338,7 +349,7 @@ std::optional<ConnectionState> ControlLoop::connection_state(
     state.outbound_bytes += view.counters[w].out_bytes.value();
   }
   // An L3 connection is up when its configured peers answer; without peers, when it is configured.
-  const std::vector<NeighborState> neighbors = neighbors_on({view.link});
+  const std::vector<NeighborState> neighbors = neighbors_on(view.link);
   state.connection_state = "Connected";
   for (const NeighborState& neighbor : neighbors) {
     if (neighbor.state == "failed" || neighbor.state == "incomplete") {

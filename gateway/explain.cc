@@ -190,7 +190,7 @@ std::optional<NeighborState> ControlLoop::neighbor_toward(const NextHopTarget& t
   const auto neighbor = ask([&] { return next_hops_.neighbor_of(target); });
   if (!neighbor) return std::nullopt;
   const std::string wanted = neighbor->to_string();
-  for (NeighborState& state : neighbors_on({target.link})) {
+  for (NeighborState& state : neighbors_on(target.link)) {
     if (state.ip_address == wanted) return std::move(state);
   }
   return std::nullopt;

@@ -48,10 +48,10 @@ std::string text_of(Output output, const Json& json, View view) {
 
 // Lists that may be too long for one answer. With a query the caller turns the pages.
 bool has_pages(std::string_view path) {
-  constexpr std::array<std::string_view, 9> kLists{
-      "/providerNetworks",   "/externalNetworks", "/routingDomains",
-      "/virtualSubnets",     "/lookupRecords",    "/customerRoutes",
-      "/networkConnections", "/routes",           "/publicIPAddresses"};
+  constexpr std::array<std::string_view, 10> kLists{
+      "/providerNetworks",  "/externalNetworks", "/routingDomains",     "/virtualSubnets",
+      "/lookupRecords",     "/customerRoutes",   "/networkConnections", "/routes",
+      "/publicIPAddresses", "/neighbors"};
   return std::any_of(kLists.begin(), kLists.end(),
                      [&](std::string_view list) { return path.ends_with(list); });
 }

@@ -237,17 +237,26 @@ std::optional<RouteTableState> FakeControl::routes(std::string_view domain,
   return state;
 }
 
-std::optional<std::vector<NeighborState>> FakeControl::neighbors(std::string_view domain) const {
+std::optional<NeighborTable> FakeControl::neighbors(std::string_view domain,
+                                                    const NeighborPage&) const {
   if (!has_domain(domain)) return std::nullopt;
-  return std::vector<NeighborState>{};
+  return NeighborTable{};
 }
 
-std::vector<NeighborState> FakeControl::outside_neighbors() const {
-  NeighborState neighbor;
-  neighbor.network = "providerNetworks/fabric";
-  neighbor.ip_address = "192.0.2.254";
-  neighbor.state = "incomplete";
-  return {neighbor};
+NeighborTable FakeControl::outside_neighbors(const NeighborPage& page) const {
+  NeighborTable table;
+  for (const char* address : {"192.0.2.252", "192.0.2.253", "192.0.2.254", "2001:db8::1"}) {
+    const auto parsed = *IpAddress<Space::external>::parse(address);
+    if (page.after && parsed <= page.after->address) continue;
+    table.more = table.neighbors.size() == page.limit;
+    if (table.more) break;
+    NeighborState neighbor;
+    neighbor.network = page.after ? page.after->network : "providerNetworks/fabric";
+    neighbor.ip_address = address;
+    neighbor.state = "incomplete";
+    table.neighbors.push_back(neighbor);
+  }
+  return table;
 }
 
 std::optional<DomainStatistics> FakeControl::domain_statistics(std::string_view domain) const {

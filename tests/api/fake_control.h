@@ -31,9 +31,9 @@ class FakeControl : public Control {
   [[nodiscard]] DropsState drops() const override;
   [[nodiscard]] std::optional<RouteTableState> routes(std::string_view domain,
                                                       const RoutePage& page) const override;
-  [[nodiscard]] std::optional<std::vector<NeighborState>> neighbors(
-      std::string_view domain) const override;
-  [[nodiscard]] std::vector<NeighborState> outside_neighbors() const override;
+  [[nodiscard]] std::optional<NeighborTable> neighbors(std::string_view domain,
+                                                       const NeighborPage& page) const override;
+  [[nodiscard]] NeighborTable outside_neighbors(const NeighborPage& page) const override;
   [[nodiscard]] std::optional<DomainStatistics> domain_statistics(
       std::string_view domain) const override;
   [[nodiscard]] std::vector<DomainStatistics> all_domain_statistics() const override;

@@ -225,6 +225,28 @@ TEST_F(Routes, BulkRecordsAreAllOrNothingAndFaultsArePlaced) {
   EXPECT_EQ(unfit.target(), "/1/record/customerAddress");
 }
 
+TEST_F(Routes, NeighborsPageByNetworkAndAddress) {
+  std::vector<std::string> seen;
+  std::string after;
+  for (int page = 0; page < 5; ++page) {
+    const auto reply = call("GET", "/v1/neighbors?limit=3" + after);
+    ASSERT_EQ(reply.status, 200) << reply.body;
+    const nlohmann::json table = reply.json();
+    for (const auto& row : table["value"]) seen.push_back(row["ipAddress"]);
+    if (!table.contains("nextAfter")) break;
+    EXPECT_EQ(table["nextAfter"], "providerNetworks/fabric/192.0.2.254");
+    after = "&after=" + table["nextAfter"].get<std::string>();
+  }
+  EXPECT_EQ(seen,
+            (std::vector<std::string>{"192.0.2.252", "192.0.2.253", "192.0.2.254", "2001:db8::1"}));
+  for (const char* wrong : {"fabric", "providerNetworks/fabric/", "providerNetworks/10.0.0"}) {
+    const auto reply = call("GET", std::string("/v1/neighbors?after=") + wrong);
+    EXPECT_EQ(reply.status, 400) << wrong;
+    EXPECT_EQ(reply.target(), "after") << wrong;
+  }
+  EXPECT_EQ(call("GET", "/v1/neighbors?limit=0").status, 400);
+}
+
 TEST_F(Routes, EveryFaultyOperationOfAPatchIsNamedByItsPointer) {
   create_subnet();
   const size_t before = control_.changes();

@@ -148,6 +148,34 @@ def prove_bulk(checks, api):
                 break
             after = answer["nextAfter"]
         expect_equal(paged, whole, "the pages, put together")
+    with checks.check("the hosts of 200 records are neighbours, in pages as in one answer"):
+        api.patch(RECORDS, [{"op": "put", "record": record(n, pa=f"10.250.0.{20 + n}")} for n in range(200)])
+        whole = api.get("/v1/neighbors?limit=10000")["value"]
+        hosts = [r["ipAddress"] for r in whole if r["network"] == "providerNetworks/fabric"]
+        expect(len(hosts) >= 200, f"{len(hosts)} neighbours on the fabric")
+        paged, after = [], ""
+        for _ in range(100):
+            answer = api.get(f"/v1/neighbors?limit=7{after}")
+            paged += answer["value"]
+            if "nextAfter" not in answer:
+                break
+            after = f"&after={answer['nextAfter']}"
+        place = [(r["network"], r["ipAddress"]) for r in whole]
+        expect_equal([(r["network"], r["ipAddress"]) for r in paged], place, "the pages, put together")
+    with checks.check("a wrong operation among 5,000 is named, and nothing of them happens"):
+        good = [{"op": "put", "record": record(n, pa="10.250.0.12")} for n in range(5000)]
+        before = api.get(f"{RECORDS}?limit=10000")["value"]
+        for wrong, status, target in (
+                ({**record(7), "customerAddress": "10.99.0.1"}, 422, "customerAddress"),
+                ({**record(7), "providerAddress": "203.0.113.9"}, 422, "providerAddress"),
+                ({**record(7), "providerAddress": "fd60::11"}, 422, "providerAddress"),
+                ({**record(7), "macAddress": "ff:ff:ff:ff:ff:ff"}, 400, "macAddress")):
+            for place in (0, 2500, 5000):
+                body = [*good[:place], {"op": "put", "record": wrong}, *good[place:]]
+                answer = api.error_of("PATCH", RECORDS, body)
+                expect_equal((answer.status, answer.json["error"]["target"]), (status, f"/{place}/record/{target}"),
+                             "status and target")
+        expect_equal(api.get(f"{RECORDS}?limit=10000")["value"], before, "the records")
     with checks.check("a PATCH with one wrong operation changes nothing"):
         state = api.get("/v1/system")["generation"]
         wrong = [{"op": "delete", "id": record(1)["customerAddress"]}, {"op": "put", "record": record(3, pa="nonsense")}]
