@@ -141,7 +141,7 @@ class LauncherProcess {
   }
 
   // A network of charon's own; for tests, plugins from another folder.
-  Result<void> make_namespace() const {
+  [[nodiscard]] Result<void> make_namespace() const {
     if (unshare(CLONE_NEWNET | (place_.plugins.empty() ? 0 : CLONE_NEWNS)) != 0) {
       return fault("a namespace for charon");
     }
@@ -153,7 +153,7 @@ class LauncherProcess {
     return {};
   }
 
-  Result<void> make_folder() const {
+  [[nodiscard]] Result<void> make_folder() const {
     std::error_code error;
     std::filesystem::create_directories(place_.folder, error);
     if (error || chmod(place_.folder.c_str(), 0700) != 0 ||

@@ -35,7 +35,7 @@ CharonProcess::CharonProcess(OwnedFd control, pid_t launcher, Events events)
 
 CharonProcess::~CharonProcess() {
   control_ = OwnedFd();  // the launcher sees that, ends charon and then itself
-  (void)waitpid(launcher_, nullptr, 0);
+  if (launcher_ > 0) (void)waitpid(launcher_, nullptr, 0);
 }
 
 void CharonProcess::ask(const LauncherRequest& request) {
@@ -142,8 +142,10 @@ void CharonProcess::take(const LauncherReport& report, std::array<OwnedFd, 2> fd
       return;
     case LauncherReport::Kind::failed:
       if (report.request == LauncherRequest::Kind::connect) return;  // not there yet
-      asked_ = false;
-      next_start_ = now + kLongestPause;
+      if (report.request == LauncherRequest::Kind::start) {
+        asked_ = false;
+        next_start_ = now + kLongestPause;
+      }
       spdlog::error("charon's launcher cannot do what it was asked ({}): {}",
                     static_cast<uint32_t>(report.request), std::strerror(report.value));
       return;

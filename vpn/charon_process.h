@@ -29,7 +29,7 @@ class CharonProcess {
     std::function<void(int wait_status)> ended;
   };
 
-  // Takes the launcher's control socket and the launcher.
+  // Takes the launcher's control socket and the launcher (-1: it is nobody's child).
   CharonProcess(OwnedFd control, pid_t launcher, Events events);
   // Ends the launcher, which ends charon, and waits for it: some seconds when charon does not
   // listen.

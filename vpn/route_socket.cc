@@ -66,6 +66,7 @@ Result<void> RouteSocket::ask(uint16_t type, uint16_t flags, const Body& body,
     fault = -verdict.error;
   }
   if (fault == 0) return {};
+  errno = fault;  // for who reports a number
   return fail(ErrorCode::internal, fmt::format("{}: {}", what, std::strerror(fault)));
 }
 

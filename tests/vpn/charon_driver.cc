@@ -10,6 +10,7 @@
 // Commands come as lines of JSON on standard input, answers go to standard output.
 #include <arpa/inet.h>
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
@@ -47,6 +48,9 @@ Instant clock_now() {
       std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())
           .count())};
 }
+
+// Asked to end: the launcher and charon end before.
+volatile std::sig_atomic_t g_ended = 0;
 
 [[noreturn]] void give_up(const std::string& why) {
   std::cerr << "hnv_charon_driver: " << why << "\n";
@@ -224,7 +228,7 @@ class Driver {
   }
 
   void run() {
-    while (!std::cin.eof() && !stop_) {
+    while (!stop_ && !g_ended) {
       std::vector<pollfd> fds{
           {STDIN_FILENO, POLLIN, 0}, {tun_.get(), POLLIN, 0}, {wire_.get(), POLLIN, 0}};
       process_->add_to(fds);
@@ -428,6 +432,7 @@ int drive(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("driver"));
   auto launcher = fork_launcher(place);
   if (!launcher) give_up(launcher.error().message);
+  (void)std::signal(SIGTERM, [](int) { g_ended = 1; });
   std::cout << Json{{"ready", true}}.dump() << std::endl;
   Driver(std::move(*launcher), place.user, place.folder).run();
   return 0;

@@ -154,7 +154,7 @@ class Calls final : public CharonCalls {
 };
 
 struct Backend {
-  KernelIpsec functions;  // first: charon sees a KernelIpsec
+  KernelIpsec functions{};  // first: charon sees a KernelIpsec
   Calls calls;
   std::unique_ptr<GatewayLink> link;
 };
