@@ -64,14 +64,17 @@ class FlowIndex {
   }
   // REQUIRES that it is there.
   void erase(uint64_t hash, uint32_t entry) {
+    Bucket* before = nullptr;
     for (Bucket* bucket = &buckets_[bucket_of(hash)];; bucket = behind(*bucket)) {
       for (unsigned way = 0; way < kWays; ++way) {
         if (bucket->tag[way] == 0 || bucket->entry[way] != entry) continue;
         bucket->tag[way] = 0;
         --size_;
+        if (before != nullptr) give_back_if_empty(*before, *bucket);
         return;
       }
       assert(bucket->overflow != 0);
+      before = bucket;
     }
   }
 
@@ -135,6 +138,15 @@ class FlowIndex {
     free_overflow_ = overflow_[taken - 1].overflow;
     overflow_[taken - 1].overflow = 0;
     return taken;
+  }
+
+  // In the long run every bucket overflows once: what is empty again must serve others.
+  void give_back_if_empty(Bucket& before, Bucket& bucket) {
+    if (matches(bucket, 0) != (1U << 2 * kWays) - 1) return;
+    const uint32_t number = before.overflow;
+    before.overflow = bucket.overflow;
+    bucket.overflow = free_overflow_;
+    free_overflow_ = number;
   }
 
   // A bucket more for every kLoad entries; what a split reads is fetched some insertions before.

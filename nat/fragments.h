@@ -5,6 +5,7 @@
 // put together.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -78,8 +79,14 @@ class FragmentTable {
     std::array<Reentry, kHeldEach> waiting{};
   };
   [[nodiscard]] const Entry* find(const DatagramKey& key, Instant now) const;
-  // The datagram's entry, a new one if need be; null: no room.
+  // The datagram's entry, a new one if need be; null: all that it could have hold fragments.
   [[nodiscard]] Entry* enter(const DatagramKey& key, Instant now);
+  // The same for a datagram whose first fragment is here: what waits for another one's makes room
+  // (RFC 4787 REQ-14a).
+  template <class Drop>
+  [[nodiscard]] Entry& enter_first(const DatagramKey& key, Instant now, Drop& drop);
+  template <class Drop>
+  void give_up(Entry& entry, Drop& drop);
 
   std::vector<Entry> entries_;
   unsigned held_ = 0;
@@ -128,21 +135,38 @@ inline bool FragmentTable::hold(const DatagramKey& key, const Reentry& fragment,
 }
 
 template <class Drop>
+void FragmentTable::give_up(Entry& entry, Drop& drop) {
+  for (unsigned i = 0; i < entry.count; ++i) drop(entry.waiting[i].mbuf);
+  held_ -= entry.count;
+  entry.count = 0;
+  entry.until = {};
+}
+
+template <class Drop>
+FragmentTable::Entry& FragmentTable::enter_first(const DatagramKey& key, Instant now, Drop& drop) {
+  if (Entry* entry = enter(key, now); entry != nullptr) return *entry;
+  Entry* const ways = &entries_[key.hash() % kBuckets * kWays];
+  give_up(*std::min_element(ways, ways + kWays,
+                            [](const Entry& a, const Entry& b) { return a.until < b.until; }),
+          drop);
+  return *enter(key, now);
+}
+
+template <class Drop>
 void FragmentTable::learn(const DatagramKey& key, uint32_t ports, Instant now,
                           ReentryQueue& reentry, Drop&& drop) {
-  Entry* entry = enter(key, now);
-  if (entry == nullptr) return;
-  entry->known = true;
-  entry->ports = ports;
-  for (unsigned i = 0; i < entry->count; ++i) {
+  Entry& entry = enter_first(key, now, drop);
+  entry.known = true;
+  entry.ports = ports;
+  for (unsigned i = 0; i < entry.count; ++i) {
     if (reentry.room() > kVector) {
-      reentry.push(entry->waiting[i]);
+      reentry.push(entry.waiting[i]);
     } else {
-      drop(entry->waiting[i].mbuf);
+      drop(entry.waiting[i].mbuf);
     }
   }
-  held_ -= entry->count;
-  entry->count = 0;
+  held_ -= entry.count;
+  entry.count = 0;
 }
 
 template <class Drop>
@@ -150,11 +174,7 @@ void FragmentTable::expire(Instant now, Drop&& drop) {
   if (held_ == 0 || now < looked_at_ + std::chrono::seconds(1)) return;
   looked_at_ = now;
   for (Entry& entry : entries_) {
-    if (entry.count == 0 || entry.until > now) continue;
-    for (unsigned i = 0; i < entry.count; ++i) drop(entry.waiting[i].mbuf);
-    held_ -= entry.count;
-    entry.count = 0;
-    entry.until = {};
+    if (entry.count != 0 && entry.until <= now) give_up(entry, drop);
   }
 }
 
