@@ -40,12 +40,6 @@ OutsideFlow flow_of(const wire::Ipv4& ip, const Transport& transport) {
       .protocol = transport.protocol};
 }
 
-// RFC 4787 REQ-6: what comes from outside keeps a mapping alive only where somebody inside has
-// agreed to be reached.
-bool refreshes(const NatSession& session) {
-  return session.protocol == wire::ip_protocol::kTcp || (session.state & seen::kStatic) != 0;
-}
-
 // Largest TCP segment in packets of `mtu` bytes.
 uint16_t mss_of(uint16_t mtu) {
   return static_cast<uint16_t>(mtu - sizeof(wire::Ipv4) - sizeof(wire::Tcp));
@@ -99,7 +93,7 @@ void pass(Packet<Side::outside> packet, const Transport& transport, NatSession& 
       clamp_mss(ip, transport, mss_of(rules->inner_mtu));
     }
   }
-  if (refreshes(session)) session.last_used = nat_tick(nat.now);
+  if (inbound_refreshes(session.protocol, session.state)) session.last_used = nat_tick(nat.now);
   ++session.in_packets;
   session.in_bytes += ip.total_length.value();
   rewrite_endpoint(ip, transport, Side4::destination, session.inside, session.inside_port);
@@ -323,11 +317,12 @@ bool sound(Packet<Side::outside> packet, const wire::Ipv4& ip, const Transport& 
     out.drop(packet, DropReason::nat_bad_header);
     return false;
   }
-  // A hairpinned packet has a source of ours; nobody outside may.
+  // A hairpinned packet has a source of ours, often the same address; nobody outside may.
   const bool hairpinned = was_hairpinned(packet.slot());
   const bool land =
       ip.source.raw() == ip.destination.raw() &&
-      (!hairpinned || transport.source_port.raw() == transport.destination_port.raw());
+      (!hairpinned || (transport.kind == TransportKind::ports &&
+                       transport.source_port.raw() == transport.destination_port.raw()));
   if (land || (!hairpinned && nat.plan.find(ip.source) != nullptr)) [[unlikely]] {
     out.drop(packet, DropReason::nat_spoofed);
     return false;

@@ -47,7 +47,7 @@ InsideFlow flow_of(const PacketSlot& slot, const wire::Ipv4& ip, const Transport
           .remote = ip.destination,
           .inside_port = transport.source_port,
           .remote_port =
-              transport.kind == TransportKind::icmp_query ? be16{0} : transport.destination_port,
+              transport.protocol == wire::ip_protocol::kIcmp ? be16{0} : transport.destination_port,
           .protocol = transport.protocol,
           .compartment = slot.compartment->id};
 }
@@ -86,20 +86,22 @@ std::optional<OutsideNext> next_hop(Packet<Side::inside> packet, const OutsideNe
 void translate(Packet<Side::inside> packet, const Transport& transport, const Way& way,
                uint16_t outside_mtu, const NatContext& nat) {
   wire::Ipv4& ip = ip_of(packet);
-  if (way.session != nullptr) {
-    NatSession& session = *way.session;
-    session.last_used = nat_tick(nat.now);
-    ++session.out_packets;
-    session.out_bytes += packet.bytes();
-  }
+  bool refreshes = true;
   if (transport.protocol == wire::ip_protocol::kTcp && transport.kind == TransportKind::ports) {
     const auto& tcp = packet.at<wire::Tcp>(transport.offset);
     if (way.session != nullptr) {
+      refreshes = outbound_refreshes(way.session->state, tcp.flags);
       way.session->state = after_segment(way.session->state, tcp.flags, true);
     }
     if ((tcp.flags & wire::tcp_flag::kSyn) != 0) [[unlikely]] {
       clamp_mss(ip, transport, mss_of(std::min(outside_mtu, way.rules->inner_mtu)));
     }
+  }
+  if (way.session != nullptr) {
+    NatSession& session = *way.session;
+    if (refreshes) session.last_used = nat_tick(nat.now);
+    ++session.out_packets;
+    session.out_bytes += packet.bytes();
   }
   if (!way.translated) {
     rewrite_endpoint(ip, transport, Side4::source, way.address->address, way.port);
@@ -264,8 +266,7 @@ Sorted sort_out(Packet<Side::inside> packet, Transport& transport, Way& way, con
     return Sorted::gone;
   }
   if (transport.fragment && !complete_fragment(packet, transport, nat, out)) return Sorted::gone;
-  const bool answers = transport.kind == TransportKind::icmp_query && !transport.from_asker;
-  if (transport.kind == TransportKind::other || answers) [[unlikely]] {
+  if (transport.kind == TransportKind::other) [[unlikely]] {
     out.refuse(packet, DropReason::nat_protocol, refusal_of(*way.rules));
     return Sorted::gone;
   }
@@ -283,6 +284,11 @@ bool settle(Packet<Side::inside> packet, const Transport& transport, const Insid
   if (session == nullptr) [[unlikely]] {
     if (transport.kind == TransportKind::later_fragment) {
       out.drop(packet, DropReason::nat_fragment_lost);
+      return false;
+    }
+    // An answer that nobody outside has asked for opens nothing (RFC 5508 REQ-1).
+    if (transport.kind == TransportKind::icmp_query && !transport.from_asker) {
+      out.refuse(packet, DropReason::nat_protocol, refusal_of(*way.rules));
       return false;
     }
     const auto opened = table.open(nat.plan, *way.rules, flow, nat.now);

@@ -73,6 +73,19 @@ enum class NatPhase : uint8_t { opening, established, closing, reset, open };
   return state;
 }
 
+// Whether a segment from inside prolongs its session, that was in `state` (RFC 4787 REQ-6). A reset
+// does not (RFC 7857 §7), or strangers outside could keep a port open by what they make us refuse;
+// but the end of an established connection still has its four minutes (§2.3).
+[[nodiscard]] constexpr bool outbound_refreshes(uint8_t state, uint8_t flags) {
+  return (flags & wire::tcp_flag::kRst) == 0 ||
+         phase_of(wire::ip_protocol::kTcp, state) == NatPhase::established;
+}
+// Whether a packet from outside does (REQ-6): only where somebody inside has agreed to be reached.
+[[nodiscard]] constexpr bool inbound_refreshes(uint8_t protocol, uint8_t state) {
+  return (state & seen::kStatic) != 0 ||
+         (protocol == wire::ip_protocol::kTcp && (state & seen::kSynOut) != 0);
+}
+
 [[nodiscard]] constexpr uint32_t timeout_of(const NatTimeouts& timeouts, uint8_t protocol,
                                             uint8_t state) {
   if (protocol == wire::ip_protocol::kUdp) return timeouts.udp;

@@ -231,6 +231,7 @@ bool read_quoted(wire::Ipv4& ip, const Transport& transport, Quoted& quoted) {
       checksum_fold(checksum_sum(start_of(ip) + transport.offset, transport.bytes)) != 0xffff) {
     return false;
   }
+  if (!checksum_right(inner)) return false;
   quoted.ip = &inner;
   quoted.protocol = inner.protocol;
   quoted.bytes = static_cast<uint16_t>(there - header);

@@ -110,7 +110,7 @@ struct Quoted {
   uint16_t bytes = 0;  // of the transport header that are there; 8 at least
 };
 // Of the error whose ICMP header is `transport`. False: nothing usable is quoted, or the error's
-// own checksum is wrong (RFC 5508 REQ-3).
+// own checksum is wrong, or that of the IP header it quotes (RFC 5508 REQ-3).
 [[nodiscard]] bool read_quoted(wire::Ipv4& ip, const Transport& transport, Quoted& quoted);
 // Rewrites an endpoint of the quoted packet, and the error's checksum with it.
 void rewrite_quoted(wire::Ipv4& ip, const Transport& error, const Quoted& quoted, Side4 side,
