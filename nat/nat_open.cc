@@ -153,12 +153,16 @@ uint32_t NatTable::enter_mapping(const NatRules& rules, const InsideEndpoint& in
   return number;
 }
 
-uint32_t NatTable::map_static(const NatRules& rules, const InsideEndpoint& inside,
-                              const PublicEndpoint& outside) {
+uint32_t NatTable::map_static(const NatPlan& plan, const NatRules& rules,
+                              const InsideEndpoint& inside, const PublicEndpoint& outside) {
   const uint32_t host = host_for(rules, inside.inside);
   if (host == kNone) return kNone;
   const uint32_t number = enter_mapping(rules, inside, outside, host);
-  if (number != kNone) mappings_[number].is_static = 1;
+  if (number != kNone) {
+    mappings_[number].is_static = 1;
+  } else {
+    drop_host_if_unused(plan, host);
+  }
   return number;
 }
 
@@ -178,7 +182,7 @@ void NatTable::add_block(const NatPlan& plan, const PortSpace& space, uint32_t b
   fresh.host = static_cast<uint32_t>(&host - &hosts_[0]);
   fresh.since = nat_tick(now);
   host.first_block = block;
-  tell_block(plan, space, block, host, NatRecord::Kind::block_given, now);
+  tell_block(plan, space, block, host, host.outside, NatRecord::Kind::block_given, now);
 }
 
 // RFC 4787 REQ-2, RFC 6888 REQ-1: all mappings of an inside address have one public address. Which
@@ -261,15 +265,19 @@ uint32_t NatTable::map_dynamic(const NatPlan& plan, const NatRules& rules,
   NatHost& host = hosts_[host_number];
   const auto refuse = [&](DropReason why) {
     reason = why;
-    return_empty_blocks(plan, host, now);
+    return_empty_blocks(plan, host, host.outside, now);
     drop_host_if_unused(plan, host_number);
     return kNone;
   };
-  if (rules.limits.ports_per_address != 0 && host.mappings >= rules.limits.ports_per_address) {
-    return refuse(DropReason::nat_port_limit);
-  }
   const PortSpace* space = host.outside.raw() == 0 ? nullptr : &plan.spaces[host.space];
-  if (space == nullptr || space->leaving || space->pool != rule->pool) {
+  const bool settled = space != nullptr && !space->leaving && space->pool == rule->pool;
+  if (rules.limits.ports_per_address != 0 && host.mappings >= rules.limits.ports_per_address) {
+    const uint32_t reused =
+        settled ? reuse_resting(rules, *rule, *space, host, inside) : uint32_t{kNone};
+    return reused != kNone ? reused : refuse(DropReason::nat_port_limit);
+  }
+  // One that has no port (any more) is bound to no address.
+  if (!settled || host.mappings == 0) {
     if (!settle_host(plan, rules, *rule, host, now)) return refuse(DropReason::nat_no_port);
     space = &plan.spaces[host.space];
   }
@@ -371,7 +379,7 @@ NatTable::Opened NatTable::open(const NatPlan& plan, const NatRules& rules, cons
     if (published != nullptr) {
       reason = DropReason::nat_table_full;
       mapping = map_static(
-          rules, inside,
+          plan, rules, inside,
           {.address = published->address, .port = published->port, .protocol = flow.protocol});
     } else {
       mapping = map_dynamic(plan, rules, inside, now, reason);
@@ -420,7 +428,7 @@ NatTable::Opened NatTable::open(const NatPlan& plan, const OutsideFlow& flow, In
     mapping = kNone;
   }
   if (mapping == kNone) {
-    mapping = map_static(*rules,
+    mapping = map_static(plan, *rules,
                          {.inside = published->inside,
                           .port = published->inside_port,
                           .protocol = flow.protocol,
@@ -445,7 +453,7 @@ bool NatTable::restore(const NatPlan& plan, const NatRules& rules, const NatSess
   const bool same = mapping != kNone && mappings_[mapping].is(outside);
   if (mapping != kNone && !same) return false;
   if (mapping == kNone) {
-    mapping = (saved.state & seen::kStatic) != 0 ? map_static(rules, inside, outside)
+    mapping = (saved.state & seen::kStatic) != 0 ? map_static(plan, rules, inside, outside)
                                                  : map_again(plan, rules, inside, outside, now);
   }
   if (mapping == kNone || !fits(plan, rules, mappings_[mapping])) return false;
@@ -492,7 +500,7 @@ uint32_t NatTable::map_again(const NatPlan& plan, const NatRules& rules,
     mappings_[number].space = static_cast<uint16_t>(space->id.value());
     ++host.mappings;
   }
-  return_empty_blocks(plan, host, now);
+  return_empty_blocks(plan, host, host.outside, now);
   drop_host_if_unused(plan, host_number);
   return number;
 }

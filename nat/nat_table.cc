@@ -110,7 +110,7 @@ void NatTable::drop_host_if_unused(const NatPlan& plan, uint32_t number) {
   free_host_ = number;
 }
 
-void NatTable::return_empty_blocks(const NatPlan& plan, NatHost& host, Instant now) {
+void NatTable::return_empty_blocks(const NatPlan& plan, NatHost& host, be32 outside, Instant now) {
   uint32_t* link = &host.first_block;
   while (*link != PortSpaces::kNone) {
     PortSpaces::Block& block = ports_.block(*link);
@@ -122,12 +122,12 @@ void NatTable::return_empty_blocks(const NatPlan& plan, NatHost& host, Instant n
     *link = block.next;
     const PortSpace& space = plan.spaces[number / PortSpaces::kBlocksPerSpace];
     ports_.give_back(plan, space, number, CompartmentId(host.compartment));
-    tell_block(plan, space, number, host, NatRecord::Kind::block_returned, now);
+    tell_block(plan, space, number, host, outside, NatRecord::Kind::block_returned, now);
   }
 }
 
 void NatTable::tell_block(const NatPlan& plan, const PortSpace& space, uint32_t block,
-                          const NatHost& host, NatRecord::Kind kind, Instant now) {
+                          const NatHost& host, be32 outside, NatRecord::Kind kind, Instant now) {
   const CompartmentId domain(host.compartment);
   const NatRules* rules = plan.rules_of(domain);
   const uint32_t first =
@@ -142,7 +142,7 @@ void NatTable::tell_block(const NatPlan& plan, const PortSpace& space, uint32_t 
         .first_port = be16{static_cast<uint16_t>(first)},
         .last_port = be16{static_cast<uint16_t>(last)},
         .inside = host.inside,
-        .outside = host.outside,
+        .outside = outside,
         .compartment = domain,
         .pool = space.pool,
         .compartment_uid = rules == nullptr ? 0 : rules->compartment_uid,
@@ -170,7 +170,7 @@ void NatTable::remove_mapping(const NatPlan& plan, NatMapping& mapping, Instant 
     const PortSpace& space = plan.spaces[mapping.space];
     ports_.free_port(space, port_set_of(mapping.protocol), mapping.outside_port.value());
     --hosts_[host].mappings;
-    return_empty_blocks(plan, hosts_[host], now);
+    return_empty_blocks(plan, hosts_[host], mapping.outside, now);
   }
   if (const NatRules* rules = plan.rules_of(domain); rules != nullptr) {
     rules->counters[worker_].mappings.add(uint64_t(-1));
@@ -207,7 +207,9 @@ void NatTable::end(const NatPlan& plan, NatSession& session, DropReason why, Ins
   if (--mapping.sessions != 0) return;
   mapping.rests_since = nat_tick(now);
   // Nothing rests of what is not a block's; nor of what nobody may use again.
-  if (mapping.is_static != 0) remove_mapping(plan, mapping, now);
+  if (mapping.is_static != 0 || mapping.replaced != 0 || plan.spaces[mapping.space].leaving) {
+    remove_mapping(plan, mapping, now);
+  }
 }
 
 bool NatTable::still_right(const NatPlan& plan, const NatRules* rules, NatSession& session,
@@ -238,7 +240,11 @@ void NatTable::sweep_mapping(const NatPlan& plan, NatMapping& mapping, Instant n
   if (mapping.used == 0 || mapping.sessions != 0) return;
   const NatRules* rules = plan.rules_of(CompartmentId(mapping.compartment));
   const NatTick rested = nat_tick(now) - mapping.rests_since;
-  if (rules == nullptr || rested > nat_ticks(rules->timeouts.port_rest)) {
+  // Under a new plan what no longer fits goes at once: the numbers of spaces and domains that are
+  // gone serve again as soon as the sweep has been here.
+  const bool judged = swept_.load(std::memory_order_relaxed) == sweeping_;
+  if (rules == nullptr || rested > nat_ticks(rules->timeouts.port_rest) ||
+      (!judged && (!rules->enabled || !fits(plan, *rules, mapping)))) {
     remove_mapping(plan, mapping, now);
   }
 }

@@ -129,8 +129,8 @@ class NatTable {
                           const NatMapping& mapping) const;
   [[nodiscard]] bool within_limits(const NatRules& rules, const NatHost* host, Instant now,
                                    DropReason& reason);
-  [[nodiscard]] uint32_t map_static(const NatRules& rules, const InsideEndpoint& inside,
-                                    const PublicEndpoint& outside);
+  [[nodiscard]] uint32_t map_static(const NatPlan& plan, const NatRules& rules,
+                                    const InsideEndpoint& inside, const PublicEndpoint& outside);
   [[nodiscard]] uint32_t map_dynamic(const NatPlan& plan, const NatRules& rules,
                                      const InsideEndpoint& inside, Instant now, DropReason& reason);
   [[nodiscard]] bool settle_host(const NatPlan& plan, const NatRules& rules,
@@ -149,9 +149,10 @@ class NatTable {
   uint32_t enter_mapping(const NatRules& rules, const InsideEndpoint& inside,
                          const PublicEndpoint& outside, uint32_t host);
   void remove_mapping(const NatPlan& plan, NatMapping& mapping, Instant now);
-  void return_empty_blocks(const NatPlan& plan, NatHost& host, Instant now);
+  // `outside`: their public address; the host may have another one by now.
+  void return_empty_blocks(const NatPlan& plan, NatHost& host, be32 outside, Instant now);
   void tell_block(const NatPlan& plan, const PortSpace& space, uint32_t block, const NatHost& host,
-                  NatRecord::Kind kind, Instant now);
+                  be32 outside, NatRecord::Kind kind, Instant now);
   NatSession& enter_session(const NatRules& rules, NatMapping& mapping, be32 remote,
                             be16 remote_port, Instant now, bool from_outside);
   void enter_by_remote(NatSession& session);

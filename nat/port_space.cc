@@ -75,14 +75,16 @@ PortSpaces::Pool& PortSpaces::ready_pool(const NatPlan& plan, NatPoolId id) {
                 owned(planned.range.first / planned.block_ports,
                       planned.range.last / planned.block_ports, worker_, plan.workers);
   pool.share = pool.blocks / (2 * std::max(planned.domains, 1U));
-  // Those who have nothing yet count, too: they are the ones it is kept for.
-  uint32_t known = 0;
+  // Those who have nothing yet count, too: they are the ones it is kept for. Not those who have
+  // gone; what they have had is among the shares with nothing given.
+  uint32_t holders = 0;
   pool.kept = 0;
   for (uint32_t at = pool.first_share; at != kNone; at = shares_[at].next) {
-    ++known;
+    if (shares_[at].given == 0) continue;
+    ++holders;
     pool.kept += pool.share - std::min(pool.share, shares_[at].given);
   }
-  pool.kept += (std::max(planned.domains, known) - known) * pool.share;
+  pool.kept += (std::max(pool.domains, holders) - holders) * pool.share;
   return pool;
 }
 
