@@ -45,6 +45,9 @@ uint16_t transport_sum(const Bytes& ip, size_t header) {
   return checksum_fold(sum + checksum_sum(ip.data() + header, ip.size() - header));
 }
 
+bool is_query(uint8_t icmp_type) {
+  return icmp_type == 0 || icmp_type == 8 || icmp_type == 13 || icmp_type == 14;
+}
 size_t checksum_place(uint8_t protocol) { return protocol == 6 ? 16 : 6; }
 bool has_pseudo_checksum(uint8_t protocol) {
   return protocol == 6 || protocol == 17 || protocol == 136 || protocol == 33;
@@ -70,7 +73,7 @@ Bytes transport_of(const NatPacket& p) {
     out.push_back(p.icmp_type);
     out.push_back(p.icmp_code);
     add16(out, 0);
-    const bool query = p.icmp_type == 8 || p.icmp_type == 0;
+    const bool query = is_query(p.icmp_type);
     add16(out, query ? p.from_port : uint16_t{0});
     add16(out, query ? uint16_t{1} : p.icmp_mtu);
   } else if (has_pseudo_checksum(p.protocol)) {
@@ -145,7 +148,7 @@ NatPacket reply_to(const NatPacket& seen) {
   std::swap(p.from, p.to);
   p.ttl = 64;
   if (p.protocol == 1) {
-    p.icmp_type = 0;
+    p.icmp_type = p.icmp_type == 13 ? uint8_t{14} : uint8_t{0};
   } else {
     std::swap(p.from_port, p.to_port);
     if (p.protocol == 6) p.flags = 18;
@@ -189,7 +192,7 @@ NatPacket parse_packet(const Bytes& ip, std::string& fault) {
   if (p.protocol == 1) {
     p.icmp_type = ip[header];
     p.icmp_code = ip[header + 1];
-    const bool query = p.icmp_type == 8 || p.icmp_type == 0;
+    const bool query = is_query(p.icmp_type);
     if (query) p.from_port = get16(ip, header + 4);
     if (!query) p.icmp_mtu = get16(ip, header + 6);
     start += 8;
@@ -249,6 +252,19 @@ void NatNetwork::nat(const Tenant& tenant, const std::string& body) {
   network_->change({{"routingDomains/" + tenant.name + "/nat", body}});
 }
 
+void NatNetwork::add_vms(const Tenant& tenant, unsigned first, unsigned last) {
+  std::vector<TestRequest> requests;
+  for (unsigned vm = first; vm <= last; ++vm) {
+    requests.push_back(
+        {fmt::format("routingDomains/{}/virtualSubnets/web/lookupRecords/10.0.1.{}", tenant.name,
+                     vm),
+         fmt::format(R"({{"customerAddress":"10.0.1.{}","providerAddress":"10.250.0.11",
+                          "macAddress":"00:15:5d:01:01:{:02x}","type":"Static"}})",
+                     vm, vm)});
+  }
+  network_->change(requests);
+}
+
 std::vector<NatSeen> NatNetwork::sort(const std::vector<Sent>& sent) const {
   std::vector<NatSeen> out;
   for (const auto& [port, frame] : sent) {
@@ -273,18 +289,25 @@ std::vector<NatSeen> NatNetwork::sort(const std::vector<Sent>& sent) const {
 }
 
 std::vector<NatSeen> NatNetwork::from_vm(const Tenant& tenant, const NatPacket& packet) {
-  const bool second = packet.from == "10.0.1.12" || packet.from == "10.0.2.21";
+  return bytes_from_vm(tenant, packet.bytes());
+}
+
+std::vector<NatSeen> NatNetwork::bytes_from_vm(const Tenant& tenant, const Bytes& ip) {
+  const std::string from = text(static_cast<uint32_t>(get16(ip, 12)) << 16 | get16(ip, 14));
+  const bool second = from == "10.0.1.12" || from == "10.0.2.21";
   const std::string host = second ? "10.250.0.12" : "10.250.0.11";
   const auto inner =
       eth(kGatewayMac, kRouterMac).with([](EthLayer& l) { l.type = uint16_t{0x0800}; });
-  return sort(
-      line_->run(kFabricPort, fabric(host) / gre(tenant.gateway) / inner / raw(packet.bytes())));
+  return sort(line_->run(kFabricPort, fabric(host) / gre(tenant.gateway) / inner / raw(ip)));
 }
 
 std::vector<NatSeen> NatNetwork::from_internet(const NatPacket& packet) {
+  return bytes_from_internet(packet.bytes());
+}
+
+std::vector<NatSeen> NatNetwork::bytes_from_internet(const Bytes& ip) {
   const auto tag = vlan(kInternetVlan).with([](VlanLayer& l) { l.type = uint16_t{0x0800}; });
-  return sort(
-      line_->run(kWanPort, Frame(eth(kWanMac, "02:aa:cb:00:71:fe")) / tag / raw(packet.bytes())));
+  return sort(line_->run(kWanPort, Frame(eth(kWanMac, "02:aa:cb:00:71:fe")) / tag / raw(ip)));
 }
 
 std::vector<NatSeen> NatNetwork::breathe() { return sort(line_->breathe()); }

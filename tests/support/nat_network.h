@@ -70,6 +70,9 @@ class NatNetwork {
   // nothing moves, says what came out.
   std::vector<NatSeen> from_vm(const Tenant& tenant, const NatPacket& packet);
   std::vector<NatSeen> from_internet(const NatPacket& packet);
+  // The same with an IP packet as it is, right or wrong.
+  std::vector<NatSeen> bytes_from_vm(const Tenant& tenant, const Bytes& ip);
+  std::vector<NatSeen> bytes_from_internet(const Bytes& ip);
   // The one packet that came out; dies, with what there was, when it is not exactly one.
   NatPacket one_from_vm(const Tenant& tenant, const NatPacket& packet);
   NatPacket one_from_internet(const NatPacket& packet);
@@ -78,6 +81,8 @@ class NatNetwork {
   std::vector<NatSeen> wait(Duration time);
 
   void nat(const Tenant& tenant, const std::string& body);
+  // Machines 10.0.1.first … 10.0.1.last, on the host of 10.0.1.11.
+  void add_vms(const Tenant& tenant, unsigned first, unsigned last);
   void change(const std::vector<TestRequest>& requests) { network_->change(requests); }
   [[nodiscard]] TestDataplane& network() { return *network_; }
   [[nodiscard]] TestLine& line() { return *line_; }
