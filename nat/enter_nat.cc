@@ -10,11 +10,13 @@
 //
 // A port names the worker that owns it; what arrives elsewhere is handed over as it came.
 #include <cstring>
+#include <new>
 
 #include "compartments/ip_checks.h"
 #include "compartments/line/answer.h"
 #include "compartments/scratch.h"
 #include "nat/nat_worker.h"
+#include "nat/prefetch_rules.h"
 
 namespace hnv {
 namespace {
@@ -356,14 +358,17 @@ void enter_nat(Burst<Side::outside> in, const NatContext& nat, Exit<Stage::enter
   Scratch<OutsideFlow, kVector> flows;
   Scratch<uint64_t, kVector> hashes;
   Scratch<uint32_t, kVector> candidates;
+  Scratch<const NatRules*, kVector> rules;
   const NatTable& table = nat.mine.table;
   unsigned count = 0;
   for (const auto packet : in) {
     const wire::Ipv4& ip = ip_of(packet);
-    const Transport transport = read_transport(ip);
+    // Made where they stay: a copy would wait for the stores of its members.
+    Transport& transport = *new (&transports[count]) Transport();
+    read_transport(ip, transport);
     if (!sound(packet, ip, transport, nat, out)) continue;
     if (pass_special(packet, transport, nat, out)) continue;
-    const OutsideFlow flow = flow_of(ip, transport);
+    const OutsideFlow& flow = *new (&flows[count]) OutsideFlow(flow_of(ip, transport));
     const unsigned owner = owner_of(nat.plan, address_of(packet.slot(), nat.plan), flow.protocol,
                                     flow.port, out.worker());
     if (owner != out.worker()) {
@@ -371,8 +376,6 @@ void enter_nat(Burst<Side::outside> in, const NatContext& nat, Exit<Stage::enter
       continue;
     }
     slots[count] = &packet.slot();
-    transports[count] = transport;
-    flows[count] = flow;
     hashes[count] = flow.hash();
     table.prefetch(flow, hashes[count]);
     ++count;
@@ -382,10 +385,15 @@ void enter_nat(Burst<Side::outside> in, const NatContext& nat, Exit<Stage::enter
     table.prefetch_session(candidates[i]);
   }
   for (unsigned i = 0; i < count; ++i) {
+    rules[i] = nullptr;
     if (candidates[i] == NatTable::kNone) continue;
     const CompartmentId domain = table.compartment_of(candidates[i]);
     prefetch_view(nat.compartments[domain.value()].get());
-    __builtin_prefetch(nat.plan.rules_of(domain));
+    rules[i] = nat.plan.rules_of(domain);
+    prefetch_rules(rules[i]);
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    if (rules[i] != nullptr) prefetch_counters(*rules[i], out.worker());
   }
   for (unsigned i = 0; i < count; ++i) {
     const Packet<Side::outside> packet(*slots[i]);

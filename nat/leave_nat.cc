@@ -11,11 +11,13 @@
 // (REQ-9).
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <optional>
 
 #include "compartments/scratch.h"
 #include "nat/nat_worker.h"
 #include "nat/outside_next.h"
+#include "nat/prefetch_rules.h"
 
 namespace hnv {
 namespace {
@@ -317,24 +319,26 @@ void leave_nat(Burst<Side::inside> in, const NatContext& nat, Exit<Stage::leave_
   Scratch<InsideFlow, kVector> flows;
   Scratch<uint64_t, kVector> hashes;
   Scratch<uint32_t, kVector> candidates;
+  Scratch<unsigned, kVector> places;  // of those that are left
   Scratch<const FibRoot*, kVector> tables;
   Scratch<uint32_t, kVector> destinations;
   Scratch<HopId, kVector> hops;
   const NatTable& table = nat.mine.table;
   unsigned count = 0;
   for (const auto packet : in) {
-    __builtin_prefetch(nat.plan.rules_of(packet.slot().compartment->id));
+    prefetch_rules(nat.plan.rules_of(packet.slot().compartment->id));
   }
   for (const auto packet : in) {
-    Transport transport = read_transport(ip_of(packet));
-    Way way;
+    // Made where they stay: a copy would wait for the stores of its members.
+    Transport& transport = *new (&transports[count]) Transport();
+    read_transport(ip_of(packet), transport);
+    Way& way = *new (&ways[count]) Way();
     const Sorted sorted = sort_out(packet, transport, way, nat, out);
     if (sorted == Sorted::gone) continue;
     slots[count] = &packet.slot();
-    transports[count] = transport;
-    ways[count] = way;
+    prefetch_counters(*way.rules, out.worker());
     if (sorted == Sorted::session) {
-      flows[count] = flow_of(packet.slot(), ip_of(packet), transport);
+      new (&flows[count]) InsideFlow(flow_of(packet.slot(), ip_of(packet), transport));
       hashes[count] = flows[count].hash();
       table.prefetch(flows[count], hashes[count]);
     }
@@ -348,23 +352,22 @@ void leave_nat(Burst<Side::inside> in, const NatContext& nat, Exit<Stage::leave_
   unsigned left = 0;
   for (unsigned i = 0; i < count; ++i) {
     const Packet<Side::inside> packet(*slots[i]);
-    Way way = ways[i];
+    Way& way = ways[i];
     if (way.address == nullptr &&
         !settle(packet, transports[i], flows[i], hashes[i], candidates[i], way, nat, out)) {
       continue;
     }
-    slots[left] = slots[i];
-    transports[left] = transports[i];
-    ways[left] = way;
+    places[left] = i;
     tables[left] = &nat.plan.networks[way.address->network.value()].fib;
     destinations[left] = ip_of(packet).destination.value();
     ++left;
   }
   lookup_bulk(tables.data(), destinations.data(), hops.data(), left);
   for (unsigned i = 0; i < left; ++i) {
-    const Packet<Side::inside> packet(*slots[i]);
+    const unsigned place = places[i];
+    const Packet<Side::inside> packet(*slots[place]);
     const PublicAddress* ours = nat.plan.find(ip_of(packet).destination);
-    leave(packet, transports[i], ways[i], hops[i], ours, nat, out);
+    leave(packet, transports[place], ways[place], hops[i], ours, nat, out);
   }
 }
 

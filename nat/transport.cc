@@ -152,8 +152,7 @@ be16 ChecksumChange::apply_udp(be16 checksum) const {
   return changed.raw() == 0 ? be16{0xffff} : changed;
 }
 
-Transport read_transport(const wire::Ipv4& ip) {
-  Transport transport;
+void read_transport(const wire::Ipv4& ip, Transport& transport) {
   transport.protocol = ip.protocol;
   transport.offset = static_cast<uint16_t>(ip.header_bytes());
   transport.bytes = static_cast<uint16_t>(ip.total_length.value() - transport.offset);
@@ -170,7 +169,6 @@ Transport read_transport(const wire::Ipv4& ip) {
   } else {
     transport.kind = TransportKind::other;
   }
-  return transport;
 }
 
 bool has_harmful_option(const wire::Ipv4& ip) {
