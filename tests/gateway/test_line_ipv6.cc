@@ -289,6 +289,55 @@ const LineCase kIpv6[] = {
            return fabric6() / nvgre(t.six, kVm41Mac) / vm_udp6(kSixVm, "fe80::1");
          },
      .drop = inner_bad_destination},
+    {.name = "nor is the gateway's own",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac) / ip6(kSixVm, "fe80::ff:fe00:1") /
+                  echo_request6() / payload(8);
+         },
+     .drop = inner_bad_destination},
+    {.name = "from one link-local address to another",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac) / ip6("fe80::41", "fe80::ff:fe00:1") /
+                  echo_request6() / payload(8);
+         },
+     .drop = inner_bad_source},
+    {.name = "to a link-local address of the physical network",
+     .in = [](const Tenant& t) { return private_net(t) / vm_udp6("fd07::fe", "fe80::ff:fe00:c0"); },
+     .port = kWanPort,
+     .drop = inner_bad_destination},
+    {.name = "a VM that plays the router (RFC 6104)",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac, "33:33:00:00:00:01") /
+                  ip6("fe80::41", "ff02::1").with([](Ip6Layer& l) { l.hop_limit = 255; }) /
+                  icmp6(134) / payload(8);
+         },
+     .drop = nd_not_ours},
+    {.name = "a redirect from a VM",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac) /
+                  ip6("fe80::41", "fe80::ff:fe00:1").with([](Ip6Layer& l) { l.hop_limit = 255; }) /
+                  icmp6(137) / payload(32);
+         },
+     .drop = nd_not_ours},
+    {.name = "a router solicitation where nothing is advertised",
+     .in =
+         [](const Tenant& t) {
+           return fabric6() / nvgre(t.six, kVm41Mac, "33:33:00:00:00:02") /
+                  ip6("fe80::41", "ff02::2").with([](Ip6Layer& l) { l.hop_limit = 255; }) /
+                  icmp6(133);
+         },
+     .drop = nd_not_ours},
+    {.name = "the link-local address of the fabric's MAC is nobody's tunnel end",
+     .in =
+         [](const Tenant& t) {
+           return fabric6("fd60::11", "fe80::ff:fe00:f0") / nvgre(t.six, kVm41Mac) /
+                  vm_udp6(kSixVm, "fd10:0:0:1::12");
+         },
+     .drop = outer_not_ours},
     {.name = "a group",
      .in =
          [](const Tenant& t) {

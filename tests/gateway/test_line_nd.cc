@@ -2,9 +2,11 @@
 //
 // Neighbour discovery on the line (RFC 4861): whom the gateway answers, where, and what it leaves
 // to others.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "tests/gateway/line_cases.h"
+#include "tests/support/frame_text.h"
 
 namespace hnv {
 namespace {
@@ -104,6 +106,19 @@ const LineCase kDiscovery[] = {
          [](const Tenant& t) {
            return Frame(eth(kPeerMac, kPrivateMac)) / vlan(t.private_vlan) /
                   advertisement("fd07::1", kPrivateMac, "fd07::fe", kRouter | kOverride);
+         },
+     .out_port = kWanPort},
+    {.name = "who has the link-local address of the connection's MAC, from one such",
+     .in =
+         [](const Tenant& t) {
+           return Frame(eth("33:33:ff:00:00:c0", kPeerMac)) / vlan(t.private_vlan) /
+                  solicitation("fe80::fe", kPeerMac, "fe80::ff:fe00:c0");
+         },
+     .port = kWanPort,
+     .out =
+         [](const Tenant& t) {
+           return Frame(eth(kPeerMac, kPrivateMac)) / vlan(t.private_vlan) /
+                  advertisement("fe80::ff:fe00:c0", kPrivateMac, "fe80::fe", kRouter | kOverride);
          },
      .out_port = kWanPort},
     {.name = "both tenants have the address on the shared network",
@@ -245,6 +260,63 @@ TEST(Rfc4862, S543WhoWantsOneOfOurAddressesIsControlsBusiness) {
   EXPECT_EQ(punted(kWanPort, claimed("fd07::1")), 1U);
   EXPECT_EQ(punted(kWanPort, claimed("fd07::99")), 0U);
   EXPECT_EQ(line.fault(), "");
+}
+
+// Who asks for a router is the control thread's business where the gateway is one that says so, and
+// a record vouches for the VM; the inner frame goes there, and names its subnet.
+TEST(Rfc4861, S611RouterSolicitationsGoToControlWhereWeAdvertise) {
+  for (const Tenant& t : kTwins) {
+    TestLine line;
+    constexpr const char* kSource = "fe80::215:5dff:fe01:33";
+    const std::string web = fmt::format("routingDomains/{}/virtualSubnets/web", t.name);
+    const auto asks = [&](const std::string& source, uint8_t hop_limit, const char* mac = kL2Mac) {
+      return Frame(eth("33:33:00:00:00:02", mac)) / ip6(source, "ff02::2").with([=](Ip6Layer& l) {
+        l.hop_limit = hop_limit;
+      }) / icmp6(133);
+    };
+    const auto to_us = [&](const Frame& inner, const char* host = "10.250.0.11") {
+      return fabric(host) / gre(t.web) / inner;
+    };
+    EXPECT_TRUE(line.run(kFabricPort, to_us(asks(kSource, 255))).empty());
+    EXPECT_EQ(line.drops(nd_not_ours), 1U) << "nothing is advertised there";
+    line.network().change({{web, fmt::format(R"({{"virtualSubnetId":{},"providerNetwork":"fabric",
+        "addressPrefixes":["10.0.1.0/24","fd10:0:0:1::/64"],"router":"gateway",
+        "routerAdvertisements":{{}}}})",
+                                             t.web)}});
+    line.network().answer_all();
+    for (const char* source : {kSource, "::"}) {
+      const Frame inner = asks(source, 255);
+      EXPECT_TRUE(line.run(kFabricPort, to_us(inner)).empty());
+      ASSERT_FALSE(line.notes().empty());
+      const SideNote& note = line.notes().back();
+      EXPECT_TRUE(note.router_solicitation());
+      EXPECT_EQ(note.origin.compartment_uid, line.network().compartment(t.name).uid);
+      EXPECT_EQ(line.network().compartment(t.name).subnet(note.origin.in_subnet).vsid, t.web);
+      EXPECT_EQ(line.punts().back(), inner.bytes());
+    }
+    EXPECT_EQ(line.notes().size(), 2U);
+    // From its link-local address the VM also asks whether its router is still there.
+    const auto answers =
+        line.run(kFabricPort, to_us(Frame(eth("33:33:ff:00:00:01", kL2Mac)) /
+                                    solicitation(kSource, kL2Mac, "fe80::ff:fe00:1")));
+    ASSERT_EQ(answers.size(), 1U);
+    const Frame wanted =
+        to_vm({.host = "10.250.0.11", .vm_mac = kL2Mac, .vsid = t.web}) /
+        advertisement("fe80::ff:fe00:1", kGatewayMac, kSource, kRouter | kOverride);
+    EXPECT_EQ(difference(wanted.bytes(), answers[0].frame), "");
+    const std::pair<Frame, DropReason> refused[] = {
+        {to_us(asks(kSource, 64)), nd_bad},
+        {to_us(asks("fe80::1", 255, "00:15:5d:01:00:99")), nvgre_unknown_source},
+        {to_us(asks(kSource, 255), "10.250.0.12"), nvgre_wrong_source_pa},
+    };
+    for (const auto& [frame, reason] : refused) {
+      const uint64_t before = line.drops(reason);
+      EXPECT_TRUE(line.run(kFabricPort, frame).empty());
+      EXPECT_EQ(line.drops(reason), before + 1) << to_string(reason);
+    }
+    EXPECT_EQ(line.notes().size(), 2U);
+    EXPECT_EQ(line.fault(), "");
+  }
 }
 
 TEST(Rfc5227, S24WhoSaysThatItHasOneOfOurAddressesIsControlsBusiness) {
