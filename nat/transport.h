@@ -70,6 +70,11 @@ struct Transport {
 // REQUIRES a header that ipv4_header_fits, in `ip.total_length` readable bytes.
 // Into a fresh `transport`, where it is to stay: it is written by members and soon read.
 void read_transport(const wire::Ipv4& ip, Transport& transport);
+[[nodiscard]] inline Transport read_transport(const wire::Ipv4& ip) {
+  Transport transport;
+  read_transport(ip, transport);
+  return transport;
+}
 
 // An IP option that should not travel on (RFC 7126 §4: source routes, record route, timestamps and
 // what is obsolete). False for headers without options, and for those that hold only others.
