@@ -273,7 +273,7 @@ void hold_refusal(Packet<Side::outside> packet, const OutsideFlow& flow, const N
     };
     uint32_t ports = join_ports(transport.source_port, transport.destination_port);
     if (transport.kind == TransportKind::later_fragment) {
-      const auto known = nat.mine.fragments.ports_of(key, nat.now);
+      const auto known = nat.mine.fragments.find_known(key, nat.now);
       if (!known) {
         slot.store();
         const Reentry waits{.mbuf = slot.mbuf,
@@ -283,9 +283,9 @@ void hold_refusal(Packet<Side::outside> packet, const OutsideFlow& flow, const N
         if (!nat.mine.fragments.hold(key, waits, nat.now)) drop(slot.mbuf);
         return;
       }
-      ports = *known;
+      ports = known->ports;
     } else {
-      nat.mine.fragments.learn(key, ports, nat.now, nat.reentry, drop);
+      nat.mine.fragments.learn(key, {.ports = ports, .id = ip.id}, nat.now, nat.reentry, drop);
     }
     slot.ports = ports;
     slot.ports_known = true;

@@ -51,12 +51,17 @@ class FragmentTable {
 
   FragmentTable() : entries_(size_t{kBuckets} * kWays) {}
 
-  // The ports of the datagram, as wire::Ports lies in memory; absent: its first one has not come.
-  [[nodiscard]] std::optional<uint32_t> ports_of(const DatagramKey& key, Instant now) const;
+  // What its first fragment has told of a datagram.
+  struct Known {
+    uint32_t ports = 0;  // as wire::Ports lies in memory
+    be16 id;             // the Identification that all of its fragments get, where they get another
+  };
+  // Absent: the first one has not come.
+  [[nodiscard]] std::optional<Known> find_known(const DatagramKey& key, Instant now) const;
   // The first one has come. Those that waited come back by `reentry`.
   // What finds no room there is dropped: drop(mbuf).
   template <class Drop>
-  void learn(const DatagramKey& key, uint32_t ports, Instant now, ReentryQueue& reentry,
+  void learn(const DatagramKey& key, const Known& known, Instant now, ReentryQueue& reentry,
              Drop&& drop);
   // A later one waits, as it is to come back. False: too many do.
   [[nodiscard]] bool hold(const DatagramKey& key, const Reentry& fragment, Instant now);
@@ -73,8 +78,7 @@ class FragmentTable {
   struct Entry {
     DatagramKey key;
     Instant until{};  // 0: free
-    bool known = false;
-    uint32_t ports = 0;
+    std::optional<Known> known{};
     unsigned count = 0;
     std::array<Reentry, kHeldEach> waiting{};
   };
@@ -115,14 +119,14 @@ inline FragmentTable::Entry* FragmentTable::enter(const DatagramKey& key, Instan
   if (best == nullptr) return nullptr;
   best->key = key;
   best->until = now + kPatience;
-  best->known = false;
+  best->known.reset();
   return best;
 }
 
-inline std::optional<uint32_t> FragmentTable::ports_of(const DatagramKey& key, Instant now) const {
+inline std::optional<FragmentTable::Known> FragmentTable::find_known(const DatagramKey& key,
+                                                                     Instant now) const {
   const Entry* entry = find(key, now);
-  if (entry == nullptr || !entry->known) return std::nullopt;
-  return entry->ports;
+  return entry == nullptr ? std::nullopt : entry->known;
 }
 
 inline bool FragmentTable::hold(const DatagramKey& key, const Reentry& fragment, Instant now) {
@@ -153,11 +157,10 @@ FragmentTable::Entry& FragmentTable::enter_first(const DatagramKey& key, Instant
 }
 
 template <class Drop>
-void FragmentTable::learn(const DatagramKey& key, uint32_t ports, Instant now,
+void FragmentTable::learn(const DatagramKey& key, const Known& known, Instant now,
                           ReentryQueue& reentry, Drop&& drop) {
   Entry& entry = enter_first(key, now, drop);
-  entry.known = true;
-  entry.ports = ports;
+  entry.known = known;
   for (unsigned i = 0; i < entry.count; ++i) {
     if (reentry.room() > kVector) {
       reentry.push(entry.waiting[i]);

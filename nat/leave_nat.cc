@@ -30,6 +30,8 @@ struct Way {
   const PublicAddress* address = nullptr;  // under which one
   NatSession* session = nullptr;           // null: one-to-one, or an ICMP error
   be16 port;                               // the public one
+  be16 id;                                 // of a fragment's datagram, from now on
+  bool shares_address = false;             // others have the public address, too
   bool translated = false;                 // already: ICMP errors
 };
 
@@ -104,6 +106,11 @@ void translate(Packet<Side::inside> packet, const Transport& transport, const Wa
     if (refreshes) session.last_used = nat_tick(nat.now);
     ++session.out_packets;
     session.out_bytes += packet.bytes();
+  }
+  // RFC 6864: what may be cut, or is, needs a number that no other machine behind the address
+  // uses at the same time.
+  if (way.shares_address && (transport.fragment || !ip.dont_fragment())) {
+    set_identification(ip, transport.fragment ? way.id : nat.mine.identifications.next());
   }
   if (!way.translated) {
     rewrite_endpoint(ip, transport, Side4::source, way.address->address, way.port);
@@ -182,6 +189,7 @@ bool translate_error(Packet<Side::inside> packet, const Transport& transport, Wa
       out.drop(packet, DropReason::nat_icmp_unmatched);
       return false;
     }
+    way.shares_address = true;
     address = session->outside;
     port = session->outside_port;
   }
@@ -191,10 +199,10 @@ bool translate_error(Packet<Side::inside> packet, const Transport& transport, Wa
   return true;
 }
 
-// The ports of a fragment's datagram, into `transport`. False: it waits for the first one, or has
-// been dropped.
-bool complete_fragment(Packet<Side::inside> packet, Transport& transport, const NatContext& nat,
-                       Out out) {
+// The ports of a fragment's datagram, into `transport`, and the Identification of all its
+// fragments. False: it waits for the first one, or has been dropped.
+bool complete_fragment(Packet<Side::inside> packet, Transport& transport, be16& id,
+                       const NatContext& nat, Out out) {
   PacketSlot& slot = packet.slot();
   const wire::Ipv4& ip = ip_of(packet);
   const DatagramKey key{.source = ip.source,
@@ -207,11 +215,15 @@ bool complete_fragment(Packet<Side::inside> packet, Transport& transport, const 
     rte_pktmbuf_free(mbuf);
   };
   if (transport.kind != TransportKind::later_fragment) {
-    nat.mine.fragments.learn(key, join_ports(transport.source_port, transport.destination_port),
-                             nat.now, nat.reentry, drop);
+    // A first one that was cut comes by again: its datagram has its number.
+    const auto known = nat.mine.fragments.find_known(key, nat.now);
+    id = known ? known->id : nat.mine.identifications.next();
+    nat.mine.fragments.learn(
+        key, {.ports = join_ports(transport.source_port, transport.destination_port), .id = id},
+        nat.now, nat.reentry, drop);
     return true;
   }
-  const auto known = nat.mine.fragments.ports_of(key, nat.now);
+  const auto known = nat.mine.fragments.find_known(key, nat.now);
   if (!known) {
     slot.store();
     const Reentry waits{.mbuf = slot.mbuf,
@@ -221,7 +233,8 @@ bool complete_fragment(Packet<Side::inside> packet, Transport& transport, const 
     if (!nat.mine.fragments.hold(key, waits, nat.now)) drop(slot.mbuf);
     return false;
   }
-  const wire::Ports ports = split_ports(*known);
+  id = known->id;
+  const wire::Ports ports = split_ports(known->ports);
   transport.source_port = ports.source;
   transport.destination_port = ports.destination;
   return true;
@@ -267,7 +280,8 @@ Sorted sort_out(Packet<Side::inside> packet, Transport& transport, Way& way, con
     out.handoff<Stage::route>(packet, owner);
     return Sorted::gone;
   }
-  if (transport.fragment && !complete_fragment(packet, transport, nat, out)) return Sorted::gone;
+  if (transport.fragment && !complete_fragment(packet, transport, way.id, nat, out))
+    return Sorted::gone;
   if (transport.kind == TransportKind::other) [[unlikely]] {
     out.refuse(packet, DropReason::nat_protocol, refusal_of(*way.rules));
     return Sorted::gone;
@@ -301,6 +315,7 @@ bool settle(Packet<Side::inside> packet, const Transport& transport, const Insid
     session = opened.session;
   }
   way.session = session;
+  way.shares_address = true;
   way.port = session->outside_port;
   way.address = nat.plan.find(session->outside);
   if (way.address == nullptr) [[unlikely]] {

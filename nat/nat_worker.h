@@ -30,13 +30,28 @@ struct NatContext {
   Instant now;
 };
 
+// Numbers for datagrams under shared public addresses: in turn, each as long as possible after its
+// last use. Workers begin far apart.
+class Identifications {
+ public:
+  explicit Identifications(unsigned worker) : next_(static_cast<uint16_t>(worker * kStep)) {}
+  [[nodiscard]] be16 next() { return be16{next_++}; }
+
+ private:
+  // RFC 6864 wants two minutes between two uses, which 65,536 numbers cannot give at speed.
+  static constexpr unsigned kStep = 2048;
+  uint16_t next_;
+};
+
 // Owned by one worker, but for what NatTable says of other threads.
 struct NatWorker {
-  NatWorker(unsigned worker, uint32_t sessions) : table(worker, sessions) {}
+  NatWorker(unsigned worker, uint32_t sessions)
+      : table(worker, sessions), identifications(worker) {}
 
   NatTable table;
   FragmentTable fragments;
   HeldSyns syns;
+  Identifications identifications;
   // From any thread; one at a time, null in between.
   std::atomic<NatRequest*> request{nullptr};
 

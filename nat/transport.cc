@@ -214,6 +214,13 @@ void rewrite_endpoint(wire::Ipv4& ip, const Transport& transport, Side4 side, be
                 side, address, port);
 }
 
+void set_identification(wire::Ipv4& ip, be16 id) {
+  ChecksumChange change;
+  change.replace(ip.id, id);
+  ip.id = id;
+  ip.checksum = change.apply(ip.checksum);
+}
+
 bool read_quoted(wire::Ipv4& ip, const Transport& transport, Quoted& quoted) {
   constexpr uint32_t kLeast = 8;  // RFC 792: that much of the transport header is always quoted
   const uint32_t start = transport.offset + static_cast<uint32_t>(sizeof(wire::Icmp));

@@ -107,6 +107,9 @@ enum class Side4 : uint8_t { source, destination };
 void rewrite_endpoint(wire::Ipv4& ip, const Transport& transport, Side4 side, be32 address,
                       be16 port);
 
+// Another Identification (RFC 791); the header's checksum follows.
+void set_identification(wire::Ipv4& ip, be16 id);
+
 // The packet that an ICMP error quotes: as much of it as there is.
 struct Quoted {
   wire::Ipv4* ip = nullptr;

@@ -204,6 +204,34 @@ TEST(Rfc7857, S8_S9_KeepsParityAndChoosesAtRandom) {
   EXPECT_LT(ascending, 45U);
 }
 
+// RFC 6864: two machines that chose the same Identification are told apart under one address.
+TEST(Rfc7857, S10_GivesDatagramsTheirOwnIdentification) {
+  NatNetwork net(R"("portRange":{"first":20000,"last":20127})");
+  net.change({{"publicIPAddresses/one",
+               R"({"externalNetwork":"internet","publicIPAddresses":["198.51.100.30/32"]})"}});
+  for (const Tenant& tenant : kTwins) {
+    net.nat(tenant, R"({"outboundRules":[{"name":"all","pool":"one"}]})");
+  }
+  NatPacket cut = nat_udp(kVm, 5353, kServer, 53);
+  std::set<uint16_t> ids;
+  for (const Tenant& tenant : kTwins) ids.insert(net.one_from_vm(tenant, cut).id);
+  EXPECT_EQ(ids.size(), 2U);
+  cut.fragment = 0x4000;  // never cut: its number says nothing, and is left alone
+  EXPECT_EQ(net.one_from_vm(kContoso, cut).id, cut.id);
+  // The fragments of a datagram stay together, also when a later one comes first.
+  NatPacket first = nat_udp(kVm, 5353, kServer, 53);
+  first.fragment = 0x2000;
+  NatPacket later = first;
+  later.fragment = 0x0004;
+  EXPECT_TRUE(net.from_vm(kContoso, later).empty());
+  const auto both = net.from_vm(kContoso, first);
+  ASSERT_EQ(both.size(), 2U);
+  EXPECT_EQ(both[0].packet.id, both[1].packet.id);
+  EXPECT_FALSE(ids.contains(both[0].packet.id));
+  EXPECT_EQ(both[0].fault + both[1].fault, "");
+  EXPECT_EQ(net.fault(), "");
+}
+
 TEST(Rfc7857, S11_EndsQueryMappingsWithTheirLastSession) {
   NatNetwork net;
   net.nat(kContoso, NatNetwork::rules(R"("timeouts":{"portRest":0})"));
