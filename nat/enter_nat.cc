@@ -42,11 +42,6 @@ OutsideFlow flow_of(const wire::Ipv4& ip, const Transport& transport) {
       .protocol = transport.protocol};
 }
 
-// Largest TCP segment in packets of `mtu` bytes.
-uint16_t mss_of(uint16_t mtu) {
-  return static_cast<uint16_t>(mtu - sizeof(wire::Ipv4) - sizeof(wire::Tcp));
-}
-
 const wire::Tcp* tcp_of(const wire::Ipv4& ip, const Transport& transport) {
   if (transport.protocol != wire::ip_protocol::kTcp || transport.kind != TransportKind::ports) {
     return nullptr;

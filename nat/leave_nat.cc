@@ -42,10 +42,6 @@ IcmpError refusal_of(const NatRules& rules) {
                                                       : IcmpError::administratively_prohibited();
 }
 
-uint16_t mss_of(uint16_t mtu) {
-  return static_cast<uint16_t>(mtu - sizeof(wire::Ipv4) - sizeof(wire::Tcp));
-}
-
 InsideFlow flow_of(const PacketSlot& slot, const wire::Ipv4& ip, const Transport& transport) {
   return {.inside = ip.source,
           .remote = ip.destination,
@@ -54,23 +50,6 @@ InsideFlow flow_of(const PacketSlot& slot, const wire::Ipv4& ip, const Transport
               transport.protocol == wire::ip_protocol::kIcmp ? be16{0} : transport.destination_port,
           .protocol = transport.protocol,
           .compartment = slot.compartment->id};
-}
-
-// Back in at classify, as a frame on the network that has the destination.
-void hairpin(Packet<Side::inside> packet, const PublicAddress& to, const NatContext& nat, Out out) {
-  PacketSlot& slot = packet.slot();
-  const OutsideNetwork& network = nat.plan.networks[to.network.value()];
-  const bool tagged = network.vlan.tagged();
-  const uint32_t bytes = sizeof(wire::Ethernet) + (tagged ? sizeof(wire::VlanTag) : 0);
-  uint8_t* front = slot.prepend(bytes);
-  if (front == nullptr || nat.reentry.room() <= kVector) {
-    return out.drop(packet, DropReason::no_headroom);
-  }
-  write_ethernet(front, network, wire::ether_type::kIpv4);
-  slot.mbuf->port = static_cast<uint16_t>(network.port.value());
-  slot.store();
-  out.become(packet, ConsumeReason::hairpinned, OriginReason::hairpinned);
-  nat.reentry.push({.mbuf = slot.mbuf, .stage = Stage::classify, .hairpin = true});
 }
 
 // The next hop outside; nothing when the packet has been refused.
@@ -139,7 +118,9 @@ void leave(Packet<Side::inside> packet, const Transport& transport, const Way& w
   NatCounters& counters = rules.counters[out.worker()];
   counters.out_packets.add();
   counters.out_bytes.add(slot.bytes);
-  if (ours != nullptr) return hairpin(packet, *ours, nat, out);
+  if (ours != nullptr)
+    return hairpin(packet, nat.plan.networks[ours->network.value()], wire::ether_type::kIpv4, nat,
+                   out);
   // Outside it is nobody's: nothing that becomes of it there may reach a compartment.
   slot.attachment = network.attachment;
   slot.connection = ConnectionId();

@@ -133,23 +133,6 @@ void enter(Packet<Side::outside> packet, const NatContext& nat, Exit<Stage::ente
   out.to<Stage::route>(out.enter(packet, *tenant));
 }
 
-// Back in at classify, as a frame of the network.
-void hairpin(Packet<Side::inside> packet, const OutsideNetwork& network, const NatContext& nat,
-             Exit<Stage::leave_nat> out) {
-  PacketSlot& slot = packet.slot();
-  const bool tagged = network.vlan.tagged();
-  const uint32_t bytes = sizeof(wire::Ethernet) + (tagged ? sizeof(wire::VlanTag) : 0);
-  uint8_t* front = slot.prepend(bytes);
-  if (front == nullptr || nat.reentry.room() <= kVector) {
-    return out.drop(packet, DropReason::no_headroom);
-  }
-  write_ethernet(front, network, wire::ether_type::kIpv6);
-  slot.mbuf->port = static_cast<uint16_t>(network.port.value());
-  slot.store();
-  out.become(packet, ConsumeReason::hairpinned, OriginReason::hairpinned);
-  nat.reentry.push({.mbuf = slot.mbuf, .stage = Stage::classify, .hairpin = true});
-}
-
 void leave(Packet<Side::inside> packet, const NatContext& nat, Exit<Stage::leave_nat> out) {
   PacketSlot& slot = packet.slot();
   auto& ip = packet.at<wire::Ipv6>(0);
@@ -191,7 +174,7 @@ void leave(Packet<Side::inside> packet, const NatContext& nat, Exit<Stage::leave
   NatCounters& counters = rules->counters[out.worker()];
   counters.out_packets.add();
   counters.out_bytes.add(slot.bytes);
-  if (ours) return hairpin(packet, network, nat, out);
+  if (ours) return hairpin(packet, network, wire::ether_type::kIpv6, nat, out);
   slot.attachment = network.attachment;
   slot.connection = ConnectionId();
   slot.compartment = nullptr;

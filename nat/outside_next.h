@@ -52,4 +52,22 @@ inline void write_ethernet(uint8_t* front, const OutsideNetwork& network, be16 t
   *reinterpret_cast<be16*>(front + 16) = type;
 }
 
+// Back in at classify, in the next breath, as a frame of the network that has the destination
+// (RFC 4787 REQ-9).
+inline void hairpin(Packet<Side::inside> packet, const OutsideNetwork& network, be16 type,
+                    const NatContext& nat, Exit<Stage::leave_nat> out) {
+  PacketSlot& slot = packet.slot();
+  const uint32_t bytes =
+      sizeof(wire::Ethernet) + (network.vlan.tagged() ? sizeof(wire::VlanTag) : 0);
+  uint8_t* front = slot.prepend(bytes);
+  if (front == nullptr || nat.reentry.room() <= kVector) {
+    return out.drop(packet, DropReason::no_headroom);
+  }
+  write_ethernet(front, network, type);
+  slot.mbuf->port = static_cast<uint16_t>(network.port.value());
+  slot.store();
+  out.become(packet, ConsumeReason::hairpinned, OriginReason::hairpinned);
+  nat.reentry.push({.mbuf = slot.mbuf, .stage = Stage::classify, .hairpin = true});
+}
+
 }  // namespace hnv

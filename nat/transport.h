@@ -125,6 +125,10 @@ struct Quoted {
 void rewrite_quoted(wire::Ipv4& ip, const Transport& error, const Quoted& quoted, Side4 side,
                     be32 address, be16 port);
 
+// The largest TCP segment in packets of `mtu` bytes. REQUIRES mtu >= 40.
+[[nodiscard]] constexpr uint16_t mss_of(uint16_t mtu) {
+  return static_cast<uint16_t>(mtu - sizeof(wire::Ipv4) - sizeof(wire::Tcp));
+}
 // Lowers the MSS of a TCP SYN to `largest` (RFC 6691), or leaves it. Nothing is added where the
 // option is missing.
 void clamp_mss(wire::Ipv4& ip, const Transport& transport, uint16_t largest);
