@@ -253,13 +253,9 @@ uint32_t NatTable::reuse_resting(const NatRules& rules, const NatRules::Outbound
 uint32_t NatTable::map_dynamic(const NatPlan& plan, const NatRules& rules,
                                const InsideEndpoint& inside, Instant now, DropReason& reason) {
   const NatRules::Outbound* rule = rules.outbound_for(inside.inside);
-  if (rule == nullptr) {
-    reason = DropReason::nat_no_rule;
-    return kNone;
-  }
-  const uint32_t host_number = host_for(rules, inside.inside);
+  const uint32_t host_number = rule == nullptr ? kNone : host_for(rules, inside.inside);
   if (host_number == kNone) {
-    reason = DropReason::nat_table_full;
+    reason = rule == nullptr ? DropReason::nat_no_rule : DropReason::nat_table_full;
     return kNone;
   }
   NatHost& host = hosts_[host_number];
@@ -272,8 +268,7 @@ uint32_t NatTable::map_dynamic(const NatPlan& plan, const NatRules& rules,
   const PortSpace* space = host.outside.raw() == 0 ? nullptr : &plan.spaces[host.space];
   const bool settled = space != nullptr && !space->leaving && space->pool == rule->pool;
   if (rules.limits.ports_per_address != 0 && host.mappings >= rules.limits.ports_per_address) {
-    const uint32_t reused =
-        settled ? reuse_resting(rules, *rule, *space, host, inside) : uint32_t{kNone};
+    const uint32_t reused = settled ? reuse_resting(rules, *rule, *space, host, inside) : kNone;
     return reused != kNone ? reused : refuse(DropReason::nat_port_limit);
   }
   // One that has no port (any more) is bound to no address.

@@ -31,7 +31,7 @@ NatPacket answer(const NatPacket& seen, uint8_t flags) { return with(reply_to(se
 
 // The three-way handshake; returns the SYN as it was seen outside.
 NatPacket connect(NatNetwork& net, const Tenant& tenant, const NatPacket& syn) {
-  const NatPacket out = net.one_from_vm(tenant, syn);
+  NatPacket out = net.one_from_vm(tenant, syn);
   EXPECT_EQ(net.one_from_internet(answer(out, kSynAck)).to, syn.from);
   EXPECT_EQ(source_of(net.one_from_vm(tenant, with(syn, kAck))), source_of(out));
   return out;

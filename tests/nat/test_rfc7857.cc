@@ -27,7 +27,7 @@ NatPacket with(NatPacket p, uint8_t flags) {
 }
 NatPacket answer(const NatPacket& seen, uint8_t flags) { return with(reply_to(seen), flags); }
 NatPacket connect(NatNetwork& net, const Tenant& tenant, const NatPacket& syn) {
-  const NatPacket out = net.one_from_vm(tenant, syn);
+  NatPacket out = net.one_from_vm(tenant, syn);
   (void)net.one_from_internet(answer(out, kSynAck));
   (void)net.one_from_vm(tenant, with(syn, kAck));
   return out;
