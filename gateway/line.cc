@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <utility>
 
 #include "gateway/respond.h"
 #include "gateway/spread.h"
@@ -40,6 +41,16 @@ void by_family(const Lanes& lanes, Burst<S> in, Ipv4Station&& ipv4, Ipv6Station&
   }
   ipv4(Burst<S>(slots.data(), of_ipv4));
   ipv6(Burst<S>(slots.data() + of_ipv4, of_ipv6));
+}
+
+// Null while no trace is on.
+Tracer* tracer_of(const Dataplane& plane, unsigned worker, Instant now) {
+  if (plane.trace == nullptr) [[likely]] {
+    return nullptr;
+  }
+  WorkerTrace& trace = plane.trace->worker(worker);
+  trace.set_now(now);
+  return &trace;
 }
 
 unsigned release_room(const HoldTable& hold) {
@@ -231,14 +242,8 @@ NatContext Line::nat_context(const Dataplane& plane, Instant now) {
 void Line::tend(const Dataplane& plane, Instant now) { tend_nat(nat_context(plane, now), lanes_); }
 
 void Line::run(const Dataplane& plane, Instant now) {
-  lanes_.tracer = nullptr;
-  if (plane.trace != nullptr) [[unlikely]] {
-    WorkerTrace& trace = plane.trace->worker(lanes_.worker());
-    trace.set_now(now);
-    lanes_.tracer = &trace;
-  }
-  counters_->rx.add(received_);
-  received_ = 0;
+  lanes_.tracer = tracer_of(plane, lanes_.worker(), now);
+  counters_->rx.add(std::exchange(received_, 0));
   take_back(plane);
   const NatContext nat = nat_context(plane, now);
   station<Stage::classify, Side::outside>(
