@@ -68,7 +68,7 @@ TEST(ReplayWindow, AgreesWithAList) {
     uint64_t top = 0;
     for (int i = 0; i < 100'000; ++i) {
       const uint64_t far = random() % 100 == 0 ? 20'000 : 300;
-      const uint64_t back = random() % (2 * size);
+      const uint64_t back = random() % (uint64_t{2} * size);
       const uint64_t n = random() % 2 == 0 ? top + random() % far : top - std::min(top, back);
       const bool fresh = n != 0 && (n > top || top - n < size) && !seen.contains(n);
       ASSERT_EQ(window.check(n) == Verdict::fresh, fresh) << n << " of " << top;
