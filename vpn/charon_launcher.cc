@@ -30,8 +30,8 @@
 
 #include <fmt/format.h>
 
+#include "compartments/route_socket.h"
 #include "vpn/charon_config.h"
-#include "vpn/route_socket.h"
 #include "vpn/sa_channel.h"
 #include "vpn/vici_client.h"
 

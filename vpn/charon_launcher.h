@@ -16,8 +16,8 @@
 #include <string>
 #include <sys/types.h>
 
+#include "compartments/owned_fd.h"
 #include "compartments/result.h"
-#include "vpn/owned_fd.h"
 
 namespace hnv {
 

@@ -15,8 +15,8 @@
 
 #include "compartments/address.h"
 #include "compartments/clock.h"
+#include "compartments/owned_fd.h"
 #include "vpn/charon_launcher.h"
-#include "vpn/owned_fd.h"
 
 namespace hnv {
 

@@ -24,8 +24,8 @@
 #include <vector>
 
 #include "compartments/clock.h"
+#include "compartments/owned_fd.h"
 #include "compartments/result.h"
-#include "vpn/owned_fd.h"
 #include "vpn/sa_database.h"
 #include "vpn/sa_messages.h"
 

@@ -6,7 +6,6 @@
 // several together.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "compartments/address.h"
+#include "compartments/enum_names.h"
 #include "compartments/result.h"
 #include "compartments/secret_bytes.h"
 
@@ -63,8 +63,6 @@ enum class UdpEncapsulation : uint8_t { automatic, forced };
 enum class AdminStatus : uint8_t { enabled, disabled };
 
 // The names in JSON, for reading and writing.
-template <class E, size_t N>
-using Names = std::array<std::pair<std::string_view, E>, N>;
 inline constexpr Names<IkeAuthentication, 2> kIkeAuthenticationNames{
     {{"PSK", IkeAuthentication::psk}, {"Certificate", IkeAuthentication::certificate}}};
 inline constexpr Names<IkeProfile, 2> kIkeProfileNames{

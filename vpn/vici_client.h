@@ -21,8 +21,8 @@
 #include <vector>
 
 #include "compartments/clock.h"
+#include "compartments/owned_fd.h"
 #include "compartments/result.h"
-#include "vpn/owned_fd.h"
 #include "vpn/vici_codec.h"
 
 namespace hnv {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vpn/route_socket.h"
+#include "compartments/route_socket.h"
 
 #include <array>
 #include <cerrno>
@@ -20,18 +20,6 @@ void add_attribute(std::string& out, uint16_t type, const void* bytes, size_t si
   out.append(reinterpret_cast<const char*>(&head), sizeof head);
   out.append(static_cast<const char*>(bytes), size);
   out.append(RTA_ALIGN(size) - size, '\0');
-}
-
-ifaddrmsg address_head(unsigned interface, const IpAddress<Space::external>& address,
-                       std::string& attributes) {
-  ifaddrmsg head{};
-  head.ifa_family = address.is_v4() ? AF_INET : AF_INET6;
-  head.ifa_prefixlen = address.bits();
-  head.ifa_flags = IFA_F_NODAD;  // nobody else is on a TUN
-  head.ifa_index = interface;
-  add_attribute(attributes, IFA_LOCAL, address.bytes().data(), address.bits() / 8);
-  add_attribute(attributes, IFA_ADDRESS, address.bytes().data(), address.bits() / 8);
-  return head;
 }
 
 }  // namespace
@@ -79,19 +67,27 @@ Result<void> RouteSocket::set_up(unsigned interface) {
   return ask(RTM_NEWLINK, 0, body, {}, fmt::format("interface {} up", interface));
 }
 
-Result<void> RouteSocket::add_address(unsigned interface,
-                                      const IpAddress<Space::external>& address) {
+Result<void> RouteSocket::change_address(Change change, unsigned interface, Family family,
+                                         const std::array<uint8_t, 16>& address) {
+  const bool v4 = family == Family::ipv4;
+  const size_t size = v4 ? 4 : 16;
+  ifaddrmsg head{};
+  head.ifa_family = v4 ? AF_INET : AF_INET6;
+  head.ifa_prefixlen = static_cast<uint8_t>(size * 8);
+  head.ifa_flags = IFA_F_NODAD;  // nobody else is on a TUN
+  head.ifa_index = interface;
   std::string attributes;
-  const ifaddrmsg body = address_head(interface, address, attributes);
-  return ask(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body, attributes,
-             "adding the address " + address.to_string());
-}
-
-Result<void> RouteSocket::remove_address(unsigned interface,
-                                         const IpAddress<Space::external>& address) {
-  std::string attributes;
-  const ifaddrmsg body = address_head(interface, address, attributes);
-  return ask(RTM_DELADDR, 0, body, attributes, "removing the address " + address.to_string());
+  add_attribute(attributes, IFA_LOCAL, address.data(), size);
+  add_attribute(attributes, IFA_ADDRESS, address.data(), size);
+  const std::string text =
+      v4 ? address_text::format4(uint32_t{address[0]} << 24 | uint32_t{address[1]} << 16 |
+                                 uint32_t{address[2]} << 8 | address[3])
+         : address_text::format6(address);
+  if (change == Change::remove) {
+    return ask(RTM_DELADDR, 0, head, attributes, "removing the address " + text);
+  }
+  return ask(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, head, attributes,
+             "adding the address " + text);
 }
 
 Result<void> RouteSocket::add_default_route(unsigned interface, Family family) {
