@@ -83,8 +83,6 @@ struct CompiledNat {
   std::vector<std::pair<PortSpaceId, uint64_t>> resting_spaces;
   std::vector<std::pair<NatPoolId, uint64_t>> resting_pools;
   std::vector<std::pair<CompartmentId, uint64_t>> resting_domains;  // their rules are disabled
-  // Of them, those whose number is free again then.
-  std::set<CompartmentId> gone_domains;
   // Whether something has rested long enough, when that plan has been swept.
   [[nodiscard]] bool rests_until(uint64_t swept) const {
     const auto any = [swept](const auto& resting) {

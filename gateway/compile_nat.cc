@@ -21,12 +21,6 @@ be32 on_wire(const IpAddress<S>& address) {
   return be32{address.v4().value()};
 }
 
-template <Space S>
-AddressMask mask_of(const Prefix<S>& prefix) {
-  const uint32_t bits = prefix.length() == 0 ? 0 : ~uint32_t{0} << (32 - prefix.length());
-  return {.network = be32{prefix.address().v4().value()}.raw(), .mask = be32{bits}.raw()};
-}
-
 // A pool as the plan will have it, wherever it was asked for.
 struct PlannedPool {
   std::string name;
@@ -307,7 +301,8 @@ void NatCompiler::add_static(const StaticMappingSpec& spec, const CompiledDomain
                              std::vector<StaticMapping>& out) {
   const be32 address = on_wire(spec.public_address);
   const PublicAddressId id = public_address(spec.external_network, address);
-  const AddressMask remote = spec.remote_prefix ? mask_of(*spec.remote_prefix) : AddressMask{};
+  const AddressMask remote =
+      spec.remote_prefix ? AddressMask::of(*spec.remote_prefix) : AddressMask{};
   if (spec.protocol == NatProtocol::any) {
     PublicAddress& whole = plan_.public_addresses[id.value()];
     whole.compartment = domain.view->id;
@@ -386,7 +381,8 @@ std::shared_ptr<NatRules> NatCompiler::rules_of(const CompiledDomain& domain, co
     const PortRange all = plan_.pools[pool->second.value()].range;
     const PortRange range = rule.port_range.value_or(all);
     for (const auto& prefix : rule.source_prefixes) {
-      rules->outbound.push_back({.source = mask_of(prefix), .pool = pool->second, .range = range});
+      rules->outbound.push_back(
+          {.source = AddressMask::of(prefix), .pool = pool->second, .range = range});
     }
   }
   std::stable_sort(rules->outbound.begin(), rules->outbound.end(),
@@ -452,7 +448,6 @@ void NatCompiler::rules(const std::string& name) {
       const NatRules* old = plan_.rules_of(id);
       if (old == nullptr || old->domain != name) continue;
       disable(id);
-      if (found == nullptr || (*found)->view->id != id) next_.gone_domains.insert(id);
     }
     return;
   }
@@ -526,7 +521,8 @@ std::shared_ptr<const Compiled> with_nat_swept(const std::shared_ptr<const Compi
   for (const auto& resting : nat->resting_domains) {
     if (!done(resting)) continue;
     plan->rules = plan->rules.with(resting.first.value(), nullptr);
-    if (nat->gone_domains.erase(resting.first) != 0) {
+    // The domain went meanwhile, or with its NAT.
+    if (next->compartments[resting.first.value()] == nullptr) {
       next->free_compartments.push_back(resting.first);
     }
   }

@@ -15,9 +15,7 @@ constexpr size_t kPicturesAtOnce = 4096;
 
 template <Space S>
 AddressMask mask_of(const std::optional<Prefix<S>>& prefix) {
-  if (!prefix || !prefix->address().is_v4()) return {};
-  const uint32_t bits = prefix->length() == 0 ? 0 : ~uint32_t{0} << (32 - prefix->length());
-  return {.network = be32{prefix->address().v4().value()}.raw(), .mask = be32{bits}.raw()};
+  return prefix ? AddressMask::of(*prefix) : AddressMask{};
 }
 
 std::optional<be16> port_of(const std::optional<uint16_t>& port) {

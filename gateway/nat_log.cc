@@ -106,21 +106,16 @@ NatLog::NatLog(const NatConfig& config) {
   }
   if (sinks.empty()) return;
   for (const auto& sink : sinks) sink->set_pattern("%v");
-  spdlog::init_thread_pool(kLinesWaiting, 1);
-  logger_ = std::make_shared<spdlog::async_logger>("nat", sinks.begin(), sinks.end(),
-                                                   spdlog::thread_pool(),
+  writer_ = std::make_shared<spdlog::details::thread_pool>(kLinesWaiting, 1);
+  logger_ = std::make_shared<spdlog::async_logger>("nat", sinks.begin(), sinks.end(), writer_,
                                                    spdlog::async_overflow_policy::overrun_oldest);
   logger_->flush_on(spdlog::level::info);
 }
 
-NatLog::~NatLog() {
-  if (!logger_) return;
-  logger_->flush();
-  logger_.reset();
-  spdlog::shutdown();
-}
+// The writer ends when it has written everything. Its own: spdlog's shutdown would end every log.
+NatLog::~NatLog() = default;
 
-size_t NatLog::lost() const { return logger_ ? spdlog::thread_pool()->overrun_counter() : 0; }
+size_t NatLog::lost() const { return writer_ ? writer_->overrun_counter() : 0; }
 
 void NatLog::write(const NatRecord& record, const NatNames& names, Instant now) {
   if (record.kind == NatRecord::Kind::refused) return refused(record, names);

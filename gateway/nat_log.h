@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include <spdlog/async.h>
 #include <spdlog/spdlog.h>
 
 #include "compartments/clock.h"
@@ -55,6 +56,7 @@ class NatLog {
  private:
   void refused(const NatRecord& record, const NatNames& names);
 
+  std::shared_ptr<spdlog::details::thread_pool> writer_;
   std::shared_ptr<spdlog::logger> logger_;  // null: the gateway's own
   // One event a domain, reason and minute.
   std::map<std::pair<std::string, DropReason>, Instant> told_;

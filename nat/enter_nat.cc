@@ -170,6 +170,16 @@ void hold_refusal(Packet<Side::outside> packet, const OutsideFlow& flow, const N
   nat.mine.syns.push({.refusal = slot.mbuf, .flow = flow, .until = nat.now + HeldSyns::kHold});
 }
 
+// A sender that the tenant would look for elsewhere (one of its own machines, say) is not who it
+// says: reverse path (RFC 3704).
+bool is_spoofed(Packet<Side::outside> packet, const OutsideFlow& flow, const NatContext& nat) {
+  if (was_hairpinned(packet.slot())) return false;
+  const CompartmentId domain = nat.mine.table.domain_of(
+      nat.plan, {.address = flow.address, .port = flow.port, .protocol = flow.protocol});
+  const CompartmentView* tenant = domain.valid() ? nat.compartments[domain.value()].get() : nullptr;
+  return tenant != nullptr && !is_routed_out(*tenant, flow.remote);
+}
+
 // No session knows it.
 [[gnu::noinline]] void open(Packet<Side::outside> packet, const Transport& transport,
                             const OutsideFlow& flow, const NatContext& nat, Out out) {
@@ -185,18 +195,9 @@ void hold_refusal(Packet<Side::outside> packet, const OutsideFlow& flow, const N
   const bool published = nat.plan.static_at(flow.address, flow.protocol, flow.port) != nullptr;
   const bool reset = tcp != nullptr && (tcp->flags & wire::tcp_flag::kRst) != 0;
   if (begins || (published && !query && !reset)) {
+    if (is_spoofed(packet, flow, nat)) return out.drop(packet, DropReason::nat_spoofed);
     const auto opened = nat.mine.table.open(nat.plan, flow, nat.now);
-    if (opened.session != nullptr) {
-      // A sender that the tenant would look for elsewhere (one of its own machines, say) is not who
-      // it says: reverse path (RFC 3704).
-      const CompartmentView* tenant = nat.compartments[opened.session->compartment].get();
-      if (tenant != nullptr && !was_hairpinned(packet.slot()) &&
-          !is_routed_out(*tenant, flow.remote)) {
-        nat.mine.table.end(nat.plan, *opened.session, DropReason::nat_spoofed, nat.now);
-        return out.drop(packet, DropReason::nat_spoofed);
-      }
-      return pass(packet, transport, *opened.session, nat, out);
-    }
+    if (opened.session != nullptr) return pass(packet, transport, *opened.session, nat, out);
     const bool nobody =
         opened.reason == DropReason::nat_no_session || opened.reason == DropReason::nat_filtered;
     if (tcp != nullptr && begins && nobody) return hold_refusal(packet, flow, nat, out);

@@ -132,23 +132,10 @@ uint32_t NatTable::enter_mapping(const NatRules& rules, const InsideEndpoint& in
   const auto fetch = [this](uint32_t entry) { __builtin_prefetch(&mappings_[entry]); };
   by_endpoint_.insert(
       inside.hash(), number,
-      [this](uint32_t entry) {
-        const NatMapping& m = mappings_[entry];
-        return InsideEndpoint{.inside = m.inside,
-                              .port = m.inside_port,
-                              .protocol = m.protocol,
-                              .compartment = CompartmentId(m.compartment)}
-            .hash();
-      },
-      fetch);
+      [this](uint32_t entry) { return mappings_[entry].inside_endpoint().hash(); }, fetch);
   by_public_.insert(
       outside.hash(), number,
-      [this](uint32_t entry) {
-        const NatMapping& m = mappings_[entry];
-        return PublicEndpoint{.address = m.outside, .port = m.outside_port, .protocol = m.protocol}
-            .hash();
-      },
-      fetch);
+      [this](uint32_t entry) { return mappings_[entry].public_endpoint().hash(); }, fetch);
   rules.counters[worker_].mappings.add();
   return number;
 }
@@ -229,18 +216,7 @@ uint32_t NatTable::reuse_resting(const NatRules& rules, const NatRules::Outbound
           .address = host.outside, .port = be16{port}, .protocol = inside.protocol};
       const uint32_t rests = rule.range.contains(port) ? find_mapping(outside) : kNone;
       if (rests == kNone || mappings_[rests].sessions != 0) continue;
-      NatMapping& old = mappings_[rests];
-      by_endpoint_.erase(InsideEndpoint{.inside = old.inside,
-                                        .port = old.inside_port,
-                                        .protocol = old.protocol,
-                                        .compartment = CompartmentId(old.compartment)}
-                             .hash(),
-                         rests);
-      by_public_.erase(outside.hash(), rests);
-      old.used = 0;
-      old.rests_since = free_mapping_;
-      free_mapping_ = rests;
-      rules.counters[worker_].mappings.add(uint64_t(-1));
+      forget_mapping(&rules, mappings_[rests]);  // its port stays taken, and the host's
       const uint32_t fresh =
           enter_mapping(rules, inside, outside, static_cast<uint32_t>(&host - &hosts_[0]));
       mappings_[fresh].space = static_cast<uint16_t>(space.id.value());

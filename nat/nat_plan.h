@@ -69,6 +69,12 @@ struct OutsideNetwork {
 struct AddressMask {
   uint32_t network = 0;
   uint32_t mask = 0;  // 0: everything
+  // REQUIRES an IPv4 prefix.
+  template <Space S>
+  [[nodiscard]] static AddressMask of(const Prefix<S>& prefix) {
+    const uint32_t bits = prefix.length() == 0 ? 0 : ~uint32_t{0} << (32 - prefix.length());
+    return {.network = be32{prefix.address().v4().value()}.raw(), .mask = be32{bits}.raw()};
+  }
   [[nodiscard]] bool contains(be32 address) const { return (address.raw() & mask) == network; }
 };
 

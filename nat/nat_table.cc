@@ -66,6 +66,14 @@ uint32_t NatTable::find_host(CompartmentId compartment, be32 inside) const {
   });
 }
 
+CompartmentId NatTable::domain_of(const NatPlan& plan, const PublicEndpoint& endpoint) const {
+  const StaticMapping* published =
+      plan.static_at(endpoint.address, endpoint.protocol, endpoint.port);
+  if (published != nullptr) return published->compartment;
+  const uint32_t mapping = find_mapping(endpoint);
+  return mapping == kNone ? CompartmentId() : CompartmentId(mappings_[mapping].compartment);
+}
+
 bool NatTable::known_remote(const OutsideFlow& flow) const {
   const uint64_t hash = by_remote_hash(flow.address, flow.port, flow.protocol, flow.remote);
   return by_remote_.find(hash, [&](uint32_t entry) {
@@ -150,21 +158,18 @@ void NatTable::tell_block(const NatPlan& plan, const PortSpace& space, uint32_t 
         .started = Instant{uint64_t{ports_.block(block).since} << 27}});
 }
 
+void NatTable::forget_mapping(const NatRules* rules, NatMapping& mapping) {
+  const uint32_t number = number_of(mapping);
+  by_endpoint_.erase(mapping.inside_endpoint().hash(), number);
+  by_public_.erase(mapping.public_endpoint().hash(), number);
+  if (rules != nullptr) rules->counters[worker_].mappings.add(uint64_t(-1));
+  mapping.used = 0;
+  mapping.rests_since = free_mapping_;
+  free_mapping_ = number;
+}
+
 // REQUIRES that no session holds it.
 void NatTable::remove_mapping(const NatPlan& plan, NatMapping& mapping, Instant now) {
-  const uint32_t number = number_of(mapping);
-  const CompartmentId domain(mapping.compartment);
-  by_endpoint_.erase(InsideEndpoint{.inside = mapping.inside,
-                                    .port = mapping.inside_port,
-                                    .protocol = mapping.protocol,
-                                    .compartment = domain}
-                         .hash(),
-                     number);
-  by_public_.erase(
-      PublicEndpoint{
-          .address = mapping.outside, .port = mapping.outside_port, .protocol = mapping.protocol}
-          .hash(),
-      number);
   const uint32_t host = mapping.host;
   if (mapping.is_static == 0) {
     const PortSpace& space = plan.spaces[mapping.space];
@@ -172,12 +177,7 @@ void NatTable::remove_mapping(const NatPlan& plan, NatMapping& mapping, Instant 
     --hosts_[host].mappings;
     return_empty_blocks(plan, hosts_[host], mapping.outside, now);
   }
-  if (const NatRules* rules = plan.rules_of(domain); rules != nullptr) {
-    rules->counters[worker_].mappings.add(uint64_t(-1));
-  }
-  mapping.used = 0;
-  mapping.rests_since = free_mapping_;
-  free_mapping_ = number;
+  forget_mapping(plan.rules_of(CompartmentId(mapping.compartment)), mapping);
   drop_host_if_unused(plan, host);
 }
 
@@ -228,7 +228,11 @@ bool NatTable::still_right(const NatPlan& plan, const NatRules* rules, NatSessio
 void NatTable::sweep_session(const NatPlan& plan, NatSession& session, Instant now) {
   if (!session.used()) return;
   const NatRules* rules = plan.rules_of(CompartmentId(session.compartment));
-  if (rules == nullptr || rules->serial != session.rules) {
+  // Its own rules may be the same, while another domain publishes something at its port now.
+  const bool published =
+      !judged() && (session.state & seen::kStatic) == 0 &&
+      plan.static_at(session.outside, session.protocol, session.outside_port) != nullptr;
+  if (rules == nullptr || rules->serial != session.rules || published) {
     if (!still_right(plan, rules, session, now)) return;
   }
   const NatTick silent = nat_tick(now) - session.last_used;
@@ -242,9 +246,8 @@ void NatTable::sweep_mapping(const NatPlan& plan, NatMapping& mapping, Instant n
   const NatTick rested = nat_tick(now) - mapping.rests_since;
   // Under a new plan what no longer fits goes at once: the numbers of spaces and domains that are
   // gone serve again as soon as the sweep has been here.
-  const bool judged = swept_.load(std::memory_order_relaxed) == sweeping_;
   if (rules == nullptr || rested > nat_ticks(rules->timeouts.port_rest) ||
-      (!judged && (!rules->enabled || !fits(plan, *rules, mapping)))) {
+      (!judged() && (!rules->enabled || !fits(plan, *rules, mapping)))) {
     remove_mapping(plan, mapping, now);
   }
 }

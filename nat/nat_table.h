@@ -71,6 +71,9 @@ class NatTable {
   // remote in.
   [[nodiscard]] Opened open(const NatPlan& plan, const OutsideFlow& flow, Instant now);
 
+  // Whose a public endpoint is now; invalid: nobody's.
+  [[nodiscard]] CompartmentId domain_of(const NatPlan& plan, const PublicEndpoint& endpoint) const;
+
   // Whether the session may go on under these rules (its domain's now, null when there are none);
   // ended if not. REQUIRES session.used().
   [[nodiscard]] bool still_right(const NatPlan& plan, const NatRules* rules, NatSession& session,
@@ -148,6 +151,9 @@ class NatTable {
                                        const InsideEndpoint& inside);
   uint32_t enter_mapping(const NatRules& rules, const InsideEndpoint& inside,
                          const PublicEndpoint& outside, uint32_t host);
+  void forget_mapping(const NatRules* rules, NatMapping& mapping);
+  // Whether this round of the sweep is not the first under its plan.
+  [[nodiscard]] bool judged() const { return swept_.load(std::memory_order_relaxed) == sweeping_; }
   void remove_mapping(const NatPlan& plan, NatMapping& mapping, Instant now);
   // `outside`: their public address; the host may have another one by now.
   void return_empty_blocks(const NatPlan& plan, NatHost& host, be32 outside, Instant now);

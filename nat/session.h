@@ -202,6 +202,15 @@ struct alignas(32) NatMapping {
   uint8_t is_static : 1 = 0;  // the port is no block's
   uint8_t replaced : 1 = 0;   // the rules have changed: its sessions end, and it opens no new ones
 
+  [[nodiscard]] InsideEndpoint inside_endpoint() const {
+    return {.inside = inside,
+            .port = inside_port,
+            .protocol = protocol,
+            .compartment = CompartmentId(compartment)};
+  }
+  [[nodiscard]] PublicEndpoint public_endpoint() const {
+    return {.address = outside, .port = outside_port, .protocol = protocol};
+  }
   [[nodiscard]] bool is(const InsideEndpoint& endpoint) const {
     return used != 0 && inside.raw() == endpoint.inside.raw() &&
            compartment == endpoint.compartment.value() &&

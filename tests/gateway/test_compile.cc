@@ -108,6 +108,31 @@ TEST_F(Compile, LooksUpWhereTheRoutesLead) {
             "");
 }
 
+// Workers may still have sessions under its number.
+TEST_F(Compile, GivesADomainsNumberAnewOnceNatHasForgottenIt) {
+  const auto next_number = [&](const Compiled& compiled) {
+    return compiled.free_compartments.empty() ? static_cast<uint32_t>(compiled.compartments.size())
+                                              : compiled.free_compartments.back().value();
+  };
+  const std::string path = "routingDomains/third";
+  for (const bool together : {true, false}) {
+    const uint32_t number = next_number(network_.compiled());
+    network_.change({{path, "{}"}, {path + "/nat", "{}"}});
+    ASSERT_EQ(network_.compartment("third").id.value(), number);
+    if (together) {
+      network_.change({{path + "/nat", ""}, {path, ""}});
+    } else {
+      network_.change({{path + "/nat", ""}});
+      network_.change({{path, ""}});
+    }
+    EXPECT_NE(next_number(network_.compiled()), number) << "together: " << together;
+    const auto compiled = std::make_shared<const Compiled>(network_.compiled());
+    const uint64_t serial = compiled->nat->plan->serial;
+    EXPECT_NE(next_number(*with_nat_swept(compiled, serial - 1)), number);
+    EXPECT_EQ(next_number(*with_nat_swept(compiled, serial)), number) << "together: " << together;
+  }
+}
+
 TEST_F(Compile, GivesNextHopsBackWhenTheChangeIsLost) {
   const auto before = facts(network_);
   const CompartmentView* contoso = &network_.compartment("contoso");

@@ -87,6 +87,19 @@ TEST(NatLog, WritesALineARecordToItsFile) {
   (void)std::remove(path.c_str());
 }
 
+TEST(NatLog, LeavesTheGatewaysOwnLogAlone) {
+  const std::string path = testing::TempDir() + "nat-log-end-" + std::to_string(getpid());
+  {
+    NatConfig config;
+    config.log_file = path;
+    NatLog log(config);
+    log.write(block(NatRecord::Kind::block_given), kNames, Instant{1'000'000'000});
+  }
+  ASSERT_NE(spdlog::default_logger(), nullptr);
+  spdlog::info("still here");
+  (void)std::remove(path.c_str());
+}
+
 TEST(NatLog, RefusesAFileItCannotWrite) {
   NatConfig config;
   config.log_file = "/proc/nowhere/nat.log";

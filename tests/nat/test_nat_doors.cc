@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Out and back through NAT: what a packet looks like on either side, and who gets it.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "tests/support/nat_network.h"
@@ -137,6 +138,25 @@ TEST(NatDoors, EndWhatRulesNoLongerAllow) {
   EXPECT_EQ(net.table().size(), 0U);
   net.nat(kContoso, NatNetwork::rules());
   EXPECT_EQ(net.from_vm(kContoso, nat_udp(kVm, 5353, kServer, 53)).size(), 1U);
+}
+
+// Its own rules are as they were.
+TEST(NatDoors, EndWhatAnotherDomainPublishesNow) {
+  NatNetwork net;
+  const NatPacket out = net.one_from_vm(kContoso, nat_udp(kVm, 5353, kServer, 53));
+  net.nat(kFabrikam, NatNetwork::rules(fmt::format(
+                         R"("staticMappings":[{{"name":"dns","externalNetwork":"internet",
+      "protocol":"UDP","publicAddress":"{}","publicPort":{},
+      "insideAddress":"10.0.1.11","insidePort":53}}])",
+                         out.from, out.from_port)));
+  net.wait(std::chrono::seconds(40));  // a sweep
+  EXPECT_EQ(net.table().size(), 0U);
+  const auto seen = net.from_internet(reply_to(out));
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].where, "fabrikam");
+  const NatPacket again = net.one_from_vm(kContoso, nat_udp(kVm, 5353, kServer, 53));
+  EXPECT_NE(source_of(again), source_of(out));
+  EXPECT_EQ(net.fault(), "");
 }
 
 // A sender that the tenant has as one of its own, or would look for on another connection.

@@ -18,9 +18,6 @@ constexpr const char* kStranger = "192.0.2.99";
 constexpr uint16_t kMoreFragments = 0x2000;
 constexpr uint16_t kDontFragment = 0x4000;
 
-using Endpoint = std::pair<std::string, uint16_t>;
-Endpoint source_of(const NatPacket& p) { return {p.from, p.from_port}; }
-
 std::string filtering(const char* word) {
   return NatNetwork::rules(std::string(R"("filtering":")") + word + "\"");
 }

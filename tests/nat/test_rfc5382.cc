@@ -18,29 +18,6 @@ constexpr const char* kVm = "10.0.1.11";
 constexpr const char* kOther = "10.0.1.12";
 constexpr const char* kServer = "192.0.2.80";
 constexpr const char* kStranger = "192.0.2.99";
-constexpr uint8_t kFin = 17, kSyn = 2, kSynAck = 18, kAck = 16;  // FIN with ACK
-
-using Endpoint = std::pair<std::string, uint16_t>;
-Endpoint source_of(const NatPacket& p) { return {p.from, p.from_port}; }
-
-NatPacket with(NatPacket p, uint8_t flags) {
-  p.flags = flags;
-  return p;
-}
-NatPacket answer(const NatPacket& seen, uint8_t flags) { return with(reply_to(seen), flags); }
-
-// The three-way handshake; returns the SYN as it was seen outside.
-NatPacket connect(NatNetwork& net, const Tenant& tenant, const NatPacket& syn) {
-  NatPacket out = net.one_from_vm(tenant, syn);
-  EXPECT_EQ(net.one_from_internet(answer(out, kSynAck)).to, syn.from);
-  EXPECT_EQ(source_of(net.one_from_vm(tenant, with(syn, kAck))), source_of(out));
-  return out;
-}
-
-NatPhase phase(NatNetwork& net) {
-  const NatSession& session = net.table().at(0);
-  return phase_of(session.protocol, session.state);
-}
 
 TEST(Rfc5382, Req1_MapsAnEndpointTheSameForEveryRemote) {
   NatNetwork net;

@@ -18,9 +18,6 @@ constexpr const char* kOther = "10.0.1.12";
 constexpr const char* kServer = "192.0.2.80";
 constexpr const char* kStranger = "192.0.2.99";
 
-using Endpoint = std::pair<std::string, uint16_t>;
-Endpoint source_of(const NatPacket& p) { return {p.from, p.from_port}; }
-
 NatPacket flow(const char* vm, unsigned port) {
   return nat_udp(vm, static_cast<uint16_t>(port), kServer, 53);
 }

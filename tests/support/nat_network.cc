@@ -346,4 +346,23 @@ NatPacket NatNetwork::one_from_internet(const NatPacket& packet) {
   return the_one(from_internet(packet));
 }
 
+NatPacket with(NatPacket packet, uint8_t flags) {
+  packet.flags = flags;
+  return packet;
+}
+
+NatPacket connect(NatNetwork& net, const Tenant& tenant, const NatPacket& syn) {
+  NatPacket out = net.one_from_vm(tenant, syn);
+  if (net.one_from_internet(answer(out, kSynAck)).to != syn.from) die("the answer went elsewhere");
+  if (source_of(net.one_from_vm(tenant, with(syn, kAck))) != source_of(out)) {
+    die("the connection moved to another public endpoint");
+  }
+  return out;
+}
+
+NatPhase phase(NatNetwork& net) {
+  const NatSession& session = net.table().at(0);
+  return phase_of(session.protocol, session.state);
+}
+
 }  // namespace hnv

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/twin_tenants.h"
@@ -99,5 +100,21 @@ class NatNetwork {
   std::unique_ptr<TestDataplane> network_;
   std::unique_ptr<TestLine> line_;
 };
+
+// TCP as the tests speak it.
+inline constexpr uint8_t kFin = 17, kSyn = 2, kSynAck = 18, kAck = 16, kRst = 4;  // FIN with ACK
+[[nodiscard]] NatPacket with(NatPacket packet, uint8_t flags);
+[[nodiscard]] inline NatPacket answer(const NatPacket& seen, uint8_t flags) {
+  return with(reply_to(seen), flags);
+}
+// The three-way handshake, from inside; returns the SYN as it was seen outside.
+NatPacket connect(NatNetwork& net, const Tenant& tenant, const NatPacket& syn);
+// Of the table's first session.
+[[nodiscard]] NatPhase phase(NatNetwork& net);
+
+using Endpoint = std::pair<std::string, uint16_t>;
+[[nodiscard]] inline Endpoint source_of(const NatPacket& packet) {
+  return {packet.from, packet.from_port};
+}
 
 }  // namespace hnv
