@@ -339,6 +339,7 @@ Compilation Compiler::run(const std::vector<Touched>& touched) {
   }
   if (connections_touched_ || networks_touched_) compile_l3_table();
   if (vsids_touched_) compile_vsids();
+  compile_outside();
   compile_nat();
   for (const LinkId link : out_.gone_links) next_.free_links.push_back(link);
   out_.next = std::make_shared<const Compiled>(std::move(next_));
@@ -349,6 +350,16 @@ Compilation compile(const std::shared_ptr<const Compiled>& before, const Desired
                     const DesiredState& new_model, const std::vector<Touched>& touched,
                     const CompileContext& context, NextHops& next_hops, Instant now) {
   return Compiler(before, old_model, new_model, context, next_hops, now).run(touched);
+}
+
+void copy_tables(const Compiled& compiled, Dataplane& plane) {
+  plane.generation = compiled.generation;
+  plane.compartments = compiled.compartments;
+  plane.vsids = compiled.vsids;
+  plane.l3 = compiled.l3;
+  plane.attachments = compiled.attachments;
+  plane.outside = compiled.outside->networks;
+  plane.nat = compiled.nat->plan;
 }
 
 std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context) {

@@ -68,14 +68,19 @@ struct CompiledDomain {
   std::map<SubnetId, AdvertisedSubnet> advertised;
 };
 
+// External networks. They keep their numbers, those that are gone too: there are few.
+struct CompiledOutside {
+  std::shared_ptr<const OutsideNetworks> networks = std::make_shared<const OutsideNetworks>();
+  std::map<std::string, OutsideNetworkId> ids;
+  std::vector<NextHopId> next_hops;  // their routers
+};
+
 // Control side of the NatPlan: which number is whose. What is gone keeps its number, and rests in
 // the plan, until every worker has ended what it had there (NatTable::swept).
 struct CompiledNat {
   std::shared_ptr<const NatPlan> plan = NatPlan::nothing();
-  std::map<std::string, OutsideNetworkId> networks;              // external networks, by name
   std::map<std::string, NatPoolId> pools;                        // by NatPool::name
   std::map<std::pair<NatPoolId, uint32_t>, PortSpaceId> spaces;  // by pool and raw address
-  std::vector<NextHopId> next_hops;                              // that the networks hold
   uint32_t next_rules = 1, next_stamp = 1;
   std::vector<PortSpaceId> free_spaces;
   std::vector<NatPoolId> free_pools;
@@ -109,6 +114,7 @@ struct Compiled {
   std::shared_ptr<const VsidTable> vsids;
   std::shared_ptr<const L3Table> l3;
   std::shared_ptr<const AttachmentTable> attachments;
+  std::shared_ptr<const CompiledOutside> outside = std::make_shared<const CompiledOutside>();
   std::shared_ptr<const CompiledNat> nat = std::make_shared<const CompiledNat>();
   std::map<PortVlan, AttachmentId> attachment_ids;
   std::map<std::string, LinkId> link_ids;        // by OutLink::name
@@ -116,6 +122,9 @@ struct Compiled {
   std::vector<LinkId> free_links;
   uint32_t link_count = 0;  // ever in use at once
 };
+
+// What of it workers read, but for next hops and their links.
+void copy_tables(const Compiled& compiled, Dataplane& plane);
 
 // What a compilation leaves to be done when it is committed, or undone when it is not.
 struct Compilation {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// NAT's plan: networks, pools, public addresses and static mappings are compiled anew whenever any
+// NAT's plan: pools, public addresses and static mappings are compiled anew whenever any
 // of them changes; a domain's rules only when they do, for their serial is what sessions are
 // checked by.
 //
@@ -96,14 +96,18 @@ class NatCompiler {
     plan_.workers = compiler.context().workers;
   }
 
-  void networks();
   void pools();
   void statics();
   void rules(const std::string& domain);
   [[nodiscard]] std::shared_ptr<const CompiledNat> finish();
 
  private:
-  [[nodiscard]] OutsideNetwork network(const ExternalNetworkModel& model);
+  [[nodiscard]] OutsideNetworkId network_id(const std::string& name) const {
+    return compiled_.outside->ids.at(name);
+  }
+  [[nodiscard]] AttachmentId attachment_of(OutsideNetworkId network) const {
+    return (*compiled_.outside->networks)[network.value()].attachment;
+  }
   [[nodiscard]] NatPoolId pool_id(const std::string& name);
   PublicAddressId public_address(const std::string& network, be32 address);
   [[nodiscard]] PortSpace space(const NatPool& pool, NatPoolId id, be32 address);
@@ -124,63 +128,6 @@ class NatCompiler {
   std::vector<NatPlan::AddressEntry> by_attachment_, anywhere_;
 };
 
-OutsideNetwork NatCompiler::network(const ExternalNetworkModel& model) {
-  const ExternalNetworkSpec& spec = model.spec;
-  const auto& port = compiler_.context().ports.at(spec.port);
-  OutsideNetwork out;
-  out.name = model.name;
-  out.attachment = compiler_.attachment_at(spec.port, spec.vlan_id);
-  out.link = compiler_.link_of(external_link_name(model.name));
-  out.port = port.id;
-  out.vlan = spec.vlan_id;
-  out.mac = port.mac;
-  out.mtu = model.mtu;
-  // A prefix of our own addresses is on-link, whatever routes say.
-  std::map<Prefix<Space::external>, OutsideHop> hops;
-  for (const auto& own : spec.ip_addresses) hops[own.prefix()].on_link = true;
-  std::vector<const RouteSpec<Space::external>*> routes;
-  for (const auto& route : spec.routes) routes.push_back(&route);
-  std::stable_sort(routes.begin(), routes.end(),
-                   [](const auto* a, const auto* b) { return a->metric < b->metric; });
-  for (const auto* route : routes) {
-    OutsideHop& hop = hops[route->destination_prefix];
-    const auto place = std::find_if(hop.routers.begin(), hop.routers.end(),
-                                    [](NextHopId router) { return !router.valid(); });
-    if (hop.on_link || place == hop.routers.end()) continue;
-    *place = compiler_.acquire(out.link, link_address(route->next_hop));
-    next_.next_hops.push_back(*place);
-  }
-  std::vector<Route4> table;
-  std::vector<Route6> table6;
-  for (const auto& [prefix, hop] : hops) {
-    if (prefix.family() == Family::ipv6) {
-      table6.push_back({CaAddress6(prefix.address().bytes()), prefix.length(),
-                        HopId(static_cast<uint32_t>(out.hops6.size()))});
-      out.hops6.push_back(hop);
-      continue;
-    }
-    table.push_back({CaAddress(prefix.address().v4().value()), prefix.length(),
-                     HopId(static_cast<uint32_t>(out.hops.size()))});
-    out.hops.push_back(hop);
-  }
-  out.fib_owner = Fib4::build(table);
-  out.fib = out.fib_owner->root();
-  out.fib6 = Fib6::build(table6);
-  return out;
-}
-
-// Networks keep their numbers, those that are gone too: there are few.
-void NatCompiler::networks() {
-  for (const NextHopId id : next_.next_hops) compiler_.release(id);
-  next_.next_hops.clear();
-  for (const auto& [name, model] : model_.external_networks) {
-    const auto [at, fresh] = next_.networks.try_emplace(
-        name, OutsideNetworkId(static_cast<uint32_t>(next_.networks.size())));
-    if (plan_.networks.size() <= at->second.value()) plan_.networks.resize(at->second.value() + 1);
-    plan_.networks[at->second.value()] = network(*model);
-  }
-}
-
 NatPoolId NatCompiler::pool_id(const std::string& name) {
   if (const auto known = next_.pools.find(name); known != next_.pools.end()) return known->second;
   NatPoolId id(static_cast<uint32_t>(plan_.pools.size()));
@@ -198,7 +145,7 @@ PublicAddressId NatCompiler::public_address(const std::string& network, be32 add
   const auto [at, fresh] = addresses_.try_emplace(
       address.raw(), PublicAddressId(static_cast<uint32_t>(plan_.public_addresses.size())));
   if (!fresh) return at->second;
-  const OutsideNetworkId id = next_.networks.at(network);
+  const OutsideNetworkId id = network_id(network);
   const ExternalNetworkModel& model = *model_.external_network(network);
   PublicAddress out;
   out.address = address;
@@ -208,8 +155,7 @@ PublicAddressId NatCompiler::public_address(const std::string& network, be32 add
         return own.address.is_v4() && on_wire(own.address).raw() == address.raw();
       });
   plan_.public_addresses.push_back(out);
-  by_attachment_.push_back(
-      {NatPlan::address_key(plan_.networks[id.value()].attachment, address), at->second});
+  by_attachment_.push_back({NatPlan::address_key(attachment_of(id), address), at->second});
   anywhere_.push_back({uint64_t{1} << 32 | address.raw(), at->second});
   return at->second;
 }
@@ -319,8 +265,8 @@ void NatCompiler::add_static(const StaticMappingSpec& spec, const CompiledDomain
 }
 
 OneToOne6 NatCompiler::one_to_one6(const StaticMappingSpec& spec, CompartmentId domain) const {
-  const OutsideNetworkId network = next_.networks.at(spec.external_network);
-  return {.attachment = plan_.networks[network.value()].attachment,
+  const OutsideNetworkId network = network_id(spec.external_network);
+  return {.attachment = attachment_of(network),
           .address = spec.public_address.bytes(),
           .inside = spec.inside_address.bytes(),
           .network = network,
@@ -497,7 +443,6 @@ void Compiler::compile_nat() {
   if (nat_of_.empty() && !nat_touched_ && !(outside_touched_ && used)) return;
   NatCompiler compiler(*this, *before_.nat, next_);
   const bool first = before_.nat->plan->serial == 0;
-  if (outside_touched_ || first) compiler.networks();
   if (outside_touched_ || first || pools_touched_ || nat_tables_differ()) {
     compiler.pools();
     compiler.statics();

@@ -60,6 +60,9 @@ class Compiler {
   void compile_attachments();
   void compile_l3_table();
   void compile_vsids();
+  void compile_outside();
+  [[nodiscard]] OutsideNetwork outside_network(const ExternalNetworkModel& model,
+                                               std::vector<NextHopId>& routers);
   void compile_nat();
   [[nodiscard]] bool nat_tables_differ() const;
   void compile_domain(const std::string& name, bool structural, const TouchedInDomain& touched);
@@ -80,7 +83,7 @@ class Compiler {
   bool vsids_touched_ = false;
   bool nat_touched_ = false;
   bool pools_touched_ = false;
-  bool outside_touched_ = false;  // external networks, as NAT has them
+  bool outside_touched_ = false;  // external networks
   std::set<std::string> nat_of_;  // domains whose rules are made anew
   std::set<std::string> structural_;
   std::map<std::string, TouchedInDomain> inside_;

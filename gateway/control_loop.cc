@@ -60,10 +60,7 @@ ControlLoop::ControlLoop(const Parts& parts)
   compiled_ = compile_nothing(context_);
   published_ = std::make_unique<Published<Dataplane>>(rcu_, [this] {
     Dataplane first;
-    first.vsids = compiled_->vsids;
-    first.l3 = compiled_->l3;
-    first.attachments = compiled_->attachments;
-    first.nat = compiled_->nat->plan;
+    copy_tables(*compiled_, first);
     return std::make_shared<const Dataplane>(std::move(first));
   }());
   for (unsigned i = 0; i < context_.workers; ++i) {
@@ -355,10 +352,7 @@ void ControlLoop::publish_if_dirty() {
 void ControlLoop::publish() {
   next_hops_.publish_into(root_.next_hops, root_.links);
   root_.serial = publishes_.fetch_add(1, std::memory_order_relaxed) + 1;
-  root_.generation = compiled_->generation;
-  root_.compartments = compiled_->compartments;
-  root_.vsids = compiled_->vsids;
-  root_.nat = compiled_->nat->plan;
+  copy_tables(*compiled_, root_);
   const AddressTables tables = addresses_->usable({compiled_->attachments, compiled_->l3});
   addresses_published_ = addresses_->version();
   root_.l3 = tables.l3;

@@ -19,6 +19,7 @@
 #include "compartments/keyed_table.h"
 #include "compartments/line/reentry.h"
 #include "compartments/next_hop.h"
+#include "compartments/outside_network.h"
 #include "compartments/wire.h"
 #include "nat/nat_plan.h"
 
@@ -200,6 +201,7 @@ struct Dataplane {
   std::shared_ptr<const AttachmentTable> attachments;
   CowArray<NextHop> next_hops;                         // by NextHopId
   CowArray<std::shared_ptr<const CustomerMap>> links;  // neighbours by LinkId
+  std::shared_ptr<const OutsideNetworks> outside;
   std::shared_ptr<const NatPlan> nat = NatPlan::nothing();
   std::shared_ptr<PacketTrace> trace;  // null while no trace is on
 

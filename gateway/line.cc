@@ -231,6 +231,7 @@ void Line::station(Station&& work) {
 
 NatContext Line::nat_context(const Dataplane& plane, Instant now) {
   return {.plan = *plane.nat,
+          .networks = *plane.outside,
           .compartments = plane.compartments,
           .next_hops = plane.next_hops,
           .links = plane.links,

@@ -15,8 +15,8 @@
 #include <optional>
 
 #include "compartments/scratch.h"
+#include "nat/hairpin.h"
 #include "nat/nat_worker.h"
-#include "nat/outside_next.h"
 #include "nat/prefetch_rules.h"
 
 namespace hnv {
@@ -60,7 +60,8 @@ std::optional<OutsideNext> next_hop(Packet<Side::inside> packet, const OutsideNe
     return std::nullopt;
   }
   const CaKey destination(CaAddress(ip_of(packet).destination.value()));
-  const OutsideNext next = outside_next(network, network.hops[found.value()], destination, nat);
+  const OutsideNext next =
+      outside_next(network, network.hops[found.value()], destination, nat.links, nat.next_hops);
   if (!next.failed) return next;
   out.refuse(packet, DropReason::next_hop_failed, IcmpError::host_unreachable());
   return std::nullopt;
@@ -101,7 +102,7 @@ void leave(Packet<Side::inside> packet, const Transport& transport, const Way& w
            const PublicAddress* ours, const NatContext& nat, Out out) {
   PacketSlot& slot = packet.slot();
   const NatRules& rules = *way.rules;
-  const OutsideNetwork& network = nat.plan.networks[way.address->network.value()];
+  const OutsideNetwork& network = nat.networks[way.address->network.value()];
   std::optional<OutsideNext> next;
   if (ours != nullptr) {
     if (!rules.hairpin) {
@@ -119,8 +120,7 @@ void leave(Packet<Side::inside> packet, const Transport& transport, const Way& w
   counters.out_packets.add();
   counters.out_bytes.add(slot.bytes);
   if (ours != nullptr)
-    return hairpin(packet, nat.plan.networks[ours->network.value()], wire::ether_type::kIpv4, nat,
-                   out);
+    return hairpin(packet, nat.networks[ours->network.value()], wire::ether_type::kIpv4, nat, out);
   // Outside it is nobody's: nothing that becomes of it there may reach a compartment.
   slot.attachment = network.attachment;
   slot.connection = ConnectionId();
@@ -354,7 +354,7 @@ void leave_nat(Burst<Side::inside> in, const NatContext& nat, Exit<Stage::leave_
       continue;
     }
     places[left] = i;
-    tables[left] = &nat.plan.networks[way.address->network.value()].fib;
+    tables[left] = &nat.networks[way.address->network.value()].fib;
     destinations[left] = ip_of(packet).destination.value();
     ++left;
   }

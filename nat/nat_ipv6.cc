@@ -9,8 +9,8 @@
 #include <optional>
 
 #include "compartments/ip6_checks.h"
+#include "nat/hairpin.h"
 #include "nat/nat_worker.h"
-#include "nat/outside_next.h"
 
 namespace hnv {
 namespace {
@@ -149,7 +149,7 @@ void leave(Packet<Side::inside> packet, const NatContext& nat, Exit<Stage::leave
   if (own == nullptr) {
     return out.refuse(packet, DropReason::nat_no_rule, prohibited());
   }
-  const OutsideNetwork& network = nat.plan.networks[own->network.value()];
+  const OutsideNetwork& network = nat.networks[own->network.value()];
   const bool ours = nat.plan.find6(network.attachment, ip.destination).has_value();
   std::optional<OutsideNext> next;
   if (ours && !rules->hairpin) {
@@ -163,8 +163,8 @@ void leave(Packet<Side::inside> packet, const NatContext& nat, Exit<Stage::leave
     if (!hop.valid()) {
       return out.refuse(packet, DropReason::nat_no_outside_route, Icmp6Error::no_route());
     }
-    next =
-        outside_next(network, network.hops6[hop.value()], CaKey(ip.destination, Family::ipv6), nat);
+    next = outside_next(network, network.hops6[hop.value()], CaKey(ip.destination, Family::ipv6),
+                        nat.links, nat.next_hops);
     if (next->failed) {
       return out.refuse(packet, DropReason::next_hop_failed, Icmp6Error::address_unreachable());
     }

@@ -29,6 +29,7 @@
 #include "compartments/fib6.h"
 #include "compartments/ids.h"
 #include "compartments/keyed_table.h"
+#include "compartments/outside_network.h"
 #include "compartments/secret_hash.h"
 #include "compartments/wire.h"
 #include "nat/nat_spec.h"
@@ -38,32 +39,6 @@ namespace hnv {
 using PublicAddressId = Index<struct PublicAddressTag>;
 using PortSpaceId = Index<struct PortSpaceTag>;
 using NatPoolId = Index<struct NatPoolTag>;
-using OutsideNetworkId = Index<struct OutsideNetworkTag>;
-
-// Where packets for an outside destination go.
-struct OutsideHop {
-  bool on_link = false;  // to the destination itself
-  // Else through the first of these that answers: routers in the order of their metric. Invalid
-  // behind the last.
-  std::array<NextHopId, 4> routers{};
-};
-
-// An external network with public addresses.
-struct OutsideNetwork {
-  std::string name;
-  AttachmentId attachment{};
-  LinkId link{};
-  PortId port{};
-  VlanId vlan;
-  wire::Mac mac{};
-  uint16_t mtu = 0;  // largest IP packet
-  FibRoot fib;       // of external destinations; HopId: a place in hops
-  std::vector<OutsideHop> hops;
-  std::shared_ptr<const Fib4> fib_owner;
-  // The same of IPv6.
-  std::shared_ptr<const Fib6> fib6;
-  std::vector<OutsideHop> hops6;
-};
 
 // A mask over addresses in network order, as they lie in packets.
 struct AddressMask {
@@ -243,7 +218,6 @@ struct NatPlan {
   // By the address alone: a public address wherever it is (hairpin, spoofed sources).
   KeyedTable<AddressEntry> anywhere{{}};
   std::vector<PublicAddress> public_addresses;  // by PublicAddressId; those that are gone are empty
-  std::vector<OutsideNetwork> networks;         // by OutsideNetworkId
   std::vector<NatPool> pools;                   // by NatPoolId
   std::vector<PortSpace> spaces;                // by PortSpaceId
   KeyedTable<StaticMapping> statics{{}};

@@ -22,6 +22,7 @@ struct NatWorker;
 // What the stations see in one breath.
 struct NatContext {
   const NatPlan& plan;
+  const OutsideNetworks& networks;
   const Compartments& compartments;
   const CowArray<NextHop>& next_hops;
   const CowArray<std::shared_ptr<const CustomerMap>>& links;

@@ -216,12 +216,7 @@ void World::commit(Instant now) {
   }
   next_hops_.publish_into(plane_.next_hops, plane_.links);
   ++plane_.serial;
-  plane_.generation = compiled_->generation;
-  plane_.compartments = compiled_->compartments;
-  plane_.vsids = compiled_->vsids;
-  plane_.l3 = compiled_->l3;
-  plane_.attachments = compiled_->attachments;
-  plane_.nat = compiled_->nat->plan;
+  copy_tables(*compiled_, plane_);
 }
 
 }  // namespace hnv

@@ -67,7 +67,7 @@ class Facts {
         spaces += fmt::format(" {} {}-{}/{}", plan.pools[space.pool.value()].name,
                               space.range.first, space.range.last, space.block_ports);
       }
-      const auto& network = plan.networks[address.network.value()];
+      const auto& network = (*plane_.outside)[address.network.value()];
       const bool whole = address.compartment.valid();
       say("nat address {} of {} at {} ping {} own {} whole {} for {}{}",
           text(address.address.value()), network.name, place(network.attachment),

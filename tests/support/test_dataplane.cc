@@ -139,12 +139,7 @@ void TestDataplane::turn_routes() {
 void TestDataplane::publish() {
   turn_routes();
   ++root_.serial;
-  root_.generation = compiled_->generation;
-  root_.compartments = compiled_->compartments;
-  root_.vsids = compiled_->vsids;
-  root_.l3 = compiled_->l3;
-  root_.attachments = compiled_->attachments;
-  root_.nat = compiled_->nat->plan;
+  copy_tables(*compiled_, root_);
   next_hops_.publish_into(root_.next_hops, root_.links);
   plane_ = std::make_shared<const Dataplane>(root_);
 }
