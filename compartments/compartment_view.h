@@ -79,7 +79,8 @@ enum class HopKind : uint8_t {
   connection_via,      // an L3 connection, through `next_hop` (resolved at compile time)
   directed_broadcast,  // a subnet's network or broadcast address
   unreachable,
-  nat,  // out through NAT; IPv4 only
+  nat,    // out through NAT; IPv4 only
+  ipsec,  // into the tunnel of a connection
 };
 // A next hop's address in the family of the table that was asked.
 class HopVia {
@@ -136,12 +137,14 @@ struct alignas(64) ConnectionCounters {  // one worker's
   Counter in_packets, in_bytes, out_packets, out_bytes;
 };
 
-// An L3 connection: an interface of the compartment with its own MAC on (port, VLAN).
+// An interface of the compartment: an L3 connection, with its own MAC on (port, VLAN), or an IPsec
+// connection. That one has a tunnel (IpsecPlan::tunnels), and no attachment, link or MAC.
 struct alignas(64) ConnectionView {
   AttachmentId attachment{};
   LinkId link{};
+  TunnelId tunnel{};  // invalid: an L3 connection
   wire::Mac mac{};
-  uint16_t mtu = 0;
+  uint16_t mtu = 0;  // of a tunnel for questions only: what an SA leaves counts (vpn/ipsec_plan.h)
   SourceValidation source_validation = SourceValidation::strict;
   uint32_t icmp_source = 0;       // its first own IPv4 address, host order; 0: none
   wire::Address6 icmp_source6{};  // its first own IPv6 address; unspecified: none

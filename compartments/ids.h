@@ -74,7 +74,9 @@ using AttachmentId = Index<struct AttachmentTag>;  // an outside (port, VLAN)
 using LinkId = Index<struct LinkTag>;  // an Ethernet interface of ours: a network's, a connection's
 using NextHopId = Index<struct NextHopTag>;  // an outside next hop (resolved or not)
 using HopId = Index<struct HopTag>;          // what a FIB lookup yields, in its compartment
-using PortId = Index<struct PortTag>;        // a port as configured, and DPDK's port id
+using OutsideNetworkId = Index<struct OutsideNetworkTag>;  // an external network
+using TunnelId = Index<struct TunnelTag>;  // an IPsec tunnel; IKE's if_id is one more
+using PortId = Index<struct PortTag>;      // a port as configured, and DPDK's port id
 
 // A 128-bit GUID in its usual text form, e.g. "0c5a2a9c-6f0e-4f0c-9a43-2f9b5d5c1a11" (lower case).
 class Guid {

@@ -21,8 +21,6 @@
 
 namespace hnv {
 
-using OutsideNetworkId = Index<struct OutsideNetworkTag>;
-
 // Where packets for an outside destination go.
 struct OutsideHop {
   bool on_link = false;  // to the destination itself

@@ -42,7 +42,8 @@ bool shares_load(const RouteCandidate& candidate, const RouteCandidate& best,
 }
 
 bool may_fail(const RouteHop& hop) {
-  return std::holds_alternative<ConnectionViaHop>(hop) || std::holds_alternative<RecursiveHop>(hop);
+  return std::holds_alternative<ConnectionViaHop>(hop) ||
+         std::holds_alternative<RecursiveHop>(hop) || std::holds_alternative<TunnelHop>(hop);
 }
 
 bool may_all_fail(const RouteHops& hops) { return std::all_of(hops.begin(), hops.end(), may_fail); }

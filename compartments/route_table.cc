@@ -81,6 +81,7 @@ std::string to_string(const RouteHop& hop) {
     std::string operator()(const ConnectionHop&) const { return "on-link"; }
     std::string operator()(const ConnectionViaHop& h) const { return "via " + h.via.to_string(); }
     std::string operator()(const RecursiveHop& h) const { return "via " + h.via.to_string(); }
+    std::string operator()(const TunnelHop&) const { return "through a tunnel"; }
     std::string operator()(const NatHop&) const { return "NAT"; }
     std::string operator()(const ExceptNatHop&) const { return "without NAT"; }
     std::string operator()(const BroadcastHop&) const { return "not forwarded"; }
@@ -250,7 +251,7 @@ RouteTable::Found RouteTable::find(const RouteHop& hop, const IpAddress<Space::c
   } else if (const auto* connection = std::get_if<ConnectionHop>(&hop);
              connection != nullptr && wanted != nullptr) {
     found = ConnectionViaHop{*wanted, connection->connection};
-  } else if (wanted != nullptr && !via_of(hop)) {
+  } else if (wanted != nullptr && !via_of(hop) && !std::holds_alternative<TunnelHop>(hop)) {
     return {.failure = fmt::format("{} is {}", wanted->to_string(), to_string(hop))};
   }
   if (search.standing.size() < kMaxStanding) search.standing.insert(found);

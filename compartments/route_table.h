@@ -81,6 +81,10 @@ struct RecursiveHop {  // through an address that another route leads to
   IpAddress<Space::customer> via;
   friend auto operator<=>(const RecursiveHop&, const RecursiveHop&) = default;
 };
+struct TunnelHop {  // into the tunnel of an IPsec connection; fails while that is down
+  ConnectionId connection;
+  friend auto operator<=>(const TunnelHop&, const TunnelHop&) = default;
+};
 struct NatHop {  // out through NAT
   friend auto operator<=>(const NatHop&, const NatHop&) = default;
 };
@@ -95,8 +99,9 @@ struct BroadcastHop {  // a network or directed broadcast address: not forwarded
 struct UnreachableHop {
   friend auto operator<=>(const UnreachableHop&, const UnreachableHop&) = default;
 };
-using RouteHop = std::variant<LocalHop, SubnetHop, ConnectionHop, SubnetViaHop, ConnectionViaHop,
-                              RecursiveHop, BroadcastHop, UnreachableHop, NatHop, ExceptNatHop>;
+using RouteHop =
+    std::variant<LocalHop, SubnetHop, ConnectionHop, SubnetViaHop, ConnectionViaHop, RecursiveHop,
+                 BroadcastHop, UnreachableHop, NatHop, ExceptNatHop, TunnelHop>;
 // What the table is asked for to know where it leads.
 [[nodiscard]] inline bool is_found_by_routes(const RouteHop& hop) {
   return std::holds_alternative<RecursiveHop>(hop) || std::holds_alternative<ExceptNatHop>(hop);

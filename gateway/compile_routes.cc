@@ -264,6 +264,9 @@ Hop DomainCompiler::hop_of(const RouteHop& hop) {
     }
     Hop operator()(const RecursiveHop&) const { return {.kind = HopKind::unreachable}; }
     Hop operator()(const ExceptNatHop&) const { return {.kind = HopKind::unreachable}; }
+    Hop operator()(const TunnelHop& h) const {
+      return {.kind = HopKind::ipsec, .connection = h.connection};
+    }
     Hop operator()(const NatHop&) const { return {.kind = HopKind::nat}; }
     Hop operator()(const BroadcastHop&) const { return {.kind = HopKind::directed_broadcast}; }
     Hop operator()(const UnreachableHop&) const { return {.kind = HopKind::unreachable}; }

@@ -22,6 +22,7 @@
 #include "compartments/outside_network.h"
 #include "compartments/wire.h"
 #include "nat/nat_plan.h"
+#include "vpn/ipsec_plan.h"
 
 namespace hnv {
 
@@ -203,6 +204,7 @@ struct Dataplane {
   CowArray<std::shared_ptr<const CustomerMap>> links;  // neighbours by LinkId
   std::shared_ptr<const OutsideNetworks> outside;
   std::shared_ptr<const NatPlan> nat = NatPlan::nothing();
+  std::shared_ptr<const IpsecPlan> ipsec = IpsecPlan::nothing();
   std::shared_ptr<PacketTrace> trace;  // null while no trace is on
 
   [[nodiscard]] const CompartmentView* compartment(CompartmentId id) const {

@@ -9,8 +9,8 @@
 // the connection says loose (any route) or off.
 #include "compartments/checksum.h"
 #include "compartments/ip_checks.h"
+#include "compartments/reverse_path.h"
 #include "compartments/scratch.h"
-#include "gateway/reverse_path.h"
 #include "gateway/stations.h"
 
 namespace hnv {

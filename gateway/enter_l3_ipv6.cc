@@ -3,8 +3,8 @@
 // The L3 door, inbound, for IPv6: the rules of enter_l3.cc. Neighbour discovery has been answered
 // in `classify`; what comes here is the tenants' own.
 #include "compartments/ip6_checks.h"
+#include "compartments/reverse_path.h"
 #include "compartments/scratch.h"
-#include "gateway/reverse_path.h"
 #include "gateway/stations_ipv6.h"
 
 namespace hnv {

@@ -34,6 +34,7 @@ std::string interface_of(const CompiledDomain& domain, const RouteHop& hop) {
     std::string operator()(const SubnetViaHop& h) const { return subnet(h.subnet); }
     std::string operator()(const ConnectionHop& h) const { return connection(h.connection); }
     std::string operator()(const ConnectionViaHop& h) const { return connection(h.connection); }
+    std::string operator()(const TunnelHop& h) const { return connection(h.connection); }
     std::string operator()(const RecursiveHop&) const { return "none"; }
     std::string operator()(const NatHop&) const { return "nat"; }
     std::string operator()(const ExceptNatHop&) const { return "none"; }
@@ -63,6 +64,8 @@ std::string one_hop_text(const CompiledDomain& domain, const Hop& hop, Family fa
     case HopKind::connection_via:
       return fmt::format("{} via {}", name_of(domain.connections, hop.connection),
                          via_of(hop, family).to_string());
+    case HopKind::ipsec:
+      return fmt::format("{} by IPsec", name_of(domain.connections, hop.connection));
     case HopKind::nat:
       return "NAT";
     case HopKind::directed_broadcast:
@@ -277,6 +280,10 @@ Result<LookupExplanation> ControlLoop::explain(
       break;
     case HopKind::local:
       out.verdict = "delivered to the gateway itself";
+      break;
+    case HopKind::ipsec:
+      out.verdict = fmt::format("sent through the tunnel of network connection {}",
+                                name_of(compiled_domain.connections, hop.connection));
       break;
     case HopKind::nat:
       out.verdict = "out through NAT";

@@ -64,6 +64,7 @@ Line::Line(unsigned worker, unsigned ports, unsigned workers, uint32_t nat_sessi
     : counters_(std::make_unique<WorkerCounters>()),
       lanes_(*counters_, worker, workers),
       nat_(std::make_unique<NatWorker>(worker, nat_sessions)),
+      ipsec_(std::make_unique<IpsecWorker>()),
       outboxes_(ports),
       handboxes_(workers) {
   for (Outbox& box : outboxes_) box.sender = worker;
@@ -332,6 +333,7 @@ void Line::finish_punts(const Dataplane&) {
     note.worker = static_cast<uint8_t>(lanes_.worker());
     note.l2_bytes = slot.l2_bytes;
     note.family = slot.family;
+    note.ike = slot.ike;
     if (slot.inside) {
       if (slot.family == Family::ipv4) {
         const be32 destination{slot.destination};

@@ -22,6 +22,7 @@
 #include "gateway/hold.h"
 #include "gateway/reentry.h"
 #include "nat/nat_worker.h"
+#include "vpn/ipsec_worker.h"
 
 namespace hnv {
 
@@ -87,6 +88,7 @@ class Line {
   [[nodiscard]] uint64_t held() const { return hold_.held() + reentry_.size() + nat_->held(); }
   [[nodiscard]] NatWorker& nat() { return *nat_; }
   [[nodiscard]] const NatWorker& nat() const { return *nat_; }
+  [[nodiscard]] IpsecWorker& ipsec() { return *ipsec_; }
 
  private:
   [[nodiscard]] unsigned returning() const;
@@ -113,6 +115,7 @@ class Line {
   ReentryQueue reentry_;
   HoldTable hold_;
   std::unique_ptr<NatWorker> nat_;
+  std::unique_ptr<IpsecWorker> ipsec_;
   std::vector<Outbox> outboxes_;
   std::vector<Handbox> handboxes_;  // by worker
   Outbox punts_;

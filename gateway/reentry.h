@@ -25,7 +25,8 @@ struct SideNote {
   wire::Address6 address{};  // whom to resolve; IPv4 in the first four bytes, as in CustomerRecord
   uint16_t l2_bytes = 0;
   Family family = Family::ipv4;
-  bool resolve = false;  // else: an ARP or ND frame to learn from
+  bool resolve = false;  // else: an ARP or ND frame to learn from, or IKE
+  bool ike = false;      // for charon: UDP to a VPN address, a frame as it came
   uint8_t worker = 0;    // where it was; a packet to be resolved goes back there, to keep its order
   // control → worker
   bool complete_frame = false;  // for mbuf->port; else to next_hop

@@ -33,7 +33,9 @@ uint32_t icmp_source(const PacketSlot& slot) {
   const CompartmentView& tenant = *slot.compartment;
   uint32_t source = 0;
   if (slot.ingress == Ingress::nvgre) source = tenant.subnet(slot.in_subnet).icmp_source;
-  if (slot.ingress == Ingress::l3) source = tenant.connection(slot.in_connection).icmp_source;
+  if (slot.ingress == Ingress::l3 || slot.ingress == Ingress::ipsec) {
+    source = tenant.connection(slot.in_connection).icmp_source;
+  }
   return source != 0 ? source : tenant.icmp_source;
 }
 

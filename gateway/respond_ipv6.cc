@@ -29,7 +29,9 @@ const wire::Address6& icmp_source(const PacketSlot& slot) {
   const CompartmentView& tenant = *slot.compartment;
   const wire::Address6* source = &tenant.icmp_source6;
   if (slot.ingress == Ingress::nvgre) source = &tenant.subnet(slot.in_subnet).icmp_source6;
-  if (slot.ingress == Ingress::l3) source = &tenant.connection(slot.in_connection).icmp_source6;
+  if (slot.ingress == Ingress::l3 || slot.ingress == Ingress::ipsec) {
+    source = &tenant.connection(slot.in_connection).icmp_source6;
+  }
   return is_unspecified6(*source) ? tenant.icmp_source6 : *source;
 }
 

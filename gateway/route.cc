@@ -76,6 +76,7 @@ void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
       return out.to<Stage::leave_nat>(packet);
     case HopKind::directed_broadcast:
       return out.drop(packet, DropReason::directed_broadcast);
+    case HopKind::ipsec:
     case HopKind::none:
     case HopKind::local:
     case HopKind::unreachable:

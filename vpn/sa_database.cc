@@ -140,7 +140,8 @@ Result<SaDatabase::Added> SaDatabase::add(CharonId charon, SaSpec spec, Origin o
   bound_sequence(spec);
   if (hard > Duration::zero()) entry.until = now + hard;
   const Added added = entry.closed ? Added::closed : Added::open;
-  entry.sa = std::make_shared<const Sa>(Sa{next_uid_++, std::move(spec)});
+  auto state = std::make_shared<SaState>(spec.replay_window);
+  entry.sa = std::make_shared<const Sa>(Sa{next_uid_++, std::move(spec), std::move(state)});
   insert(key, std::move(entry));
   return added;
 }
@@ -246,13 +247,8 @@ void SaDatabase::choose_outbound(uint32_t if_id) {
     const Entry& entry = entries_.at(*key);
     if (!entry.closed && !entry.hard_told) chosen = entry.sa;
   }
-  const auto* there = table_.outbound.find(if_id);
-  if ((there != nullptr ? *there : nullptr) == chosen) return;
-  if (chosen == nullptr) {
-    table_.outbound.erase(if_id);
-  } else {
-    table_.outbound.insert_or_assign(if_id, chosen);
-  }
+  if (table_.outbound[if_id] == chosen) return;
+  table_.outbound = table_.outbound.with(if_id, chosen);
   ++table_.generation;
 }
 
@@ -311,12 +307,16 @@ void SaDatabase::count(uint64_t uid, const SaUse& use) {
   }
 }
 
+void SaDatabase::count_all() {
+  for (const auto& [key, entry] : entries_) count(entry.sa->uid, entry.sa->state->use());
+}
+
 TunnelSas SaDatabase::tunnel(uint32_t if_id) const {
   TunnelSas state;
   const auto tunnel = tunnels_.find(if_id);
   if (tunnel == tunnels_.end()) return state;
   state.inbound = tunnel->second.inbound;
-  if (table_.outbound.contains(if_id)) {
+  if (table_.outbound[if_id] != nullptr) {
     state.outbound = TunnelSas::Outbound::open;
   } else if (!tunnel->second.outbound.empty()) {
     state.outbound = TunnelSas::Outbound::closed;

@@ -3,7 +3,7 @@
 // Every security association that the gateway knows, from one or more charons.
 //
 //   charon → plugin → SaChannel ──▶ SaDatabase ──▶ SaTable (immutable) ──▶ the ESP stations
-//                                       ▲── SaUse (what each carried) ◀────────┘
+//                                       ▲── SaState (what each carried) ◀──────┘
 //
 // Rules (they follow from what charon does, and from what a lost process must not break):
 //
@@ -30,9 +30,8 @@
 
 #include "compartments/clock.h"
 #include "compartments/cow_array.h"
-#include "compartments/cow_map.h"
 #include "compartments/result.h"
-#include "vpn/sa_spec.h"
+#include "vpn/sa.h"
 
 namespace hnv {
 
@@ -44,8 +43,8 @@ struct SaTable {
   // By the index in the SPI (sa_protocol::index_of_spi). The reader compares the whole SPI and the
   // outer destination; null where there is none.
   CowArray<std::shared_ptr<const Sa>> inbound;
-  // By if_id: the one to encrypt with.
-  CowMap<uint32_t, std::shared_ptr<const Sa>> outbound;
+  // By if_id: the one to encrypt with; null while there is none.
+  CowArray<std::shared_ptr<const Sa>> outbound;
 };
 
 // Names an SA as charon does: an outbound SPI is the peer's choice, unique only with its address.
@@ -113,6 +112,8 @@ class SaDatabase {
   void tick(Instant now);
   // What an SA carried since it is there. Limits of volume are judged here.
   void count(uint64_t uid, const SaUse& use);
+  // The same of every SA, from what its worker counted.
+  void count_all();
 
   // The current table; `generation` grows with every change.
   [[nodiscard]] const SaTable& table() const { return table_; }

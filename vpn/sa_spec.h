@@ -86,13 +86,6 @@ struct SaSpec {
   std::shared_ptr<const SaKeys> keys;  // never null in an SaTable
 };
 
-// An SA that is in use. `uid` names it for good: what changes with every packet (sequence number,
-// replay window) is kept under it by whoever owns that, across changes of the endpoints.
-struct Sa {
-  uint64_t uid = 0;
-  SaSpec spec;
-};
-
 // What an SA carried so far; counted by the dataplane.
 struct SaUse {
   uint64_t bytes = 0;  // of inner packets

@@ -50,6 +50,20 @@ namespace hnv {
   X(nvgre_wrong_source_mac, "the source's lookup record names another MAC address")                \
   X(nvgre_no_record,        "only an L2Only record, or no record, matches; IP needs one")          \
   X(dhcp_not_served,        "DHCP came to the gateway, which serves none")                         \
+  /* enter_ipsec and leave_ipsec */                                                                \
+  X(ipsec_short,            "the packet is too short for ESP, or does not fit the cipher's blocks") \
+  X(ipsec_unknown_spi,      "no security association has this SPI at this address of this network") \
+  X(ipsec_replayed,         "the sequence number has been seen, or lies behind the replay window") \
+  X(ipsec_bad_icv,          "the integrity check failed: forged, damaged, or under another key")   \
+  X(ipsec_bad_padding,      "the padding behind the decrypted packet is not RFC 4303's")           \
+  X(ipsec_next_header,      "the decrypted packet is not IPv4 or IPv6 (tunnel mode)")              \
+  X(ipsec_policy_mismatch,  "the traffic selectors of the security association do not cover the packet") \
+  X(ipsec_source_not_routed, "the source is not reached through this tunnel (reverse path)")       \
+  X(ipsec_tunnel_gone,      "the connection of the security association is gone")                  \
+  X(ipsec_no_sa,            "the tunnel is down: no security association, or none came in time")   \
+  X(ipsec_sequence_exhausted, "the security association has used all sequence numbers")            \
+  X(ipsec_rate_limited,     "the tunnel carries as much as it may (outbound, inboundKiloBitsPerSecond)") \
+  X(ipsec_no_outside_route, "the external network has no route to the site")                       \
   /* any door: the packet inside the compartment */                                                \
   X(inner_bad_header,       "inner IP version, header length or total length is wrong")            \
   X(inner_bad_checksum,     "the inner IP header checksum is wrong")                               \
@@ -133,9 +147,11 @@ enum class ConsumeReason : uint8_t {
   echo_request,
   fragmented,
   neighbor_solicitation,
-  hairpinned,  // it comes in again as if from outside (RFC 4787 REQ-9)
+  hairpinned,     // it comes in again as if from outside (RFC 4787 REQ-9)
+  nat_keepalive,  // RFC 3948 §4: of a site behind NAT
+  esp_dummy,      // RFC 4303 §2.6: traffic that hides that there is none
 };
-inline constexpr size_t kConsumeReasons = 5;
+inline constexpr size_t kConsumeReasons = 7;
 
 [[nodiscard]] std::string_view to_string(DropReason reason);
 [[nodiscard]] std::string_view to_string(OriginReason reason);

@@ -48,7 +48,8 @@ std::string_view to_string(OriginReason reason) {
 
 std::string_view to_string(ConsumeReason reason) {
   static constexpr std::array<std::string_view, kConsumeReasons> kNames = {
-      "arp_request", "echo_request", "fragmented", "neighbor_solicitation", "hairpinned"};
+      "arp_request", "echo_request",  "fragmented", "neighbor_solicitation",
+      "hairpinned",  "nat_keepalive", "esp_dummy"};
   return kNames[static_cast<size_t>(reason)];
 }
 

@@ -18,7 +18,7 @@
 namespace hnv {
 
 // By which door a packet came in; for ICMP errors, reverse path checks and counters.
-enum class Ingress : uint8_t { outside, nvgre, l3, self, nat };
+enum class Ingress : uint8_t { outside, nvgre, l3, self, nat, ipsec };
 
 // What `respond` is to write.
 enum class Answer : uint8_t {
@@ -53,9 +53,10 @@ struct alignas(64) PacketSlot {
   bool inside = false;
   bool complete_frame = false;   // at rewrite: the mbuf is a whole frame for mbuf->port
   Family family = Family::ipv4;  // of the IP header that counts here: the outer one, then the inner
-  uint16_t inner_at = 0;         // at enter_nvgre: where the inner Ethernet header is
+  // At enter_nvgre: where the inner Ethernet header is; at enter_ipsec: where the ESP header is.
+  uint16_t inner_at = 0;
   // From here on what NVGRE to NVGRE does not need.
-  ConnectionId in_connection{};  // by which L3 connection it came in
+  ConnectionId in_connection{};  // by which L3 or IPsec connection it came in
   ConnectionId connection{};     // by which it leaves
   Answer answer = Answer::none;
   uint8_t icmp_type = 0, icmp_code = 0;  // Answer::icmp_error
@@ -63,6 +64,7 @@ struct alignas(64) PacketSlot {
   uint16_t icmp_mtu = 0;                 // also Answer::fragment
   uint8_t owner = 0;                     // at handoff: the worker that gets it
   uint8_t handoffs = 0;                  // how often a station has handed it over
+  bool ike = false;                      // at punt: for charon
   bool ports_known = false;              // at enter_nat: a fragment, whose datagram has these:
   uint32_t ports = 0;                    // source and destination as wire::Ports lies in memory
   uint32_t public_address = 0;           // at enter_nat: the PublicAddressId it is for

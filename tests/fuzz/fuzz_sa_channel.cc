@@ -75,7 +75,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
       check_sa(*sa);
       require(hnv::sa_protocol::index_of_spi(sa->spec.spi) == i);
     }
-    for (const auto& [if_id, sa] : sas.table().outbound) {
+    for (uint32_t if_id = 0; if_id < kTunnels; ++if_id) {
+      const auto& sa = sas.table().outbound[if_id];
+      if (sa == nullptr) continue;
       check_sa(*sa);
       require(sa->spec.if_id == if_id && sa->spec.direction == hnv::SaDirection::outbound);
     }

@@ -295,14 +295,14 @@ class Driver {
 
   void answer_echo(const Sa& inbound, Packet inner) {
     if (inner.size() < kIp + 8 || inner[9] != IPPROTO_ICMP || inner[kIp] != 8) return;
-    const auto* out = table_.outbound.find(inbound.spec.if_id);
+    const auto& out = table_.outbound[inbound.spec.if_id];
     if (out == nullptr) return;
     std::swap_ranges(inner.begin() + 12, inner.begin() + 16, inner.begin() + 16);
     inner[kIp] = 0;
     inner[kIp + 2] = inner[kIp + 3] = 0;
     put16(&inner[kIp + 2], checksum(&inner[kIp], inner.size() - kIp));
-    count(**out, inner.size());
-    const Packet packet = encrypt((*out)->spec, ++sequences_[(*out)->uid], std::move(inner));
+    count(*out, inner.size());
+    const Packet packet = encrypt(out->spec, ++sequences_[out->uid], std::move(inner));
     (void)!write(wire_.get(), packet.data(), packet.size());
   }
 
@@ -382,7 +382,7 @@ class Driver {
     for (const uint32_t if_id : tunnels_) {
       const IkeTunnelState* ike = ike_.tunnel(if_id);
       const TunnelSas sas = sas_->tunnel(if_id);
-      const auto* outbound = table_.outbound.find(if_id);
+      const auto& outbound = table_.outbound[if_id];
       const auto decrypted = decrypted_.find(if_id);
       tunnels[std::to_string(if_id)] = {
           {"phase", kPhases[static_cast<size_t>(ike->phase)]},
@@ -391,7 +391,7 @@ class Driver {
           {"fault", ike->fault},
           {"inbound", sas.inbound},
           {"outbound", kOutbound[static_cast<size_t>(sas.outbound)]},
-          {"spiOut", outbound != nullptr ? (*outbound)->spec.spi : 0},
+          {"spiOut", outbound != nullptr ? outbound->spec.spi : 0},
           {"decrypted", decrypted != decrypted_.end() ? decrypted->second : 0}};
     }
     return {{"tunnels", tunnels},

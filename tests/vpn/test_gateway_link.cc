@@ -212,7 +212,7 @@ TEST_F(GatewayLinkTest, AnSaIsThereWhenAddReturns) {
     const auto& sa = gateway->sas().table().inbound[sa_protocol::index_of_spi(spi)];
     ASSERT_NE(sa, nullptr);
     EXPECT_EQ(sa->spec.keys->encryption.reveal()[0], 1);
-    EXPECT_NE(gateway->sas().table().outbound.find(kContoso), nullptr);
+    EXPECT_NE(gateway->sas().table().outbound[kContoso], nullptr);
   });
   link->remove(spi, ours());
   EXPECT_TRUE(gateway->wait([](SaDatabase& sas, SaChannel&) { return sas.size() == 1; }));
@@ -237,8 +237,8 @@ TEST_F(GatewayLinkTest, NobodyWaitsForAGatewayThatHangs) {
   // The late answer shows that it lives; what was called failed is deleted there.
   EXPECT_TRUE(wait([&] { return add(3001, 0); }));
   EXPECT_TRUE(gateway->wait([](SaDatabase& sas, SaChannel&) {
-    const auto* sa = sas.table().outbound.find(kContoso);
-    return sas.size() == 1 && sa != nullptr && (*sa)->spec.spi == 3001;
+    const auto& sa = sas.table().outbound[kContoso];
+    return sas.size() == 1 && sa != nullptr && sa->spec.spi == 3001;
   }));
 }
 
@@ -262,7 +262,7 @@ TEST_F(GatewayLinkTest, ARestartedGatewayGetsInboundWithKeysAndOutboundWithout) 
     const auto& sa = gateway->sas().table().inbound[sa_protocol::index_of_spi(spi)];
     ASSERT_NE(sa, nullptr);
     EXPECT_EQ(sa->spec.keys->salt.reveal()[0], 33);
-    EXPECT_EQ(gateway->sas().table().outbound.find(kContoso), nullptr);
+    EXPECT_EQ(gateway->sas().table().outbound[kContoso], nullptr);
     EXPECT_EQ(gateway->sas().tunnel(kContoso).outbound, TunnelSas::Outbound::closed);
   });
   EXPECT_TRUE(calls.wait_for("soft 1001")) << "charon is asked to rekey";
@@ -280,7 +280,7 @@ TEST_F(GatewayLinkTest, AGatewayThatStillHasThemGoesOn) {
   ASSERT_TRUE(add(1001, 0));
   gateway->with([&] { gateway->channel().disconnect("for the test"); });
   ASSERT_TRUE(synced());
-  gateway->with([&] { EXPECT_NE(gateway->sas().table().outbound.find(kContoso), nullptr); });
+  gateway->with([&] { EXPECT_NE(gateway->sas().table().outbound[kContoso], nullptr); });
   EXPECT_TRUE(calls.calls().empty());
 }
 
@@ -299,7 +299,7 @@ TEST_F(GatewayLinkTest, CountersComeByThemselves) {
   EXPECT_EQ(link->usage(1001, theirs())->packets, 0U);
   EXPECT_FALSE(link->usage(1001, ours()).has_value());
   gateway->with([&] {
-    const auto& sa = *gateway->sas().table().outbound.find(kContoso);
+    const auto& sa = gateway->sas().table().outbound[kContoso];
     gateway->sas().count(sa->uid, {840, 10, Instant{5'000'000'000}});
   });
   ASSERT_TRUE(wait([&] { return link->usage(1001, theirs())->packets == 10; }));
@@ -329,8 +329,8 @@ TEST_F(GatewayLinkTest, AMovedPeerKeepsItsSaUnderTheNewAddress) {
   update.udp_encapsulated = 1;
   EXPECT_TRUE(link->update(1001, theirs(), update));
   EXPECT_TRUE(gateway->wait([](SaDatabase& sas, SaChannel&) {
-    const auto* sa = sas.table().outbound.find(kContoso);
-    return sa != nullptr && (*sa)->spec.destination.port == 40287;
+    const auto& sa = sas.table().outbound[kContoso];
+    return sa != nullptr && sa->spec.destination.port == 40287;
   }));
   EXPECT_FALSE(link->usage(1001, theirs()).has_value());
   EXPECT_TRUE(link->usage(1001, wire_endpoint(77)).has_value());

@@ -167,7 +167,7 @@ TEST_F(SaChannelTest, AfterARestartOutboundIsClosed) {
   bare.encryption_key_size = 0;
   EXPECT_EQ(ask(add_request(4, bare)), Status::closed);
   EXPECT_EQ(ask(raw(Type::sync, 5, Bare{})), Status::done);
-  EXPECT_EQ(sas.table().outbound.find(kContoso), nullptr);
+  EXPECT_EQ(sas.table().outbound[kContoso], nullptr);
 }
 
 TEST_F(SaChannelTest, WhoeverBreaksTheProtocolIsDisconnected) {

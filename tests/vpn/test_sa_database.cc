@@ -54,8 +54,8 @@ struct SaDatabaseTest : testing::Test {
     return sas.add(kCharon, std::move(what), origin, hard, clock.now());
   }
   [[nodiscard]] uint32_t used_spi(uint32_t if_id) const {
-    const auto* sa = sas.table().outbound.find(if_id);
-    return sa == nullptr ? 0 : (*sa)->spec.spi;
+    const auto& sa = sas.table().outbound[if_id];
+    return sa == nullptr ? 0 : sa->spec.spi;
   }
   [[nodiscard]] uint32_t inbound_at(uint32_t index) const {
     const auto& sa = sas.table().inbound[index];
@@ -85,8 +85,8 @@ TEST_F(SaDatabaseTest, TwinTenantsMayHaveTheSamePeerAndSpiApartByAddressOnly) {
   auto elsewhere = outbound(0xc0ffee01, kFabrikam);
   elsewhere.destination.address = address(10);
   ASSERT_TRUE(add(std::move(elsewhere)));
-  EXPECT_EQ((*sas.table().outbound.find(kContoso))->spec.if_id, kContoso);
-  EXPECT_EQ((*sas.table().outbound.find(kFabrikam))->spec.if_id, kFabrikam);
+  EXPECT_EQ(sas.table().outbound[kContoso]->spec.if_id, kContoso);
+  EXPECT_EQ(sas.table().outbound[kFabrikam]->spec.if_id, kFabrikam);
 }
 
 TEST_F(SaDatabaseTest, NewestOutboundWinsAndDeletingItFallsBack) {
@@ -122,17 +122,47 @@ TEST_F(SaDatabaseTest, ATableThatWasReadStaysAsItWas) {
   sas.flush(kCharon);
   EXPECT_EQ(sas.size(), 0U);
   EXPECT_EQ(before.inbound[3]->spec.keys->encryption.reveal_text(), "0123456789abcdef");
-  EXPECT_EQ((*before.outbound.find(kContoso))->spec.spi, 1001U);
+  EXPECT_EQ(before.outbound[kContoso]->spec.spi, 1001U);
   EXPECT_GT(sas.table().generation, before.generation);
+}
+
+TEST_F(SaDatabaseTest, WhatChangesWithEveryPacketOutlivesAnUpdateAndNoDeletion) {
+  ASSERT_TRUE(add(outbound(1001, kContoso)));
+  const auto state = sas.table().outbound[kContoso]->state;
+  state->sequence = 77;
+  ASSERT_TRUE(sas.update(kCharon, name(outbound(1001, kContoso)), {address(1), 4500},
+                         {address(77), 40287}, SaEncapsulation::udp));
+  EXPECT_EQ(sas.table().outbound[kContoso]->state, state);
+  auto moved = outbound(1001, kContoso);
+  moved.destination.address = address(77);
+  ASSERT_TRUE(sas.remove(kCharon, name(moved)));
+  ASSERT_TRUE(add(outbound(1001, kContoso)));
+  EXPECT_EQ(sas.table().outbound[kContoso]->state->sequence, 0U);
+}
+
+TEST_F(SaDatabaseTest, CountsWhatTheWorkersCounted) {
+  auto limited = outbound(1001, kContoso);
+  limited.volumes.soft_packets = 10;
+  ASSERT_TRUE(add(std::move(limited)));
+  const Sa& sa = *sas.table().outbound[kContoso];
+  sa.state->packets.add(11);
+  sa.state->bytes.add(1100);
+  sa.state->last.add(5'000'000'000);
+  sas.count_all();
+  ASSERT_NE(sas.use_of(sa.uid), nullptr);
+  EXPECT_EQ(sas.use_of(sa.uid)->bytes, 1100U);
+  EXPECT_EQ(sas.use_of(sa.uid)->last, Instant{5'000'000'000});
+  EXPECT_EQ(sas.take_expiries(kCharon).size(), 1U);
+  EXPECT_EQ(sas.take_reports(kCharon).size(), 1U);
 }
 
 TEST_F(SaDatabaseTest, AnUpdateMovesTheEndpointsAndKeepsTheIdentity) {
   ASSERT_TRUE(add(outbound(1001, kContoso)));
-  const uint64_t uid = (*sas.table().outbound.find(kContoso))->uid;
+  const uint64_t uid = sas.table().outbound[kContoso]->uid;
   const SaEndpoint there{address(77), 40287};
   ASSERT_TRUE(sas.update(kCharon, name(outbound(1001, kContoso)), {address(1), 4500}, there,
                          SaEncapsulation::udp));
-  const auto& sa = *sas.table().outbound.find(kContoso);
+  const auto& sa = sas.table().outbound[kContoso];
   EXPECT_EQ(sa->uid, uid);
   EXPECT_EQ(sa->spec.destination, there);
   EXPECT_EQ(sa->spec.encapsulation, SaEncapsulation::udp);
@@ -148,7 +178,7 @@ TEST_F(SaDatabaseTest, AnUpdateOntoAnotherSaIsRefused) {
   ASSERT_TRUE(add(std::move(other)));
   EXPECT_FALSE(sas.update(kCharon, name(outbound(1001, kContoso)), {address(1), 500},
                           {address(77), 500}, SaEncapsulation::none));
-  EXPECT_EQ((*sas.table().outbound.find(kContoso))->spec.destination.address, address(9));
+  EXPECT_EQ(sas.table().outbound[kContoso]->spec.destination.address, address(9));
 }
 
 TEST_F(SaDatabaseTest, WhatIsReplayedAfterARestartReadsButDoesNotWrite) {
@@ -245,7 +275,7 @@ TEST_F(SaDatabaseTest, VolumeIsToldOnceSoftAndStopsAtHard) {
   auto limited = outbound(1001, kContoso);
   limited.volumes = {.soft_bytes = 1000, .hard_bytes = 2000};
   ASSERT_TRUE(add(std::move(limited)));
-  const uint64_t uid = (*sas.table().outbound.find(kContoso))->uid;
+  const uint64_t uid = sas.table().outbound[kContoso]->uid;
   sas.count(uid, {.bytes = 999, .packets = 1, .last = clock.now()});
   EXPECT_TRUE(sas.take_expiries(kCharon).empty());
   sas.count(uid, {.bytes = 1000, .packets = 2, .last = clock.now()});
@@ -277,13 +307,13 @@ TEST_F(SaDatabaseTest, AnExhaustedInboundSaStaysShutWhenItsPeerMoves) {
 // RFC 4303 §3.3.3.
 TEST_F(SaDatabaseTest, SequenceNumbersOf32BitsDoNotCycle) {
   ASSERT_TRUE(add(outbound(1001, kContoso)));
-  const auto& sa = *sas.table().outbound.find(kContoso);
+  const auto& sa = sas.table().outbound[kContoso];
   EXPECT_EQ(sa->spec.volumes.hard_packets, 0xffffffffU);
   EXPECT_LT(sa->spec.volumes.soft_packets, 0xf0000000U);
   auto extended = outbound(1002, kContoso);
   extended.sequence = SaSequence::extended;
   ASSERT_TRUE(add(std::move(extended)));
-  EXPECT_EQ((*sas.table().outbound.find(kContoso))->spec.volumes.hard_packets, 0U);
+  EXPECT_EQ(sas.table().outbound[kContoso]->spec.volumes.hard_packets, 0U);
 }
 
 TEST_F(SaDatabaseTest, ReportsWhatWasUsedSinceTheLastTime) {

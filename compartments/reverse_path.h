@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reverse path validation at the L3 door (RFC 3704), of either family.
+// Reverse path validation at the L3 and IPsec doors (RFC 3704), of either family.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,8 @@
 namespace hnv {
 
 [[nodiscard]] inline bool leads_through(const Hop& hop, ConnectionId connection) {
-  return (hop.kind == HopKind::connection || hop.kind == HopKind::connection_via) &&
+  return (hop.kind == HopKind::connection || hop.kind == HopKind::connection_via ||
+          hop.kind == HopKind::ipsec) &&
          hop.connection == connection;
 }
 

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// IPsec as the workers read it: tunnels as operators asked for them, compiled
+// (gateway/compile_ipsec.cc), and the security associations that IKE has made (SaDatabase). A part
+// of the Dataplane.
+//
+//   is_vpn_address   (attachment, address) → do IKE and ESP end here?
+//   tunnels          by TunnelId; IKE knows a tunnel as if_id = TunnelId.value() + 1
+//   sas              by the index in an inbound SPI, and by if_id
+//
+// In its compartment a tunnel is a ConnectionView, with its counters, its source validation and the
+// source of its ICMP errors; routes lead there by HopKind::ipsec.
+//
+// Each tunnel has one worker that encrypts and decrypts for it: sequence numbers, windows and token
+// buckets have one writer. What comes up elsewhere is handed over.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "compartments/address.h"
+#include "compartments/byte_order.h"
+#include "compartments/compartment_view.h"
+#include "compartments/counter.h"
+#include "compartments/cow_array.h"
+#include "compartments/ids.h"
+#include "compartments/keyed_table.h"
+#include "compartments/line/drop_reason.h"
+#include "compartments/wire.h"
+#include "vpn/sa_database.h"
+
+namespace hnv {
+
+// One worker's counts for one tunnel of what did not pass. What did is in ConnectionView::counters,
+// in inner IP packets and bytes. Written by that worker, read by anybody.
+struct alignas(64) TunnelCounters {
+  static constexpr auto kFirst = static_cast<size_t>(DropReason::ipsec_short);
+  static constexpr auto kLast = static_cast<size_t>(DropReason::ipsec_no_outside_route);
+
+  Counter in_dropped, out_dropped;            // for whatever reason
+  Counter in_rate_limited, out_rate_limited;  // among them
+  std::array<Counter, kLast - kFirst + 1> drops;
+
+  // REQUIRES a reason of the IPsec doors.
+  [[nodiscard]] const Counter& of(DropReason reason) const {
+    return drops[static_cast<size_t>(reason) - kFirst];
+  }
+};
+
+// What a direction of a tunnel may carry, in inner IP bytes; as it is asked at every packet.
+class TunnelRate {
+ public:
+  static constexpr uint32_t kLeastBurst = 2'000;  // bytes
+
+  TunnelRate() = default;  // no limit
+  // 0 kbit/s: no limit. `burst_bytes` may follow each other at once; kLeastBurst is the least.
+  TunnelRate(uint32_t kilobits_per_second, uint32_t burst_bytes)
+      : per_byte_(kilobits_per_second == 0 ? 0 : kPerByteAt1Kilobit / kilobits_per_second),
+        burst_(cost(std::max(burst_bytes, kLeastBurst))) {}
+
+  [[nodiscard]] bool limited() const { return per_byte_ != 0; }
+  // In TokenBucket's units of time.
+  static constexpr uint64_t kUnits = 16;  // in a nanosecond
+  [[nodiscard]] uint64_t cost(uint32_t bytes) const { return bytes * per_byte_ >> kFraction; }
+  [[nodiscard]] uint64_t burst() const { return burst_; }
+
+ private:
+  static constexpr unsigned kFraction = 16;
+  static constexpr uint64_t kPerByteAt1Kilobit = (uint64_t{8'000'000} * kUnits) << kFraction;
+  uint64_t per_byte_ = 0;
+  uint64_t burst_ = 0;
+};
+
+// A token bucket, as the time at which it is full again. Owner: one worker.
+class TokenBucket {
+ public:
+  // Whether `bytes` more may pass now; takes them if so. One packet always may where nothing went
+  // before.
+  [[nodiscard]] bool take(const TunnelRate& rate, uint32_t bytes, Instant now) {
+    if (!rate.limited()) return true;
+    const uint64_t cost = rate.cost(bytes);
+    const uint64_t present = now.nanoseconds * TunnelRate::kUnits;
+    const uint64_t begin = std::max(full_at_, present);
+    if (begin + cost > present + std::max(rate.burst(), cost)) return false;
+    full_at_ = begin + cost;
+    return true;
+  }
+
+ private:
+  uint64_t full_at_ = 0;
+};
+
+// What changes with a tunnel's packets, across all its views. Owner: the tunnel's worker.
+struct alignas(64) TunnelMeters {
+  TokenBucket outbound, inbound;
+  uint64_t asked_at = 0;  // nanoseconds: when a packet last asked for the tunnel
+  uint32_t waiting = 0;   // packets that wait for it
+};
+
+struct alignas(64) TunnelView {
+  TunnelId id{};
+  CompartmentId compartment{};
+  uint64_t compartment_uid = 0;
+  ConnectionId connection{};   // in that compartment
+  OutsideNetworkId network{};  // on which its source address is, and its site is reached
+  unsigned worker = 0;         // that owns it
+  // The largest inner packet, whatever the SA and the external network leave; 65535: no more than
+  // they say.
+  uint16_t largest_inner = 0xffff;
+  SourceValidation source_validation = SourceValidation::strict;
+  bool on_demand = false;  // a packet for it starts it
+  TunnelRate outbound;
+  TunnelRate inbound;
+  TunnelMeters* meters = nullptr;         // of meters_owner
+  ConnectionCounters* traffic = nullptr;  // by worker: those of its ConnectionView
+  TunnelCounters* drops = nullptr;        // by worker
+
+  // Slow path and owners of what the pointers above name.
+  uint64_t uid = 0;  // distinguishes it from an earlier tunnel with this id
+  std::string name;  // "DOMAIN/networkConnections/NAME"
+  std::shared_ptr<TunnelMeters> meters_owner;
+  std::shared_ptr<ConnectionCounters[]> traffic_owner;
+  std::shared_ptr<TunnelCounters[]> drops_owner;
+
+  [[nodiscard]] uint32_t if_id() const { return id.value() + 1; }
+};
+
+// An address of ours on an external network at which tunnels end.
+struct VpnAddress {
+  AttachmentId attachment{};
+  IpAddress<Space::external> address;
+  friend auto operator<=>(const VpnAddress&, const VpnAddress&) = default;
+};
+
+class VpnAddresses {
+ public:
+  VpnAddresses() = default;
+  explicit VpnAddresses(const std::vector<VpnAddress>& all);
+
+  [[nodiscard]] bool empty() const { return empty_; }
+  [[nodiscard]] bool contains(AttachmentId attachment, be32 address) const {
+    return !empty_ && ipv4_.find(key(attachment, address)) != nullptr;
+  }
+  [[nodiscard]] bool contains(AttachmentId attachment, const wire::Address6& address) const {
+    return !empty_ &&
+           std::binary_search(ipv6_.begin(), ipv6_.end(), std::pair(attachment.value(), address));
+  }
+
+ private:
+  struct Entry {
+    uint64_t key = 0;
+    uint64_t unused = 0;
+  };
+  [[nodiscard]] static uint64_t key(AttachmentId attachment, be32 address) {
+    return (uint64_t{attachment.value()} + 1) << 32 | address.raw();
+  }
+
+  bool empty_ = true;
+  KeyedTable<Entry> ipv4_{{}};
+  std::vector<std::pair<uint32_t, wire::Address6>> ipv6_;  // sorted
+};
+
+struct IpsecPlan {
+  // One without tunnels.
+  [[nodiscard]] static std::shared_ptr<const IpsecPlan> nothing() {
+    static const auto kNothing = std::make_shared<const IpsecPlan>();
+    return kNothing;
+  }
+
+  uint64_t serial = 0;  // counts plans; with every change of tunnels or SAs
+  VpnAddresses addresses;
+  CowArray<std::shared_ptr<const TunnelView>> tunnels;  // by TunnelId; null: none
+  SaTable sas;
+
+  // Null: none.
+  [[nodiscard]] const TunnelView* tunnel_of(const Sa& sa) const {
+    return tunnels[sa.spec.if_id - 1].get();
+  }
+};
+
+}  // namespace hnv
