@@ -119,6 +119,7 @@ class NatCompiler {
   [[nodiscard]] std::shared_ptr<NatRules> rules_of(const CompiledDomain& domain,
                                                    const NatSpec& spec, const std::string& name);
   [[nodiscard]] uint16_t inner_mtu(const std::string& domain) const;
+  [[nodiscard]] OutsideNetworkId only_network(const NatRules& rules, const NatSpec& spec) const;
   Compiler& compiler_;
   const DesiredState& model_;
   Compiled& compiled_;
@@ -300,6 +301,9 @@ void NatCompiler::statics() {
   plan_.statics = KeyedTable<StaticMapping>(table);
   plan_.addresses = KeyedTable<NatPlan::AddressEntry>(by_attachment_);
   plan_.anywhere = KeyedTable<NatPlan::AddressEntry>(anywhere_);
+  std::vector<be32> addresses;
+  for (const PublicAddress& one : plan_.public_addresses) addresses.push_back(one.address);
+  plan_.anywhere_filter = AddressFilter(addresses);
 }
 
 uint16_t NatCompiler::inner_mtu(const std::string& domain) const {
@@ -308,6 +312,19 @@ uint16_t NatCompiler::inner_mtu(const std::string& domain) const {
     least = std::min(least, model_.inner_mtu(*subnet));
   }
   return least == 0xffff ? uint16_t{1500} : least;
+}
+
+OutsideNetworkId NatCompiler::only_network(const NatRules& rules, const NatSpec& spec) const {
+  std::set<OutsideNetworkId> networks;
+  for (const NatRules::Outbound& rule : rules.outbound) {
+    for (const NatPool::Member& member : plan_.pools[rule.pool.value()].members) {
+      networks.insert(plan_.public_addresses[member.address.value()].network);
+    }
+  }
+  for (const StaticMappingSpec& mapping : spec.static_mappings) {
+    networks.insert(network_id(mapping.external_network));
+  }
+  return networks.size() == 1 ? *networks.begin() : OutsideNetworkId();
 }
 
 std::shared_ptr<NatRules> NatCompiler::rules_of(const CompiledDomain& domain, const NatSpec& spec,
@@ -361,6 +378,7 @@ std::shared_ptr<NatRules> NatCompiler::rules_of(const CompiledDomain& domain, co
   rules->domain = name;
   rules->compartment = domain.view->id;
   rules->compartment_uid = domain.view->uid;
+  rules->network = only_network(*rules, spec);
   rules->owner_seed = seed_of(*model_.domain(name)->spec.routing_domain_id);
   return rules;
 }

@@ -9,397 +9,111 @@
 // Nothing in the packet but its endpoints has a say.
 //
 // A port names the worker that owns it; what arrives elsewhere is handed over as it came.
-#include <cstring>
-#include <new>
-
-#include "compartments/ip_checks.h"
-#include "compartments/line/answer.h"
 #include "compartments/scratch.h"
-#include "nat/nat_worker.h"
+#include "nat/enter_parts.h"
 #include "nat/prefetch_rules.h"
 
 namespace hnv {
+namespace nat_in {
 namespace {
 
-using Out = Exit<Stage::enter_nat>;
+// A plain packet (is_plain) on its way.
+struct Plain {
+  PacketSlot* slot = nullptr;
+  uint64_t addresses = 0;
+  uint64_t hash = 0;
+  uint32_t ports = 0;
+  uint32_t candidate = NatTable::kNone;
+  const NatRules* rules = nullptr;  // of the candidate
+  uint8_t protocol = 0;
+};
 
-wire::Ipv4& ip_of(Packet<Side::outside> packet) {
-  return packet.at<wire::Ipv4>(packet.slot().l2_bytes);
-}
-
-bool was_hairpinned(const PacketSlot& slot) { return slot.ingress == Ingress::nat; }
-
-const PublicAddress& address_of(const PacketSlot& slot, const NatPlan& plan) {
-  return plan.public_addresses[slot.public_address];
-}
-
-OutsideFlow flow_of(const wire::Ipv4& ip, const Transport& transport) {
-  return {
-      .address = ip.destination,
-      .remote = ip.source,
-      .port = transport.destination_port,
-      .remote_port = transport.kind == TransportKind::icmp_query ? be16{0} : transport.source_port,
-      .protocol = transport.protocol};
-}
-
-const wire::Tcp* tcp_of(const wire::Ipv4& ip, const Transport& transport) {
-  if (transport.protocol != wire::ip_protocol::kTcp || transport.kind != TransportKind::ports) {
-    return nullptr;
-  }
-  return reinterpret_cast<const wire::Tcp*>(reinterpret_cast<const uint8_t*>(&ip) +
-                                            transport.offset);
-}
-
-// The headers are rewritten; into the compartment.
-void enter(Packet<Side::outside> packet, const CompartmentView& tenant, const NatRules& rules,
-           be32 inside, Out out) {
-  PacketSlot& slot = packet.slot();
-  const uint16_t length = ip_of(packet).total_length.value();
-  slot.destination = inside.value();
-  slot.ingress = Ingress::nat;
-  slot.strip(slot.l2_bytes);
-  slot.bytes = length;
-  NatCounters& counters = rules.counters[out.worker()];
-  counters.in_packets.add();
-  counters.in_bytes.add(length);
-  out.to<Stage::route>(out.enter(packet, tenant));
-}
-
-const CompartmentView* tenant_of(const NatContext& nat, const NatRules* rules) {
-  if (rules == nullptr || !rules->enabled) return nullptr;
-  const CompartmentView* view = nat.compartments[rules->compartment.value()].get();
-  return view != nullptr && view->uid == rules->compartment_uid ? view : nullptr;
-}
-
-// A packet of a session; `transport` is its own.
-void pass(Packet<Side::outside> packet, const Transport& transport, NatSession& session,
-          const NatContext& nat, Out out) {
-  const NatRules* rules = nat.plan.rules_of(CompartmentId(session.compartment));
-  if ((rules == nullptr || session.rules != rules->serial) &&
-      !nat.mine.table.still_right(nat.plan, rules, session, nat.now)) [[unlikely]] {
-    return out.drop(packet, DropReason::nat_no_session);
-  }
-  const CompartmentView* tenant = tenant_of(nat, rules);
-  if (tenant == nullptr) [[unlikely]] {
-    return out.drop(packet, DropReason::nat_no_session);
-  }
-  wire::Ipv4& ip = ip_of(packet);
-  if (const wire::Tcp* tcp = tcp_of(ip, transport); tcp != nullptr) {
-    session.state = after_segment(session.state, tcp->flags, false);
-    if ((tcp->flags & wire::tcp_flag::kSyn) != 0) [[unlikely]] {
-      clamp_mss(ip, transport, mss_of(rules->inner_mtu));
-    }
-  }
-  if (inbound_refreshes(session.protocol, session.state)) session.last_used = nat_tick(nat.now);
-  ++session.in_packets;
-  session.in_bytes += ip.total_length.value();
-  rewrite_endpoint(ip, transport, Side4::destination, session.inside, session.inside_port);
-  enter(packet, *tenant, *rules, session.inside, out);
-}
-
-// Everything of a one-to-one address is its inside address's: no session, no port.
-void pass_one_to_one(Packet<Side::outside> packet, Transport transport,
-                     const PublicAddress& address, const NatContext& nat, Out out) {
-  const NatRules* rules = nat.plan.rules_of(address.compartment);
-  const CompartmentView* tenant = tenant_of(nat, rules);
-  wire::Ipv4& ip = ip_of(packet);
-  if (tenant == nullptr) return out.drop(packet, DropReason::nat_no_session);
-  if (!address.remote.contains(ip.source)) return out.drop(packet, DropReason::nat_filtered);
-  if (!was_hairpinned(packet.slot()) && !is_routed_out(*tenant, ip.source)) {
-    return out.drop(packet, DropReason::nat_spoofed);
-  }
-  if (transport.kind == TransportKind::icmp_error) {
-    Quoted quoted;
-    if (!read_quoted(ip, transport, quoted)) {
-      return out.drop(packet, DropReason::nat_icmp_unmatched);
-    }
-    if (quoted.ip->source.raw() == address.address.raw()) {
-      rewrite_quoted(ip, transport, quoted, Side4::source, address.inside, quoted.source_port);
-    }
-  } else if (const wire::Tcp* tcp = tcp_of(ip, transport);
-             tcp != nullptr && (tcp->flags & wire::tcp_flag::kSyn) != 0) {
-    clamp_mss(ip, transport, mss_of(rules->inner_mtu));
-  }
-  // Identifiers and ports stay as they are.
-  if (transport.kind == TransportKind::icmp_query) transport.kind = TransportKind::other;
-  rewrite_endpoint(ip, transport, Side4::destination, address.inside, transport.destination_port);
-  enter(packet, *tenant, *rules, address.inside, out);
-}
-
-// The worker that must see it: the owner of what is published, or of the port.
-unsigned owner_of(const NatPlan& plan, const PublicAddress& address, uint8_t protocol, be16 port,
-                  unsigned mine) {
-  if (plan.workers == 1) return mine;
-  if (const StaticMapping* published = plan.static_at(address.address, protocol, port)) {
-    const NatRules* rules = plan.rules_of(published->compartment);
-    return rules == nullptr ? mine : plan.owner_of_inside(*rules, published->inside);
-  }
-  const PortSpace* space = address.space_of(port.value());
-  return space == nullptr ? mine : plan.owner_of_port(*space, port.value());
-}
-
-// RFC 5382 REQ-4: the refusal is made now and sent later, unless the one inside turns out to be
-// opening the same connection.
-void hold_refusal(Packet<Side::outside> packet, const OutsideFlow& flow, const NatContext& nat,
-                  Out out) {
-  PacketSlot& slot = packet.slot();
-  const auto ethernet = packet.at<wire::Ethernet>(0);
-  wire::VlanTag tag;
-  const bool tagged = slot.l2_bytes > sizeof(wire::Ethernet);
-  if (tagged) tag = packet.at<wire::VlanTag>(12);
-  if (nat.mine.syns.full() || ethernet.source.multicast() || was_hairpinned(slot)) {
-    return out.drop(packet, DropReason::nat_unsolicited_syn);
-  }
-  slot.bytes = slot.l2_bytes + ip_of(packet).total_length.value();
-  slot.strip(slot.l2_bytes);
-  slot.store();
-  if (!may_send_icmp_error(*slot.mbuf) ||
-      !make_icmp_error(*slot.mbuf, IcmpError::port_unreachable(), flow.address.value())) {
-    return out.drop(packet, DropReason::nat_unsolicited_syn);
-  }
-  auto* front = reinterpret_cast<uint8_t*>(rte_pktmbuf_prepend(slot.mbuf, slot.l2_bytes));
-  if (front == nullptr) return out.drop(packet, DropReason::nat_unsolicited_syn);
-  auto& back = *reinterpret_cast<wire::Ethernet*>(front);
-  back.destination = ethernet.source;
-  back.source = ethernet.destination;
-  back.type = wire::ether_type::kIpv4;
-  if (tagged) {
-    std::memcpy(front + 12, &tag, sizeof tag);
-    *reinterpret_cast<be16*>(front + 16) = wire::ether_type::kIpv4;
-  }
-  nat.mine.syns.push({.refusal = slot.mbuf, .flow = flow, .until = nat.now + HeldSyns::kHold});
-}
-
-// A sender that the tenant would look for elsewhere (one of its own machines, say) is not who it
-// says: reverse path (RFC 3704).
-bool is_spoofed(Packet<Side::outside> packet, const OutsideFlow& flow, const NatContext& nat) {
-  if (was_hairpinned(packet.slot())) return false;
-  const CompartmentId domain = nat.mine.table.domain_of(
-      nat.plan, {.address = flow.address, .port = flow.port, .protocol = flow.protocol});
-  const CompartmentView* tenant = domain.valid() ? nat.compartments[domain.value()].get() : nullptr;
-  return tenant != nullptr && !is_routed_out(*tenant, flow.remote);
-}
-
-// No session knows it.
-[[gnu::noinline]] void open(Packet<Side::outside> packet, const Transport& transport,
-                            const OutsideFlow& flow, const NatContext& nat, Out out) {
-  const wire::Ipv4& ip = ip_of(packet);
-  const wire::Tcp* tcp = tcp_of(ip, transport);
-  const bool query = transport.kind == TransportKind::icmp_query;
-  // Only a request opens anything: answers, resets and the middle of connections do not.
-  const bool begins =
-      tcp == nullptr
-          ? !query
-          : (tcp->flags & (wire::tcp_flag::kSyn | wire::tcp_flag::kAck | wire::tcp_flag::kRst)) ==
-                wire::tcp_flag::kSyn;
-  const bool published = nat.plan.static_at(flow.address, flow.protocol, flow.port) != nullptr;
-  const bool reset = tcp != nullptr && (tcp->flags & wire::tcp_flag::kRst) != 0;
-  if (begins || (published && !query && !reset)) {
-    if (is_spoofed(packet, flow, nat)) return out.drop(packet, DropReason::nat_spoofed);
-    const auto opened = nat.mine.table.open(nat.plan, flow, nat.now);
-    if (opened.session != nullptr) return pass(packet, transport, *opened.session, nat, out);
-    const bool nobody =
-        opened.reason == DropReason::nat_no_session || opened.reason == DropReason::nat_filtered;
-    if (tcp != nullptr && begins && nobody) return hold_refusal(packet, flow, nat, out);
-    return out.drop(packet, opened.reason);
-  }
-  if (query && transport.from_asker) {
-    const PublicAddress& address = address_of(packet.slot(), nat.plan);
-    const bool echo = packet.at<wire::Icmp>(packet.slot().l2_bytes + transport.offset).type == 8;
-    if (echo && (address.respond_to_ping || address.interface_address) && !transport.fragment &&
-        !was_hairpinned(packet.slot()) && !packet.at<wire::Ethernet>(0).source.multicast()) {
-      return out.respond(packet, Answer::echo_reply_outside);
-    }
-  }
-  out.drop(packet, DropReason::nat_no_session);
-}
-
-// RFC 5508 REQ-3 to 6: it belongs to the session of the packet it quotes, which was one of ours.
-[[gnu::noinline]] void pass_icmp_error(Packet<Side::outside> packet, const Transport& transport,
-                                       const NatContext& nat, Out out) {
-  wire::Ipv4& ip = ip_of(packet);
-  const PublicAddress& address = address_of(packet.slot(), nat.plan);
-  Quoted quoted;
-  if (!read_quoted(ip, transport, quoted) || quoted.ip->source.raw() != ip.destination.raw()) {
-    return out.drop(packet, DropReason::nat_icmp_unmatched);
-  }
-  const unsigned owner =
-      owner_of(nat.plan, address, quoted.protocol, quoted.source_port, out.worker());
-  if (owner != out.worker()) return out.handoff<Stage::classify>(packet, owner);
-  const OutsideFlow flow{.address = quoted.ip->source,
-                         .remote = quoted.ip->destination,
-                         .port = quoted.source_port,
-                         .remote_port = quoted.protocol == wire::ip_protocol::kIcmp
-                                            ? be16{0}
-                                            : quoted.destination_port,
-                         .protocol = quoted.protocol};
-  NatSession* session = nat.mine.table.find(flow, flow.hash());
-  if (session == nullptr) return out.drop(packet, DropReason::nat_icmp_unmatched);
-  const NatRules* rules = nat.plan.rules_of(CompartmentId(session->compartment));
-  if ((rules == nullptr || session->rules != rules->serial) &&
-      !nat.mine.table.still_right(nat.plan, rules, *session, nat.now)) {
-    return out.drop(packet, DropReason::nat_icmp_unmatched);
-  }
-  const CompartmentView* tenant = tenant_of(nat, rules);
-  if (tenant == nullptr) return out.drop(packet, DropReason::nat_icmp_unmatched);
-  // The session's state and time stay as they are (REQ-6; RFC 5382 REQ-9).
-  const be32 inside = session->inside;
-  rewrite_quoted(ip, transport, quoted, Side4::source, inside, session->inside_port);
-  rewrite_endpoint(ip, transport, Side4::destination, inside, be16{0});
-  enter(packet, *tenant, *rules, inside, out);
-}
-
-// Fragments go where the first one of their datagram does. All of a datagram come to one worker
-// first, whoever owns the port.
-[[gnu::noinline]] void pass_fragment(Packet<Side::outside> packet, Transport transport,
-                                     const NatContext& nat, Out out) {
-  PacketSlot& slot = packet.slot();
-  const wire::Ipv4& ip = ip_of(packet);
-  const DatagramKey key{.source = ip.source,
-                        .destination = ip.destination,
-                        .id = ip.id,
-                        .protocol = ip.protocol,
-                        .place = DatagramKey::outside(slot.attachment)};
-  if (!slot.ports_known) {
-    const auto collector = static_cast<unsigned>((key.hash() >> 32) * nat.plan.workers >> 32);
-    if (collector != out.worker()) return out.handoff<Stage::classify>(packet, collector);
-    const auto drop = [&](rte_mbuf* mbuf) {
-      out.count_lost(DropReason::nat_fragment_lost);
-      rte_pktmbuf_free(mbuf);
-    };
-    uint32_t ports = join_ports(transport.source_port, transport.destination_port);
-    if (transport.kind == TransportKind::later_fragment) {
-      const auto known = nat.mine.fragments.find_known(key, nat.now);
-      if (!known) {
-        slot.store();
-        const Reentry waits{.mbuf = slot.mbuf,
-                            .stage = Stage::classify,
-                            .handoffs = slot.handoffs,
-                            .hairpin = was_hairpinned(slot)};
-        if (!nat.mine.fragments.hold(key, waits, nat.now)) drop(slot.mbuf);
-        return;
-      }
-      ports = known->ports;
-    } else {
-      nat.mine.fragments.learn(key, {.ports = ports, .id = ip.id}, nat.now, nat.reentry, drop);
-    }
-    slot.ports = ports;
-    slot.ports_known = true;
-  }
-  const wire::Ports ports = split_ports(slot.ports);
-  const PublicAddress& address = address_of(slot, nat.plan);
-  const unsigned owner = owner_of(nat.plan, address, ip.protocol, ports.destination, out.worker());
-  if (owner != out.worker()) return out.handoff<Stage::classify>(packet, owner);
-  const OutsideFlow flow{
-      .address = ip.destination,
-      .remote = ip.source,
-      .port = ports.destination,
-      .remote_port = ip.protocol == wire::ip_protocol::kIcmp ? be16{0} : ports.source,
-      .protocol = ip.protocol};
-  NatSession* session = nat.mine.table.find(flow, flow.hash());
-  if (session != nullptr) return pass(packet, transport, *session, nat, out);
-  if (transport.kind == TransportKind::later_fragment) {
-    return out.drop(packet, DropReason::nat_no_session);
-  }
-  open(packet, transport, flow, nat, out);
-}
-
-// What is wrong with it whatever it is. False when it has been dropped.
-bool sound(Packet<Side::outside> packet, const wire::Ipv4& ip, const Transport& transport,
-           const NatContext& nat, Out out) {
-  if (ip.header_bytes() > sizeof(wire::Ipv4) && has_harmful_option(ip)) [[unlikely]] {
-    out.drop(packet, DropReason::nat_ip_option);
-    return false;
-  }
-  if (transport.kind == TransportKind::bad) [[unlikely]] {
-    out.drop(packet, DropReason::nat_bad_header);
-    return false;
-  }
-  // A hairpinned packet has a source of ours, often the same address; nobody outside may.
-  const bool hairpinned = was_hairpinned(packet.slot());
-  const bool land =
-      ip.source.raw() == ip.destination.raw() &&
-      (!hairpinned || (transport.kind == TransportKind::ports &&
-                       transport.source_port.raw() == transport.destination_port.raw()));
-  if (land || (!hairpinned && nat.plan.find(ip.source) != nullptr)) [[unlikely]] {
-    out.drop(packet, DropReason::nat_spoofed);
-    return false;
-  }
-  return true;
-}
-
-// Those that are no plain packet of a session. True when it was one.
-bool pass_special(Packet<Side::outside> packet, const Transport& transport, const NatContext& nat,
-                  Out out) {
-  const PublicAddress& address = address_of(packet.slot(), nat.plan);
-  if (address.compartment.valid()) {
-    pass_one_to_one(packet, transport, address, nat, out);
-  } else if (transport.fragment) {
-    pass_fragment(packet, transport, nat, out);
-  } else if (transport.kind == TransportKind::icmp_error) {
-    pass_icmp_error(packet, transport, nat, out);
-  } else if (transport.kind == TransportKind::other) {
-    out.drop(packet, DropReason::nat_protocol);
-  } else {
-    return false;
-  }
-  return true;
-}
-
-}  // namespace
-
-void enter_nat(Burst<Side::outside> in, const NatContext& nat, Exit<Stage::enter_nat> out) {
-  Scratch<PacketSlot*, kVector> slots;
-  Scratch<Transport, kVector> transports;
-  Scratch<OutsideFlow, kVector> flows;
-  Scratch<uint64_t, kVector> hashes;
-  Scratch<uint32_t, kVector> candidates;
-  Scratch<const NatRules*, kVector> rules;
-  const NatTable& table = nat.mine.table;
+// False: they are not all plain, to addresses that only have sessions, for this worker; nothing has
+// happened then.
+bool read_plain(Burst<Side::outside> in, const NatContext& nat, Out out,
+                Scratch<Plain, kVector>& packets) {
   unsigned count = 0;
   for (const auto packet : in) {
     const wire::Ipv4& ip = ip_of(packet);
-    // Made where they stay: a copy would wait for the stores of its members.
-    Transport& transport = *new (&transports[count]) Transport();
-    read_transport(ip, transport);
-    if (!sound(packet, ip, transport, nat, out)) continue;
-    if (pass_special(packet, transport, nat, out)) continue;
-    const OutsideFlow& flow = *new (&flows[count]) OutsideFlow(flow_of(ip, transport));
-    const unsigned owner = owner_of(nat.plan, address_of(packet.slot(), nat.plan), flow.protocol,
-                                    flow.port, out.worker());
-    if (owner != out.worker()) {
-      out.handoff<Stage::classify>(packet, owner);
-      continue;
+    const PacketSlot& slot = packet.slot();
+    const PublicAddress& address = address_of(slot, nat.plan);
+    if (!is_plain(ip) || was_hairpinned(slot) || address.compartment.valid() ||
+        nat.plan.find(ip.source) != nullptr) {
+      return false;
     }
-    slots[count] = &packet.slot();
-    hashes[count] = flow.hash();
-    table.prefetch(flow, hashes[count]);
-    ++count;
+    const uint32_t ports = ports_of_plain(ip);
+    const be16 port = split_ports(ports).destination;
+    if (owner_of(nat.plan, address, ip.protocol, port, out.worker()) != out.worker()) return false;
+    Plain& plain = packets[count++];
+    plain.slot = &packet.slot();
+    plain.addresses = addresses_of(ip);
+    plain.ports = ports;
+    plain.protocol = ip.protocol;
+    plain.hash = OutsideFlow::hash_of(plain.addresses, ports, plain.protocol);
+    nat.mine.table.prefetch_outside(plain.hash);
+  }
+  return true;
+}
+
+void pass_plain(const Plain& plain, NatSession& session, const NatContext& nat, Out out) {
+  const Packet<Side::outside> packet(*plain.slot);
+  const NatRules& rules = *plain.rules;
+  wire::Ipv4& ip = ip_of(packet);
+  if (plain.protocol == wire::ip_protocol::kTcp) {
+    const uint8_t flags = tcp_of_plain(ip).flags;
+    session.state = after_segment(session.state, flags, false);
+    if ((flags & wire::tcp_flag::kSyn) != 0) [[unlikely]] {
+      clamp_mss(ip, read_transport(ip), mss_of(rules.inner_mtu));
+    }
+  }
+  count(session, ip.total_length.value(), nat);
+  rewrite_plain(ip, Side4::destination, session.inside, session.inside_port);
+  enter(packet, *tenant_of(nat, &rules), rules, session.inside, out);
+}
+
+// Plain packets, in order, each in the pass that its memory has been fetched for.
+void enter_plain(unsigned count, Scratch<Plain, kVector>& packets, const NatContext& nat, Out out) {
+  NatTable& table = nat.mine.table;
+  for (unsigned i = 0; i < count; ++i) {
+    packets[i].candidate = table.candidate_outside(packets[i].hash);
+    table.prefetch_session(packets[i].candidate);
   }
   for (unsigned i = 0; i < count; ++i) {
-    candidates[i] = table.candidate(flows[i], hashes[i]);
-    table.prefetch_session(candidates[i]);
-  }
-  for (unsigned i = 0; i < count; ++i) {
-    rules[i] = nullptr;
-    if (candidates[i] == NatTable::kNone) continue;
-    const CompartmentId domain = table.compartment_of(candidates[i]);
+    Plain& plain = packets[i];
+    plain.rules = nullptr;
+    if (plain.candidate == NatTable::kNone) continue;
+    const CompartmentId domain = table.compartment_of(plain.candidate);
     prefetch_view(nat.compartments[domain.value()].get());
-    rules[i] = nat.plan.rules_of(domain);
-    prefetch_rules(rules[i]);
+    plain.rules = nat.plan.rules_of(domain);
+    prefetch_rules(plain.rules);
   }
   for (unsigned i = 0; i < count; ++i) {
-    if (rules[i] != nullptr) prefetch_counters(*rules[i], out.worker());
+    if (packets[i].rules != nullptr) prefetch_counters(*packets[i].rules, out.worker());
   }
   for (unsigned i = 0; i < count; ++i) {
-    const Packet<Side::outside> packet(*slots[i]);
-    NatSession* session = nat.mine.table.find(flows[i], hashes[i], candidates[i]);
-    if (session != nullptr) [[likely]] {
-      pass(packet, transports[i], *session, nat, out);
+    const Plain& plain = packets[i];
+    NatSession* session = plain.rules == nullptr ? nullptr : &table.at(plain.candidate);
+    const bool known = session != nullptr &&
+                       session->is_outside(plain.addresses, plain.ports, plain.protocol) &&
+                       session->rules == plain.rules->serial && plain.rules->enabled;
+    if (known) [[likely]] {
+      pass_plain(plain, *session, nat, out);
     } else {
-      open(packet, transports[i], flows[i], nat, out);
+      enter_one(Packet<Side::outside>(*plain.slot), nat, out);
     }
   }
+}
+
+}  // namespace
+}  // namespace nat_in
+
+void enter_nat(Burst<Side::outside> in, const NatContext& nat, Exit<Stage::enter_nat> out) {
+  using namespace nat_in;
+  Scratch<Plain, kVector> packets;
+  if (read_plain(in, nat, out, packets)) [[likely]] {
+    return enter_plain(in.size(), packets, nat, out);
+  }
+  enter_any(in, nat, out);
 }
 
 }  // namespace hnv

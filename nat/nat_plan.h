@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -51,6 +52,32 @@ struct AddressMask {
     return {.network = be32{prefix.address().v4().value()}.raw(), .mask = be32{bits}.raw()};
   }
   [[nodiscard]] bool contains(be32 address) const { return (address.raw() & mask) == network; }
+};
+
+// Whether an address may be one of some: mostly a no, for one bit that is likely at hand.
+class AddressFilter {
+ public:
+  AddressFilter() : AddressFilter(std::vector<be32>{}) {}
+  explicit AddressFilter(const std::vector<be32>& addresses)
+      : bits_(std::bit_ceil(addresses.size() / 4 + kLeastWords)),
+        shift_(64 - 6 - static_cast<unsigned>(std::countr_zero(bits_.size()))) {
+    for (const be32 address : addresses) {
+      const uint64_t bit = bit_of(address);
+      bits_[bit / 64] |= uint64_t{1} << bit % 64;
+    }
+  }
+  [[nodiscard]] bool may_hold(be32 address) const {
+    const uint64_t bit = bit_of(address);
+    return (bits_[bit / 64] >> bit % 64 & 1) != 0;
+  }
+
+ private:
+  static constexpr size_t kLeastWords = 8;
+  [[nodiscard]] uint64_t bit_of(be32 address) const {
+    return address.raw() * uint64_t{0x9e3779b97f4a7c15} >> shift_;
+  }
+  std::vector<uint64_t> bits_;  // 16 an address, or more
+  unsigned shift_;
 };
 
 // A pool's part of a public address.
@@ -146,22 +173,27 @@ struct alignas(64) NatCounters {
   uint64_t refusal_told_at = 0;  // likewise
 };
 
-struct NatRules {
+struct alignas(64) NatRules {
+  // The line that every packet reads.
   // What sessions are made under: another one, and they are checked anew.
   uint32_t serial = 0;  // never 0
   bool enabled = true;  // false: NAT or the domain is gone; what it had ends
-  NatFiltering filtering = NatFiltering::endpoint_independent;
-  NatRefusal refusal = NatRefusal::administratively_prohibited;
+  bool has_one_to_one = false;
   bool hairpin = true;
-  bool log_sessions = false;
-  uint16_t inner_mtu = 1500;  // the least of the domain's virtual subnets
-  NatTimeouts timeouts;
-  NatLimits limits;
-  CompartmentId compartment{};
+  NatRefusal refusal = NatRefusal::administratively_prohibited;
+  NatCounters* counters = nullptr;  // by worker
   uint64_t compartment_uid = 0;
   // From the domain's GUID: what chooses owners must be the same after a restart.
   uint64_t owner_seed = 0;
-  NatCounters* counters = nullptr;  // by worker
+  CompartmentId compartment{};
+  // Of all its public addresses; invalid: they are of several.
+  OutsideNetworkId network{};
+  uint16_t inner_mtu = 1500;  // the least of the domain's virtual subnets
+  NatFiltering filtering = NatFiltering::endpoint_independent;
+  bool log_sessions = false;
+  // For what opens sessions, and ends them.
+  NatTimeouts timeouts;
+  NatLimits limits;
 
   struct Outbound {
     AddressMask source;
@@ -170,7 +202,6 @@ struct NatRules {
   };
   std::vector<Outbound> outbound;     // the longest source prefix first
   std::vector<InsideStatic> statics;  // sorted by key
-  bool has_one_to_one = false;
   KeyedTable<InsideOneToOne> one_to_one{{}};
   std::vector<OneToOne6> one_to_one6;  // sorted by inside address
   std::string domain;
@@ -217,6 +248,7 @@ struct NatPlan {
   KeyedTable<AddressEntry> addresses{{}};
   // By the address alone: a public address wherever it is (hairpin, spoofed sources).
   KeyedTable<AddressEntry> anywhere{{}};
+  AddressFilter anywhere_filter;
   std::vector<PublicAddress> public_addresses;  // by PublicAddressId; those that are gone are empty
   std::vector<NatPool> pools;                   // by NatPoolId
   std::vector<PortSpace> spaces;                // by PortSpaceId
@@ -230,6 +262,7 @@ struct NatPlan {
     return entry == nullptr ? nullptr : &public_addresses[entry->id.value()];
   }
   [[nodiscard]] const PublicAddress* find(be32 address) const {
+    if (!anywhere_filter.may_hold(address)) return nullptr;
     const AddressEntry* entry = anywhere.find(uint64_t{1} << 32 | address.raw());
     return entry == nullptr ? nullptr : &public_addresses[entry->id.value()];
   }

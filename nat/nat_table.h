@@ -35,6 +35,14 @@ class NatTable {
   // --- looking a session up, in passes over a vector ---
   void prefetch(const InsideFlow&, uint64_t hash) const { by_inside_.prefetch(hash); }
   void prefetch(const OutsideFlow&, uint64_t hash) const { by_outside_.prefetch(hash); }
+  void prefetch_inside(uint64_t hash) const { by_inside_.prefetch(hash); }
+  [[nodiscard]] uint32_t candidate_inside(uint64_t hash) const {
+    return by_inside_.candidate(hash);
+  }
+  void prefetch_outside(uint64_t hash) const { by_outside_.prefetch(hash); }
+  [[nodiscard]] uint32_t candidate_outside(uint64_t hash) const {
+    return by_outside_.candidate(hash);
+  }
   // Probably the one; for fetching. kNone: there is none.
   [[nodiscard]] uint32_t candidate(const InsideFlow&, uint64_t hash) const {
     return by_inside_.candidate(hash);

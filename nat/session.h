@@ -10,7 +10,9 @@
 // Addresses and ports lie in them as they do in packets.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <cstring>
 
 #include "compartments/byte_order.h"
 #include "compartments/clock.h"
@@ -101,11 +103,15 @@ struct InsideFlow {
   uint8_t protocol = 0;
   CompartmentId compartment{};
 
+  // The same in words, as a packet's header and a NatSession have them: `addresses` as they lie in
+  // the header, `ports` too.
+  [[nodiscard]] static uint64_t hash_of(uint64_t addresses, uint32_t ports, uint32_t compartment,
+                                        uint8_t protocol) {
+    return secret_hash(addresses, uint64_t{ports} << 32 | compartment, 2 | uint64_t{protocol} << 8);
+  }
   [[nodiscard]] uint64_t hash() const {
-    return secret_hash(uint64_t{inside.raw()} | uint64_t{remote.raw()} << 32,
-                       uint64_t{inside_port.raw()} | uint64_t{remote_port.raw()} << 16 |
-                           uint64_t{compartment.value() << 8 | protocol} << 32,
-                       2);
+    return hash_of(uint64_t{inside.raw()} | uint64_t{remote.raw()} << 32,
+                   join_ports(inside_port, remote_port), compartment.value(), protocol);
   }
 };
 // A flow as a packet from outside shows it.
@@ -114,10 +120,12 @@ struct OutsideFlow {
   be16 port, remote_port;
   uint8_t protocol = 0;
 
+  [[nodiscard]] static uint64_t hash_of(uint64_t addresses, uint32_t ports, uint8_t protocol) {
+    return secret_hash(addresses, ports, 3 | uint64_t{protocol} << 8);
+  }
   [[nodiscard]] uint64_t hash() const {
-    return secret_hash(
-        uint64_t{address.raw()} | uint64_t{remote.raw()} << 32,
-        uint64_t{port.raw()} | uint64_t{remote_port.raw()} << 16 | uint64_t{protocol} << 32, 3);
+    return hash_of(uint64_t{remote.raw()} | uint64_t{address.raw()} << 32,
+                   join_ports(remote_port, port), protocol);
   }
 };
 
@@ -143,6 +151,18 @@ struct alignas(64) NatSession {
     return inside.raw() == flow.inside.raw() && remote.raw() == flow.remote.raw() &&
            compartment == flow.compartment.value() && inside_port.raw() == flow.inside_port.raw() &&
            remote_port.raw() == flow.remote_port.raw() && protocol == flow.protocol && used();
+  }
+  // For words, see InsideFlow::hash_of.
+  [[nodiscard]] bool is_inside(uint64_t addresses, uint32_t ports, uint32_t place,
+                               uint8_t carried) const {
+    std::array<uint64_t, 2> mine;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+    std::memcpy(mine.data(), this, sizeof mine);
+    return mine[0] == addresses && mine[1] == (uint64_t{ports} << 32 | place) &&
+           protocol == carried && used();
+  }
+  [[nodiscard]] bool is_outside(uint64_t addresses, uint32_t ports, uint8_t carried) const {
+    return (uint64_t{remote.raw()} | uint64_t{outside.raw()} << 32) == addresses &&
+           join_ports(remote_port, outside_port) == ports && protocol == carried && used();
   }
   [[nodiscard]] bool is(const OutsideFlow& flow) const {
     return outside.raw() == flow.address.raw() && remote.raw() == flow.remote.raw() &&

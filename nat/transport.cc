@@ -141,17 +141,6 @@ void ChecksumChange::replace(const wire::Address6& before, const wire::Address6&
   }
 }
 
-be16 ChecksumChange::apply(be16 checksum) const {
-  const uint64_t sum = sum_ + static_cast<uint16_t>(~checksum.raw());
-  return be16::from_raw(static_cast<uint16_t>(~checksum_fold(sum)));
-}
-
-be16 ChecksumChange::apply_udp(be16 checksum) const {
-  if (checksum.raw() == 0) return checksum;
-  const be16 changed = apply(checksum);
-  return changed.raw() == 0 ? be16{0xffff} : changed;
-}
-
 void read_transport(const wire::Ipv4& ip, Transport& transport) {
   transport.protocol = ip.protocol;
   transport.offset = static_cast<uint16_t>(ip.header_bytes());

@@ -4,9 +4,12 @@
 // rewritten. Pure functions on bytes; they trust nothing behind the IP header.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "compartments/byte_order.h"
+#include "compartments/checksum.h"
 #include "compartments/wire.h"
 
 namespace hnv {
@@ -91,9 +94,16 @@ class ChecksumChange {
     sum_ += uint64_t{static_cast<uint16_t>(~before.raw())} + after.raw();
   }
   void replace(const wire::Address6& before, const wire::Address6& after);
-  [[nodiscard]] be16 apply(be16 checksum) const;
+  [[nodiscard]] be16 apply(be16 checksum) const {
+    const uint64_t sum = sum_ + static_cast<uint16_t>(~checksum.raw());
+    return be16::from_raw(static_cast<uint16_t>(~checksum_fold(sum)));
+  }
   // UDP's: zero means there is none, and one that comes out as zero is written as ones.
-  [[nodiscard]] be16 apply_udp(be16 checksum) const;
+  [[nodiscard]] be16 apply_udp(be16 checksum) const {
+    if (checksum.raw() == 0) return checksum;
+    const be16 changed = apply(checksum);
+    return changed.raw() == 0 ? be16{0xffff} : changed;
+  }
 
  private:
   uint64_t sum_ = 0;
@@ -106,6 +116,49 @@ enum class Side4 : uint8_t { source, destination };
 // ports, whose own checksum follows where it covers the address (RFC 768, 9293, 3828, 4340).
 void rewrite_endpoint(wire::Ipv4& ip, const Transport& transport, Side4 side, be32 address,
                       be16 port);
+
+// Nearly every packet: TCP or UDP, whole, without options, with both ports.
+[[nodiscard]] inline bool is_plain(const wire::Ipv4& ip) {
+  if (ip.version_ihl != 0x45 || ip.is_fragment()) return false;
+  const bool tcp = ip.protocol == wire::ip_protocol::kTcp;
+  const size_t least = sizeof ip + (tcp ? sizeof(wire::Tcp) : sizeof(wire::Udp));
+  const auto& ports = *reinterpret_cast<const wire::Ports*>(&ip + 1);
+  return (tcp || ip.protocol == wire::ip_protocol::kUdp) && ip.total_length.value() >= least &&
+         ports.source.raw() != 0 && ports.destination.raw() != 0;
+}
+// Its endpoints: both addresses, and both ports (as join_ports), as they lie there.
+[[nodiscard]] inline uint64_t addresses_of(const wire::Ipv4& ip) {
+  uint64_t addresses = 0;
+  std::memcpy(&addresses, &ip.source, sizeof addresses);
+  return addresses;
+}
+[[nodiscard]] inline uint32_t ports_of_plain(const wire::Ipv4& ip) {
+  uint32_t ports = 0;
+  std::memcpy(&ports, &ip + 1, sizeof ports);
+  return ports;
+}
+[[nodiscard]] inline wire::Tcp& tcp_of_plain(wire::Ipv4& ip) {
+  return *reinterpret_cast<wire::Tcp*>(&ip + 1);
+}
+// rewrite_endpoint of such a packet.
+inline void rewrite_plain(wire::Ipv4& ip, Side4 side, be32 address, be16 port) {
+  auto& ports = *reinterpret_cast<wire::Ports*>(&ip + 1);
+  be32& old_address = side == Side4::source ? ip.source : ip.destination;
+  be16& old_port = side == Side4::source ? ports.source : ports.destination;
+  ChecksumChange change;
+  change.replace(old_address, address);
+  ip.checksum = change.apply(ip.checksum);
+  change.replace(old_port, port);
+  old_address = address;
+  old_port = port;
+  if (ip.protocol == wire::ip_protocol::kTcp) {
+    be16& checksum = tcp_of_plain(ip).checksum;
+    checksum = change.apply(checksum);
+  } else {
+    be16& checksum = reinterpret_cast<wire::Udp*>(&ip + 1)->checksum;
+    checksum = change.apply_udp(checksum);
+  }
+}
 
 // Another Identification (RFC 791); the header's checksum follows.
 void set_identification(wire::Ipv4& ip, be16 id);
