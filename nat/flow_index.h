@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From a key's hash to the number of an entry that lies elsewhere: one cache line a bucket, ten
-// tags and ten numbers, so that a lookup costs the bucket's line and the entry's. The bucket can be
-// fetched before it is read, the entry before it is compared (prefetch, candidate).
+// From a key's hash to the number of an entry that lies elsewhere: one cache line a bucket, seven
+// hashes and seven numbers, so that a lookup costs the bucket's line and the entry's. The bucket
+// can be fetched before it is read, the entry before it is compared (prefetch, candidate).
 //
-// It grows bucket by bucket (linear hashing): an insertion now and then splits one bucket in two.
-// So no insertion takes long, and a table of few entries lies in few lines. What does not fit into
-// a bucket goes on in overflow buckets. It never shrinks.
+// It grows bucket by bucket (linear hashing): an insertion now and then splits one bucket in two,
+// which reads nothing but that bucket. So no insertion takes long, and a table of few entries lies
+// in few lines. What does not fit into a bucket goes on in overflow buckets. It never shrinks.
 //
-// Keys are the entries' own: whoever asks says whether an entry is meant, and what its hash is.
+// Keys are the entries' own: whoever asks says whether an entry is meant.
 #pragma once
 
 #include <algorithm>
@@ -38,37 +38,34 @@ class FlowIndex {
   // The first entry that may be the one, for fetching; kNone: there is none.
   [[nodiscard]] uint32_t candidate(uint64_t hash) const {
     const Bucket& bucket = buckets_[bucket_of(hash)];
-    const uint32_t ways = matches(bucket, tag_of(hash));
-    return ways == 0 ? kNone : bucket.entry[first_way(ways)];
+    const uint32_t ways = matches(bucket, hash);
+    return ways == 0 ? kNone : bucket.entry[first_way(ways)] - 1;
   }
   // The entry for which is_it(number) holds, or kNone.
   template <class IsIt>
   [[nodiscard]] uint32_t find(uint64_t hash, IsIt&& is_it) const {
-    const uint16_t tag = tag_of(hash);
     for (const Bucket* bucket = &buckets_[bucket_of(hash)];; bucket = behind(*bucket)) {
-      for (uint32_t ways = matches(*bucket, tag); ways != 0; ways &= ways - 1, ways &= ways - 1) {
-        const uint32_t entry = bucket->entry[first_way(ways)];
+      for (uint32_t ways = matches(*bucket, hash); ways != 0; ways &= ways - 1) {
+        const uint32_t entry = bucket->entry[first_way(ways)] - 1;
         if (is_it(entry)) return entry;
       }
       if (bucket->overflow == 0) return kNone;
     }
   }
 
-  // REQUIRES size() < capacity, and an entry that is not there yet. `hash_of(number)` is asked for
-  // what is moved, `fetch(number)` a little earlier.
-  template <class HashOf, class Fetch>
-  void insert(uint64_t hash, uint32_t entry, HashOf&& hash_of, Fetch&& fetch) {
-    put(hash, entry);
+  // REQUIRES size() < capacity, and an entry that is not there yet.
+  void insert(uint64_t hash, uint32_t entry) {
+    put_into(buckets_[bucket_of(hash)], static_cast<uint32_t>(hash), entry + 1);
     ++size_;
-    grow(hash_of, fetch);
+    grow();
   }
   // REQUIRES that it is there.
   void erase(uint64_t hash, uint32_t entry) {
     Bucket* before = nullptr;
     for (Bucket* bucket = &buckets_[bucket_of(hash)];; bucket = behind(*bucket)) {
       for (unsigned way = 0; way < kWays; ++way) {
-        if (bucket->tag[way] == 0 || bucket->entry[way] != entry) continue;
-        bucket->tag[way] = 0;
+        if (bucket->entry[way] != entry + 1) continue;
+        bucket->entry[way] = 0;
         --size_;
         if (before != nullptr) give_back_if_empty(*before, *bucket);
         return;
@@ -84,30 +81,35 @@ class FlowIndex {
   }
 
  private:
-  static constexpr unsigned kWays = 10;
-  static constexpr unsigned kLoad = 6;  // entries a bucket, on average
+  static constexpr unsigned kWays = 7;
+  static constexpr uint32_t kAllWays = (1U << kWays) - 1;
+  static constexpr unsigned kLoad = 4;  // entries a bucket, on average
   static constexpr uint32_t kFirstBuckets = 64;
 
   struct alignas(64) Bucket {
-    std::array<uint16_t, kWays> tag{};  // 0: free
-    uint32_t overflow = 0;              // 1 + the number of the bucket behind; 0: none
-    std::array<uint32_t, kWays> entry{};
+    std::array<uint32_t, kWays> hash{};   // the lower half; its lowest bits are the bucket's number
+    uint32_t overflow = 0;                // 1 + the number of the bucket behind; 0: none
+    std::array<uint32_t, kWays> entry{};  // 1 + its number; 0: free
+    uint32_t unused = 0;
   };
   static_assert(sizeof(Bucket) == 64);
 
-  [[nodiscard]] static uint16_t tag_of(uint64_t hash) {
-    const auto tag = static_cast<uint16_t>(hash >> 48);
-    return tag == 0 ? 1 : tag;
-  }
-  // REQUIRES ways != 0, as matches() answers.
+  // REQUIRES ways != 0.
   [[nodiscard]] static size_t first_way(uint32_t ways) {
-    return static_cast<size_t>(std::countr_zero(ways)) / 2;
+    return static_cast<size_t>(std::countr_zero(ways));
   }
-  // Two bits for each way that has the tag.
-  [[nodiscard]] static uint32_t matches(const Bucket& bucket, uint16_t tag) {
-    const __m256i tags = _mm256_load_si256(reinterpret_cast<const __m256i*>(&bucket));
-    const __m256i equal = _mm256_cmpeq_epi16(tags, _mm256_set1_epi16(static_cast<int16_t>(tag)));
-    return static_cast<uint32_t>(_mm256_movemask_epi8(equal)) & ((1U << 2 * kWays) - 1);
+  // One bit for each lane of `eight` that holds `value`.
+  [[nodiscard]] static uint32_t lanes_with(const uint32_t* eight, uint32_t value) {
+    const __m256i lanes = _mm256_load_si256(reinterpret_cast<const __m256i*>(eight));
+    const __m256i equal = _mm256_cmpeq_epi32(lanes, _mm256_set1_epi32(static_cast<int>(value)));
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(equal)));
+  }
+  [[nodiscard]] static uint32_t free_ways(const Bucket& bucket) {
+    return lanes_with(bucket.entry.data(), 0) & kAllWays;
+  }
+  [[nodiscard]] static uint32_t matches(const Bucket& bucket, uint64_t hash) {
+    return lanes_with(bucket.hash.data(), static_cast<uint32_t>(hash)) & kAllWays &
+           ~free_ways(bucket);
   }
   // Buckets before split_ are divided already: there one more bit of the hash counts.
   [[nodiscard]] size_t bucket_of(uint64_t hash) const {
@@ -119,13 +121,13 @@ class FlowIndex {
   }
   [[nodiscard]] Bucket* behind(Bucket& bucket) { return &overflow_[bucket.overflow - 1]; }
 
-  void put(uint64_t hash, uint32_t entry) { put_into(buckets_[bucket_of(hash)], hash, entry); }
-  void put_into(Bucket& first, uint64_t hash, uint32_t entry) {
+  // `entry`: as it stands in a bucket.
+  void put_into(Bucket& first, uint32_t hash, uint32_t entry) {
     for (Bucket* bucket = &first;; bucket = behind(*bucket)) {
-      const uint32_t free = matches(*bucket, 0);
+      const uint32_t free = free_ways(*bucket);
       if (free != 0) {
         const size_t way = first_way(free);
-        bucket->tag[way] = tag_of(hash);
+        bucket->hash[way] = hash;
         bucket->entry[way] = entry;
         return;
       }
@@ -142,48 +144,40 @@ class FlowIndex {
 
   // In the long run every bucket overflows once: what is empty again must serve others.
   void give_back_if_empty(Bucket& before, Bucket& bucket) {
-    if (matches(bucket, 0) != (1U << 2 * kWays) - 1) return;
+    if (free_ways(bucket) != kAllWays) return;
     const uint32_t number = before.overflow;
     before.overflow = bucket.overflow;
     bucket.overflow = free_overflow_;
     free_overflow_ = number;
   }
 
-  // A bucket more for every kLoad entries; what a split reads is fetched some insertions before.
-  template <class HashOf, class Fetch>
-  void grow(HashOf& hash_of, Fetch& fetch) {
+  // A bucket more for every kLoad entries; it is fetched some insertions before.
+  void grow() {
     if (size_ <= grown_for_) return;
     grown_for_ = size_;
-    if (size_ < (level_ + split_) * kLoad) {
-      const Bucket& next = buckets_[split_];
-      const size_t left = (level_ + split_) * kLoad - size_;
-      if (left == 4) __builtin_prefetch(&next);
-      if (left == 2) {
-        for (unsigned way = 0; way < kWays; ++way) {
-          if (next.tag[way] != 0) fetch(next.entry[way]);
-        }
+    const size_t buckets = level_ + split_;
+    if (size_ < buckets * kLoad) {
+      if (buckets * kLoad - size_ == 2 && buckets < buckets_.capacity()) {
+        __builtin_prefetch(&buckets_[split_], 1);
+        __builtin_prefetch(&buckets_[buckets], 1);
       }
       return;
     }
-    if (level_ + split_ + 1 > buckets_.capacity()) return;
-    split(hash_of);
+    if (buckets < buckets_.capacity()) split();
   }
-  template <class HashOf>
-  void split(HashOf& hash_of) {
+  void split() {
     Bucket& low = buckets_[split_];
     Bucket& high = buckets_[split_ + level_];
-    const size_t bit = level_;
+    const auto bit = static_cast<uint32_t>(level_);
     if (++split_ == level_) {
       level_ *= 2;
       split_ = 0;
     }
     // The first pass takes what moves; overflow buckets are emptied and filled again.
     for (unsigned way = 0; way < kWays; ++way) {
-      if (low.tag[way] == 0) continue;
-      const uint64_t hash = hash_of(low.entry[way]);
-      if ((hash & bit) == 0) continue;
-      put_into(high, hash, low.entry[way]);
-      low.tag[way] = 0;
+      if (low.entry[way] == 0 || (low.hash[way] & bit) == 0) continue;
+      put_into(high, low.hash[way], low.entry[way]);
+      low.entry[way] = 0;
     }
     uint32_t more = low.overflow;
     low.overflow = 0;
@@ -195,9 +189,8 @@ class FlowIndex {
       bucket.overflow = free_overflow_;
       free_overflow_ = more;
       for (unsigned way = 0; way < kWays; ++way) {
-        if (taken.tag[way] == 0) continue;
-        const uint64_t hash = hash_of(taken.entry[way]);
-        put_into((hash & bit) == 0 ? low : high, hash, taken.entry[way]);
+        if (taken.entry[way] == 0) continue;
+        put_into((taken.hash[way] & bit) == 0 ? low : high, taken.hash[way], taken.entry[way]);
       }
       more = next;
     }

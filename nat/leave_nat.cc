@@ -87,6 +87,13 @@ void leave_plain(unsigned count, Scratch<Plain, kVector>& packets, const NatCont
   for (unsigned i = 0; i < count; ++i) {
     Plain& plain = packets[i];
     plain.candidate = table.candidate_inside(plain.hash);
+    if (plain.candidate == NatTable::kNone) [[unlikely]] {
+      const auto& ip = ip_of(Packet<Side::inside>(*plain.slot));
+      table.prefetch_open({.inside = ip.source,
+                           .port = split_ports(plain.ports).source,
+                           .protocol = plain.protocol,
+                           .compartment = plain.slot->compartment->id});
+    }
     table.prefetch_session(plain.candidate);
     prefetch_counters(*plain.rules, out.worker());
   }

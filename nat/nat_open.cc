@@ -80,12 +80,7 @@ uint32_t NatTable::host_for(const NatRules& rules, be32 inside) {
   host.first_block = PortSpaces::kNone;
   host.used = 1;
   rules.counters[worker_].addresses.add();
-  by_host_.insert(
-      NatHost::hash(compartment, inside), number,
-      [this](uint32_t entry) {
-        return NatHost::hash(CompartmentId(hosts_[entry].compartment), hosts_[entry].inside);
-      },
-      [this](uint32_t entry) { __builtin_prefetch(&hosts_[entry]); });
+  by_host_.insert(NatHost::hash(compartment, inside), number);
   return number;
 }
 
@@ -119,6 +114,7 @@ uint32_t NatTable::enter_mapping(const NatRules& rules, const InsideEndpoint& in
   const uint32_t number =
       take_place(mappings_, free_mapping_, mappings_used_, &NatMapping::rests_since);
   if (number == kNone) return kNone;
+  by_public_.prefetch(outside.hash());
   NatMapping& mapping = mappings_[number];
   mapping = NatMapping{};
   mapping.inside = inside.inside;
@@ -129,13 +125,8 @@ uint32_t NatTable::enter_mapping(const NatRules& rules, const InsideEndpoint& in
   mapping.host = host;
   mapping.protocol = inside.protocol;
   mapping.used = 1;
-  const auto fetch = [this](uint32_t entry) { __builtin_prefetch(&mappings_[entry]); };
-  by_endpoint_.insert(
-      inside.hash(), number,
-      [this](uint32_t entry) { return mappings_[entry].inside_endpoint().hash(); }, fetch);
-  by_public_.insert(
-      outside.hash(), number,
-      [this](uint32_t entry) { return mappings_[entry].public_endpoint().hash(); }, fetch);
+  by_endpoint_.insert(inside.hash(), number);
+  by_public_.insert(outside.hash(), number);
   rules.counters[worker_].mappings.add();
   return number;
 }
@@ -287,6 +278,12 @@ uint32_t NatTable::map_dynamic(const NatPlan& plan, const NatRules& rules,
 
 NatSession& NatTable::enter_session(const NatRules& rules, NatMapping& mapping, be32 remote,
                                     be16 remote_port, Instant now, bool from_outside) {
+  by_outside_.prefetch(OutsideFlow{.address = mapping.outside,
+                                   .remote = remote,
+                                   .port = mapping.outside_port,
+                                   .remote_port = remote_port,
+                                   .protocol = mapping.protocol}
+                           .hash());
   const uint32_t number =
       take_place(sessions_, free_session_, sessions_used_, &NatSession::last_used);
   high_water_.store(std::max(sessions_used_, mappings_used_), std::memory_order_relaxed);

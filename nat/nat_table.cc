@@ -87,24 +87,15 @@ bool NatTable::known_remote(const OutsideFlow& flow) const {
 void NatTable::enter_by_remote(NatSession& session) {
   if (session.by_remote != 0) return;
   session.by_remote = 1;
-  const auto hash_of = [this](uint32_t entry) {
-    const NatSession& s = sessions_[entry];
-    return by_remote_hash(s.outside, s.outside_port, s.protocol, s.remote);
-  };
-  const uint32_t number = number_of(session);
-  by_remote_.insert(hash_of(number), number, hash_of,
-                    [this](uint32_t entry) { __builtin_prefetch(&sessions_[entry]); });
+  by_remote_.insert(
+      by_remote_hash(session.outside, session.outside_port, session.protocol, session.remote),
+      number_of(session));
 }
 
 void NatTable::index(NatSession& session) {
   const uint32_t number = number_of(session);
-  const auto fetch = [this](uint32_t entry) { __builtin_prefetch(&sessions_[entry]); };
-  by_inside_.insert(
-      session.inside_flow().hash(), number,
-      [this](uint32_t entry) { return sessions_[entry].inside_flow().hash(); }, fetch);
-  by_outside_.insert(
-      session.outside_flow().hash(), number,
-      [this](uint32_t entry) { return sessions_[entry].outside_flow().hash(); }, fetch);
+  by_inside_.insert(session.inside_flow().hash(), number);
+  by_outside_.insert(session.outside_flow().hash(), number);
 }
 
 void NatTable::drop_host_if_unused(const NatPlan& plan, uint32_t number) {

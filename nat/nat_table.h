@@ -43,6 +43,12 @@ class NatTable {
   [[nodiscard]] uint32_t candidate_outside(uint64_t hash) const {
     return by_outside_.candidate(hash);
   }
+  // What open() looks at first, for a flow that no session knows.
+  void prefetch_open(const InsideEndpoint& inside) const {
+    by_endpoint_.prefetch(inside.hash());
+    by_host_.prefetch(NatHost::hash(inside.compartment, inside.inside));
+    if (free_session_ != kNone) __builtin_prefetch(&sessions_[free_session_], 1);
+  }
   // Probably the one; for fetching. kNone: there is none.
   [[nodiscard]] uint32_t candidate(const InsideFlow&, uint64_t hash) const {
     return by_inside_.candidate(hash);

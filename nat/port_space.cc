@@ -100,12 +100,7 @@ PortSpaces::Share* PortSpaces::share_of(Pool& pool, NatPoolId id, CompartmentId 
   shares_[fresh] = {
       .pool = id.value(), .domain = domain.value(), .given = 0, .next = pool.first_share};
   pool.first_share = fresh;
-  share_index_.insert(
-      hash, fresh,
-      [&](uint32_t entry) {
-        return share_hash(NatPoolId(shares_[entry].pool), shares_[entry].domain);
-      },
-      [](uint32_t) {});
+  share_index_.insert(hash, fresh);
   return &shares_[fresh];
 }
 

@@ -24,8 +24,7 @@ class Pair {
     const uint32_t entry = free_.back();
     free_.pop_back();
     hashes_[entry] = secret_hash(key % kinds_, 1, 99);
-    index_.insert(
-        hashes_[entry], entry, [this](uint32_t e) { return hashes_[e]; }, [](uint32_t) {});
+    index_.insert(hashes_[entry], entry);
     model_.emplace(hashes_[entry], entry);
     entries_.push_back(entry);
   }
