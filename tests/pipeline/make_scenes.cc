@@ -46,6 +46,9 @@ int main(int argc, char** argv) {
               {gre_cases(), inner_cases(), source_cases(), l3_cases(), route_cases()}, forwarded);
   write_scene(folder + "answers.in.pcap", {outside_answer_cases(), answer_cases(), leave_cases()},
               [](const LineCase& c) { return c.out != nullptr; });
+  write_scene(folder + "forwarding6.in.pcap", {ipv6_cases()}, forwarded);
+  write_scene(folder + "answers6.in.pcap", {nd_cases(), icmp6_cases()},
+              [](const LineCase& c) { return c.out != nullptr; });
   write_scene(folder + "refusals.in.pcap", all_case_tables(),
               [](const LineCase& c) { return c.out == nullptr; });
   return 0;

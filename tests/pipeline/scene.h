@@ -12,7 +12,8 @@
 
 namespace hnv {
 
-inline constexpr const char* kScenes[] = {"answers", "forwarding", "refusals"};
+inline constexpr const char* kScenes[] = {"answers", "answers6", "forwarding", "forwarding6",
+                                          "refusals"};
 
 // "…/golden/forwarding.in.pcap"
 [[nodiscard]] std::string golden(const std::string& scene, const std::string& what);

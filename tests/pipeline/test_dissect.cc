@@ -27,7 +27,7 @@ std::string output_of(const std::string& command, int& status) {
 }
 
 constexpr const char* kTshark =
-    "tshark -n -o ip.check_checksum:TRUE -o udp.check_checksum:FALSE -r ";
+    "tshark -n -o ip.check_checksum:TRUE -o udp.check_checksum:TRUE -r ";
 
 }  // namespace
 

@@ -23,7 +23,14 @@ struct Inner {
   Bytes bytes;
   uint16_t ether_type = 0;
   uint8_t ip_protocol = 17;
-  std::optional<size_t> checksum_at{};  // of ICMPv6, which waits for its pseudo header
+  // A checksum that waits for IPv6's pseudo header: where the message begins in `bytes`, and where
+  // it has its checksum.
+  struct Waiting {
+    size_t message = 0;
+    size_t checksum = 2;
+    uint8_t protocol = 58;
+  };
+  std::optional<Waiting> waiting{};
 };
 
 class Writer {
@@ -101,10 +108,10 @@ Inner wrap(const GreLayer& l, const Inner& in) {
 }
 Inner wrap(const UdpLayer& l, const Inner& in) {
   Writer w;
-  // No pseudo header is at hand here: "none" or a mark that nobody on the line looks at.
+  // No pseudo header is at hand here. Over IPv4 it stays at "none".
   w.u16(l.source).u16(l.destination).u16(static_cast<uint16_t>(8 + in.bytes.size()));
   w.u16(0).bytes(in.bytes);
-  return {w.take(), 0, 17};
+  return {w.take(), 0, 17, Inner::Waiting{.checksum = 6, .protocol = 17}};
 }
 Inner wrap(const TcpLayer& l, const Inner& in) {
   Writer w;
@@ -130,14 +137,16 @@ Inner wrap(const Ip6Layer& l, const Inner& in) {
   w.u16(l.payload_length.value_or(payload)).u8(l.next_header.value_or(in.ip_protocol));
   w.u8(l.hop_limit).address6(l.source).address6(l.destination);
   Bytes upper = in.bytes;
-  if (in.checksum_at) {
+  if (in.waiting) {
     Writer pseudo;
-    const auto bytes = static_cast<uint32_t>(upper.size() - (*in.checksum_at - 2));
-    pseudo.address6(l.source).address6(l.destination).u32(bytes).u32(58);
+    const auto bytes = static_cast<uint32_t>(upper.size() - in.waiting->message);
+    pseudo.address6(l.source).address6(l.destination).u32(bytes).u32(in.waiting->protocol);
     pseudo.bytes(Bytes(upper.end() - bytes, upper.end()));
-    const uint16_t sum = internet_checksum(pseudo.view());
-    upper[*in.checksum_at] = static_cast<uint8_t>(sum >> 8);
-    upper[*in.checksum_at + 1] = static_cast<uint8_t>(sum);
+    uint16_t sum = internet_checksum(pseudo.view());
+    if (sum == 0 && in.waiting->protocol == 17) sum = 0xffff;  // RFC 8200 §8.1
+    const size_t at = in.waiting->message + in.waiting->checksum;
+    upper[at] = static_cast<uint8_t>(sum >> 8);
+    upper[at + 1] = static_cast<uint8_t>(sum);
   }
   return {w.bytes(upper).take(), 0x86dd, 41};
 }
@@ -145,7 +154,8 @@ Inner wrap(const ExtensionLayer& l, const Inner& in) {
   Writer w;
   w.u8(in.ip_protocol).u8(l.length).bytes(l.body);
   Inner out{w.view(), 0, l.type};
-  if (in.checksum_at) out.checksum_at = *in.checksum_at + out.bytes.size();
+  out.waiting = in.waiting;
+  if (out.waiting) out.waiting->message += out.bytes.size();
   out.bytes.insert(out.bytes.end(), in.bytes.begin(), in.bytes.end());
   return out;
 }
@@ -153,14 +163,14 @@ Inner wrap(const Icmp6Layer& l, const Inner& in) {
   Writer w;
   w.u8(l.type).u8(l.code).u16(l.checksum.value_or(0)).u16(l.word0).u16(l.word1).bytes(in.bytes);
   Inner out{w.take(), 0, 58};
-  if (!l.checksum) out.checksum_at = 2;
+  if (!l.checksum) out.waiting = Inner::Waiting{};
   return out;
 }
 Inner wrap(const NdLayer& l, const Inner& in) {
   Writer w;
   w.u8(l.type).u8(0).u16(0).u32(l.flags).address6(l.target);
   if (l.option != 0) w.u8(l.option).u8(1).mac(l.mac);
-  return {w.bytes(in.bytes).take(), 0, 58, 2};
+  return {w.bytes(in.bytes).take(), 0, 58, Inner::Waiting{}};
 }
 Inner wrap(const RawLayer& l, const Inner& in) {
   Writer w;
