@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the lookup structures cost: cycles of the time-stamp counter a lookup, in vectors of 64,
-// with the tenant and the address drawn evenly (the worst case for caches), and the memory behind
-// it.
-//
-// A pass asks kQueries questions that were drawn beforehand. `tsc_per_lookup` is the median pass,
-// so a neighbour on the machine disturbs a few passes and not the figure. Compare figures of one
-// run only. The heap is the gateway's own (gateway/heap.cc): jemalloc, in huge pages.
+// What a lookup of a route costs: cycles of the time-stamp counter, in vectors of 64, with the
+// tenant and the address drawn evenly (the worst case for caches), and the memory behind it.
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <jemalloc/jemalloc.h>
 #include <map>
 #include <memory>
 #include <utility>
@@ -19,46 +13,14 @@
 
 #include <benchmark/benchmark.h>
 
-#include "compartments/customer_map.h"
 #include "compartments/fib.h"
 #include "compartments/fib6.h"
 #include "compartments/route_table.h"
+#include "tests/bench/lookups.h"
 #include "tests/support/random.h"
 
 namespace hnv {
 namespace {
-
-constexpr size_t kQueries = 1 << 18;
-constexpr size_t kBlock = 1 << 12;
-constexpr unsigned kVector = 64;
-
-// Calls pass(i) for each i = 0, kVector, 2 * kVector, … below kQueries, for as long as the
-// benchmark wants, and reports the median over blocks of the cycles a lookup.
-template <class Pass>
-void measure(benchmark::State& state, Pass pass) {
-  std::vector<double> blocks;
-  for (auto unused : state) {
-    (void)unused;
-    for (size_t block = 0; block < kQueries; block += kBlock) {
-      const uint64_t start = __rdtsc();
-      for (size_t i = block; i < block + kBlock; i += kVector) pass(i);
-      blocks.push_back(static_cast<double>(__rdtsc() - start) / kBlock);
-    }
-  }
-  const auto median = blocks.begin() + static_cast<long>(blocks.size() / 2);
-  std::nth_element(blocks.begin(), median, blocks.end());
-  state.counters["tsc_per_lookup"] = *median;
-}
-
-// What the heap has handed out, in bytes, with what it adds to every piece.
-double heap_bytes() {
-  uint64_t epoch = 1;
-  size_t bytes = 0;
-  size_t size = sizeof bytes;
-  mallctl("epoch", nullptr, nullptr, &epoch, sizeof epoch);  // makes the statistics current
-  if (mallctl("stats.allocated", &bytes, &size, nullptr, 0) != 0) return 0;
-  return static_cast<double>(bytes);
-}
 
 // ---- FIB.
 
@@ -373,102 +335,6 @@ void full_change_one6(benchmark::State& state) {
   state.counters["longest_tsc"] = static_cast<double>(longest);
 }
 BENCHMARK(full_change_one6)->ArgName("routes")->Arg(200000)->Unit(benchmark::kMicrosecond);
-
-// ---- Customer map.
-
-CustomerRecord record_of(uint32_t ca) {
-  CustomerRecord record;
-  record.set_ca(CaAddress(ca));
-  record.set_pa(PaAddress(0xc0a80000 | (ca & 0xffff)));
-  record.type = RecordType::static_record;
-  return record;
-}
-
-struct MapLoad {
-  std::vector<std::shared_ptr<const CustomerMap>> maps;
-  std::vector<CustomerMap::Reader> readers;  // of all maps, as views hold them
-  std::vector<const CustomerMap::Reader*> asked_readers;
-  std::vector<CaKey> asked;
-  double heap = 0;  // bytes that the maps took, with everything the heap adds
-};
-
-MapLoad map_load(size_t maps, size_t records) {
-  MapLoad load;
-  load.maps.reserve(maps);
-  Random random(2);
-  const double before = heap_bytes();
-  for (size_t i = 0; i < maps; ++i) {
-    CustomerMap::Editor editor{CustomerMap()};
-    for (uint32_t ca = 0; ca < records; ++ca) editor.put(record_of(0x0a000000 + ca));
-    load.maps.push_back(std::move(editor).finish());
-  }
-  load.heap = heap_bytes() - before;
-  for (const auto& map : load.maps) load.readers.push_back(map->reader());
-  for (size_t i = 0; i < kQueries; ++i) {
-    load.asked_readers.push_back(&load.readers[random.below(maps)]);
-    load.asked.emplace_back(CaAddress(0x0a000000 + random.below(records)));
-  }
-  return load;
-}
-
-void map_bulk(benchmark::State& state) {
-  const auto maps = static_cast<size_t>(state.range(0));
-  const auto records = static_cast<size_t>(state.range(1));
-  const MapLoad load = map_load(maps, records);
-  std::array<const CustomerRecord*, kVector> found{};
-  uint64_t sum = 0;
-  measure(state, [&](size_t i) {
-    find_bulk(&load.asked_readers[i], &load.asked[i], found.data(), kVector);
-    for (const CustomerRecord* record : found) sum += record->pa[3];
-  });
-  benchmark::DoNotOptimize(sum);
-  size_t bytes = 0;
-  for (const auto& map : load.maps) bytes += map->bytes();
-  const auto total = static_cast<double>(maps * records);
-  state.counters["bytes_per_record"] = static_cast<double>(bytes) / total;
-  state.counters["heap_per_record"] = load.heap / total;
-}
-void map_loads(benchmark::internal::Benchmark* bench) {
-  bench->ArgNames({"maps", "records"})
-      ->Args({1, 250})
-      ->Args({4000, 2})
-      ->Args({4000, 250})
-      ->Args({1, 1000000});
-}
-BENCHMARK(map_bulk)->Apply(map_loads);
-
-// One record moves to another provider address: what a live migration costs the control thread.
-void map_change_one(benchmark::State& state) {
-  const auto records = static_cast<uint32_t>(state.range(0));
-  std::shared_ptr<const CustomerMap> map = map_load(1, records).maps.front();
-  Random random(3);
-  for (auto unused : state) {
-    (void)unused;
-    CustomerMap::Editor editor(*map);
-    CustomerRecord record = record_of(0x0a000000 + random.below(records));
-    record.pa[3] = static_cast<uint8_t>(random());
-    editor.put(record);
-    map = std::move(editor).finish();
-  }
-}
-BENCHMARK(map_change_one)
-    ->ArgName("records")
-    ->Arg(2)
-    ->Arg(250)
-    ->Arg(100000)
-    ->Arg(1000000)
-    ->Unit(benchmark::kMicrosecond);
-
-void map_build(benchmark::State& state) {
-  for (auto unused : state) {
-    (void)unused;
-    CustomerMap::Editor editor{CustomerMap()};
-    for (uint32_t ca = 0; ca < state.range(0); ++ca) editor.put(record_of(0x0a000000 + ca));
-    benchmark::DoNotOptimize(std::move(editor).finish());
-  }
-  state.SetItemsProcessed(state.iterations() * state.range(0));
-}
-BENCHMARK(map_build)->ArgName("records")->Arg(10000)->Arg(100000)->Unit(benchmark::kMicrosecond);
 
 // ---- Route table (control side).
 
