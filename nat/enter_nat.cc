@@ -28,10 +28,10 @@ struct Plain {
   uint8_t protocol = 0;
 };
 
-// False: they are not all plain, to addresses that only have sessions, for this worker; nothing has
-// happened then.
-bool read_plain(Burst<Side::outside> in, const NatContext& nat, Out out,
-                Scratch<Plain, kVector>& packets) {
+// How many; 0, and nothing has happened: they are not all plain, to addresses that only have
+// sessions, for this worker.
+unsigned read_plain(Burst<Side::outside> in, const NatContext& nat, Out out,
+                    Scratch<Plain, kVector>& packets) {
   unsigned count = 0;
   for (const auto packet : in) {
     const wire::Ipv4& ip = ip_of(packet);
@@ -39,11 +39,11 @@ bool read_plain(Burst<Side::outside> in, const NatContext& nat, Out out,
     const PublicAddress& address = address_of(slot, nat.plan);
     if (!is_plain(ip) || was_hairpinned(slot) || address.compartment.valid() ||
         nat.plan.find(ip.source) != nullptr) {
-      return false;
+      return 0;
     }
     const uint32_t ports = ports_of_plain(ip);
     const be16 port = split_ports(ports).destination;
-    if (owner_of(nat.plan, address, ip.protocol, port, out.worker()) != out.worker()) return false;
+    if (owner_of(nat.plan, address, ip.protocol, port, out.worker()) != out.worker()) return 0;
     Plain& plain = packets[count++];
     plain.slot = &packet.slot();
     plain.addresses = addresses_of(ip);
@@ -52,7 +52,7 @@ bool read_plain(Burst<Side::outside> in, const NatContext& nat, Out out,
     plain.hash = OutsideFlow::hash_of(plain.addresses, ports, plain.protocol);
     nat.mine.table.prefetch_outside(plain.hash);
   }
-  return true;
+  return count;
 }
 
 void pass_plain(const Plain& plain, NatSession& session, const NatContext& nat, Out out) {
@@ -110,8 +110,9 @@ void enter_plain(unsigned count, Scratch<Plain, kVector>& packets, const NatCont
 void enter_nat(Burst<Side::outside> in, const NatContext& nat, Exit<Stage::enter_nat> out) {
   using namespace nat_in;
   Scratch<Plain, kVector> packets;
-  if (read_plain(in, nat, out, packets)) [[likely]] {
-    return enter_plain(in.size(), packets, nat, out);
+  const unsigned plain = read_plain(in, nat, out, packets);
+  if (plain > 0) [[likely]] {
+    return enter_plain(plain, packets, nat, out);
   }
   enter_any(in, nat, out);
 }

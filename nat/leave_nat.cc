@@ -29,11 +29,13 @@ struct Plain {
   uint32_t candidate = NatTable::kNone;
   uint64_t hash = 0;
   NatSession* session = nullptr;
+  const OutsideNetwork* network = nullptr;
 };
 
-// False: they are not all plain, and of rules that only have sessions; nothing has happened then.
-bool read_plain(Burst<Side::inside> in, const NatContext& nat, Out out,
-                Scratch<Plain, kVector>& packets) {
+// How many; 0, and nothing has happened: they are not all plain, and of rules that only have
+// sessions.
+unsigned read_plain(Burst<Side::inside> in, const NatContext& nat, Out out,
+                    Scratch<Plain, kVector>& packets) {
   unsigned count = 0;
   for (const auto packet : in) {
     const wire::Ipv4& ip = ip_of(packet);
@@ -41,7 +43,7 @@ bool read_plain(Burst<Side::inside> in, const NatContext& nat, Out out,
     const NatRules* rules = nat.plan.rules_of(CompartmentId(compartment));
     if (!is_plain(ip) || rules == nullptr || !rules->enabled || rules->has_one_to_one ||
         nat.plan.owner_of_inside(*rules, ip.source) != out.worker()) {
-      return false;
+      return 0;
     }
     Plain& plain = packets[count++];
     plain.slot = &packet.slot();
@@ -52,7 +54,7 @@ bool read_plain(Burst<Side::inside> in, const NatContext& nat, Out out,
     plain.hash = InsideFlow::hash_of(plain.addresses, plain.ports, compartment, plain.protocol);
     nat.mine.table.prefetch_inside(plain.hash);
   }
-  return true;
+  return count;
 }
 
 void translate_plain(Packet<Side::inside> packet, NatSession& session, const NatRules& rules,
@@ -71,11 +73,16 @@ void translate_plain(Packet<Side::inside> packet, NatSession& session, const Nat
   rewrite_plain(ip, Side4::source, session.outside, session.outside_port);
 }
 
-// The network that a session's packets go to.
-const OutsideNetwork& network_of(const Plain& plain, const NatContext& nat) {
-  const OutsideNetworkId only = plain.rules->network;
-  const OutsideNetworkId id = only.valid() ? only : nat.plan.find(plain.session->outside)->network;
-  return nat.networks[id.value()];
+// The network that a session's packets go to; null: nobody has its public address any more.
+const OutsideNetwork* network_of(const NatRules& rules, const NatSession& session,
+                                 const NatContext& nat) {
+  OutsideNetworkId id = rules.network;
+  if (!id.valid()) {
+    const PublicAddress* address = nat.plan.find(session.outside);
+    if (address == nullptr) return nullptr;
+    id = address->network;
+  }
+  return &nat.networks[id.value()];
 }
 
 // Plain packets, in order, each in the pass that its memory has been fetched for.
@@ -110,7 +117,13 @@ void leave_plain(unsigned count, Scratch<Plain, kVector>& packets, const NatCont
     }
     Plain& kept = packets[left] = plain;
     kept.session = session;
-    tables[left] = &network_of(kept, nat).fib;
+    kept.network = network_of(*kept.rules, *session, nat);
+    if (kept.network == nullptr) [[unlikely]] {
+      const Packet<Side::inside> packet(*kept.slot);
+      out.refuse(packet, DropReason::nat_no_rule, refusal_of(*kept.rules));
+      continue;
+    }
+    tables[left] = &kept.network->fib;
     destinations[left] = ip_of(Packet<Side::inside>(*kept.slot)).destination.value();
     ++left;
   }
@@ -118,7 +131,7 @@ void leave_plain(unsigned count, Scratch<Plain, kVector>& packets, const NatCont
   for (unsigned i = 0; i < left; ++i) {
     const Plain& plain = packets[i];
     const Packet<Side::inside> packet(*plain.slot);
-    const OutsideNetwork& network = network_of(plain, nat);
+    const OutsideNetwork& network = *plain.network;
     const PublicAddress* ours = nat.plan.find(ip_of(packet).destination);
     leave(packet, *plain.rules, network, hops[i], ours, nat, out,
           [&] { translate_plain(packet, *plain.session, *plain.rules, network.mtu, nat); });
@@ -134,8 +147,9 @@ void leave_nat(Burst<Side::inside> in, const NatContext& nat, Exit<Stage::leave_
     prefetch_rules(nat.plan.rules_of(packet.slot().compartment->id));
   }
   Scratch<Plain, kVector> packets;
-  if (read_plain(in, nat, out, packets)) [[likely]] {
-    return leave_plain(in.size(), packets, nat, out);
+  const unsigned plain = read_plain(in, nat, out, packets);
+  if (plain > 0) [[likely]] {
+    return leave_plain(plain, packets, nat, out);
   }
   leave_any(in, nat, out);
 }
