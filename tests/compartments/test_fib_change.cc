@@ -13,6 +13,7 @@
 
 #include "compartments/fib.h"
 #include "compartments/fib6.h"
+#include "tests/support/fib_families.h"
 #include "tests/support/random.h"
 
 namespace hnv {
@@ -21,15 +22,7 @@ namespace {
 using CaPrefix = Prefix<Space::customer>;
 using Ca = IpAddress<Space::customer>;
 
-struct V4 {
-  using Table = Fib4;
-  using Route = Route4;
-  using Asked = uint32_t;
-  using Root = FibRoot;
-  static constexpr auto kVariantOf = &fib_variant;
-  static const Root* root(const Table& table) { return &table.root(); }
-  static Route route(const CaPrefix& p, HopId hop) { return {p.address().v4(), p.length(), hop}; }
-  static Asked asked(const Ca& a) { return a.v4().value(); }
+struct V4 : Ipv4Fib {
   // Clustered in a few bits and in one /12, so that prefixes nest and blocks grow.
   static Ca random_address(Random& random) {
     const uint32_t wild = random();
@@ -46,15 +39,7 @@ struct V4 {
   }
 };
 
-struct V6 {
-  using Table = Fib6;
-  using Route = Route6;
-  using Asked = CaAddress6;
-  using Root = Fib6;
-  static constexpr auto kVariantOf = &fib6_variant;
-  static const Root* root(const Table& table) { return &table; }
-  static Route route(const CaPrefix& p, HopId hop) { return {p.address().v6(), p.length(), hop}; }
-  static Asked asked(const Ca& a) { return a.v6(); }
+struct V6 : Ipv6Fib {
   static Ca random_address(Random& random) {
     CaAddress6::Bytes bytes{0x20, 0x01, 0x0d, 0xb8};
     const bool host = random() % 2 == 0;

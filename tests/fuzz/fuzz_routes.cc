@@ -11,6 +11,7 @@
 #include "compartments/fib.h"
 #include "compartments/fib6.h"
 #include "tests/fuzz/choices.h"
+#include "tests/support/fib_families.h"
 
 namespace hnv {
 namespace {
@@ -22,16 +23,7 @@ void require(bool condition) {
   if (!condition) std::abort();
 }
 
-struct V4 {
-  using Table = Fib4;
-  using Route = Route4;
-  using Root = FibRoot;
-  using Asked = uint32_t;
-  static constexpr auto kVariantOf = &fib_variant;
-  static constexpr uint8_t kBits = 32;
-  static const Root* root(const Table& table) { return &table.root(); }
-  static Route route(const CaPrefix& p, HopId hop) { return {p.address().v4(), p.length(), hop}; }
-  static Asked asked(const Ca& a) { return a.v4().value(); }
+struct V4 : Ipv4Fib {
   static Ca address(Choices& c) {
     const uint32_t low = uint32_t{c.word()} << 16 | c.word();
     return c.one_in(4) ? CaAddress(low) : CaAddress(0x0a000000 | (low & 0x000f3f3f));
@@ -39,16 +31,7 @@ struct V4 {
   static Ca numbered(uint32_t i) { return CaAddress(0x0a000000 + (i << 8)); }
 };
 
-struct V6 {
-  using Table = Fib6;
-  using Route = Route6;
-  using Root = Fib6;
-  using Asked = CaAddress6;
-  static constexpr auto kVariantOf = &fib6_variant;
-  static constexpr uint8_t kBits = 128;
-  static const Root* root(const Table& table) { return &table; }
-  static Route route(const CaPrefix& p, HopId hop) { return {p.address().v6(), p.length(), hop}; }
-  static Asked asked(const Ca& a) { return a.v6(); }
+struct V6 : Ipv6Fib {
   static Ca address(Choices& c) {
     CaAddress6::Bytes bytes{0x20, 0x01, 0x0d, 0xb8};
     for (const size_t i : {4U, 5U, 6U, 7U, 8U, 15U}) bytes[i] = c.byte();
