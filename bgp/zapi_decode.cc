@@ -225,7 +225,7 @@ Result<BgpdMessage> decode_route(ZapiSwitch change, Reader in) {
   return in.done(std::move(out));
 }
 
-Result<BgpdMessage> decode_capability(Reader in) {
+Result<BgpdMessage> decode_capability(Reader in, uint16_t command) {
   ZapiClientCapability out;
   const uint32_t number = in.u32("capability");
   out.capability = static_cast<ZapiCapability>(number);
@@ -238,10 +238,11 @@ Result<BgpdMessage> decode_capability(Reader in) {
     case ZapiCapability::route_update_complete:
     case ZapiCapability::route_update_pending: {
       const uint32_t afi = in.u32("afi");
-      if (afi != 1 && afi != 2) in.refuse("afi", fmt::format("{} is neither 1 nor 2", afi));
       out.family = afi == 2 ? Family::ipv6 : Family::ipv4;
       out.safi = in.u32("safi");
       out.vrf = in.u32("VRF");
+      // bgpd counts the families up that the peer has, Ethernet among them.
+      if (afi != 1 && afi != 2) return in.done(ZapiSkipped{command});
       break;
     }
     case ZapiCapability::graceful_restart_disabled:
@@ -302,7 +303,7 @@ Result<BgpdMessage> decode_known(ZapiCommand command, std::span<const uint8_t> b
     case C::route_delete:
       return decode_route(ZapiSwitch::off, {"ROUTE_DELETE", body});
     case C::client_capabilities:
-      return decode_capability({"CLIENT_CAPABILITIES", body});
+      return decode_capability({"CLIENT_CAPABILITIES", body}, number);
     case C::bfd_client_register: {
       Reader in("BFD_CLIENT_REGISTER", body);
       const uint32_t process = in.u32("process");

@@ -17,6 +17,8 @@ namespace {
 // A step must not keep the control thread: some 1,400 routes, or as many buckets of a sweep.
 constexpr size_t kBytesAtOnce = size_t{64} * 1024;
 constexpr size_t kBucketsAtOnce = 4'096;
+// After End-of-RIB, and after every stale route that is told again then.
+constexpr Duration kQuiet = std::chrono::seconds(3);
 constexpr size_t kMostConnections = 8;  // bgpd opens two
 // More than every route of a large table once: a bgpd that does not read that hangs.
 constexpr size_t kMostWaiting = size_t{64} * 1024 * 1024;
@@ -100,7 +102,8 @@ struct ZservServer::Handler {
     auto* at = server.by_vrf(told.vrf);
     if (at == nullptr) return;
     Routes& routes = at->second.routes[index_of(told.family)];
-    if (routes.stale != 0) routes.sweep_at = server.now_;
+    routes.told = true;
+    if (routes.stale != 0) routes.sweep_at = server.now_ + kQuiet;
   }
   void operator()(const ZapiBfdSession& session) const {
     const auto* at = server.by_vrf(vrf);
@@ -280,6 +283,7 @@ void ZservServer::take_route(uint32_t number, Domain& domain, const ZapiRoute& r
   if (!fresh && at->second != routes.generation) {
     at->second = routes.generation;
     --routes.stale;
+    if (routes.told) routes.sweep_at = now_ + kQuiet;
   }
   const bool internal = (route.flags & kZapiInternal) != 0;
   change.source = internal ? RouteSource::ibgp : RouteSource::ebgp;
@@ -302,6 +306,7 @@ void ZservServer::age(Routes& routes, Instant sweep_at) {
   ++routes.generation;
   routes.stale = routes.generations.size();
   routes.bucket = 0;
+  routes.told = false;
   if (routes.stale != 0) routes.sweep_at = sweep_at;
 }
 
@@ -402,8 +407,11 @@ void ZservServer::take(Connection& connection, const ZapiFrame& frame) {
   }
   if (connection.role == Connection::Role::other || state_ == State::refused) return;
   const auto message = decode_zapi(*release_, frame);
-  if (!message) return refuse(message.error().message);
-  std::visit(Handler{*this, frame.vrf}, *message);
+  if (message) return std::visit(Handler{*this, frame.vrf}, *message);
+  if (state_ != State::ready) return refuse(message.error().message);
+  // One that nobody thought of is no reason to stop routing; the alarm stays until bgpd is new.
+  if (fault_ != message.error().message) spdlog::error("skipped: {}", message.error().message);
+  fault_ = message.error().message;
 }
 
 void ZservServer::flush(Connection& connection) {

@@ -9,7 +9,8 @@
 //
 // A bgpd that lost this connection does not tell its routes again when it connects anew. So a loss
 // is told to the owner, who ends bgpd, and a new one tells everything. Meanwhile its routes stay:
-// what the new one has not told by its End-of-RIB (RFC 4724 §4.1), or by a timer, is withdrawn.
+// what the new one has not told some seconds after its End-of-RIB (RFC 4724 §4.1), or by a timer,
+// is withdrawn. Seconds, since it says so while it still asks where next hops lead.
 //
 // Threads: one, the control thread. Callbacks are called from step(), set() and remove(), and must
 // not call anything here but next_hops_changed() and redistribute().
@@ -129,7 +130,8 @@ class ZservServer {
   [[nodiscard]] bool busy() const { return sweeping_; }
 
   [[nodiscard]] State state() const { return state_; }
-  [[nodiscard]] const std::string& fault() const { return fault_; }  // why refused or lost
+  // Why refused or lost, or which message was skipped.
+  [[nodiscard]] const std::string& fault() const { return fault_; }
   // Routes of the domain, and how many of them are left of a bgpd that is gone.
   struct Count {
     size_t routes = 0;
@@ -146,6 +148,7 @@ class ZservServer {
     uint32_t generation = 1;
     size_t stale = 0;  // of older generations
     std::optional<Instant> sweep_at{};
+    bool told = false;  // bgpd says that it told all
     size_t bucket = 0;  // how far a sweep has come
     size_t buckets = 0;
   };

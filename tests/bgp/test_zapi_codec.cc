@@ -136,6 +136,13 @@ TEST(ZapiDecode, Capabilities) {
   EXPECT_EQ(complete.vrf, 11U);
 }
 
+// To a peer that offers every family bgpd says so of Ethernet's, too.
+TEST(ZapiDecode, CapabilitiesOfOtherFamiliesAreSkipped) {
+  EXPECT_EQ(
+      must<ZapiSkipped>("001afe06000000000077 00000003 00000003 00000001 0000000b", 0).command,
+      119);
+}
+
 TEST(ZapiDecode, BfdSessions) {
   const auto first = must<ZapiBfdSession>(
       "0028fe060000000b001a 00001abb 0002 0a000002 0000012c 0000012c 03 00 0002 00000000 01 00 00 "

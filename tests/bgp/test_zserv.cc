@@ -214,15 +214,28 @@ TEST_F(Zserv, RefusesAnotherReleasesGreeting) {
   EXPECT_TRUE(bgpd->heard().empty());
 }
 
-TEST_F(Zserv, RefusesAMessageOfAnotherLayout) {
-  arrive_with_domains();
-  bgpd->say("000dfe0600000001000b010200");
+TEST_F(Zserv, RefusesAGreetingWhoseRestHasAnotherLayout) {
+  server->set(kContoso, domain("d7"));
+  bgpd.emplace(where, size);
+  server->set_release(zapi_release_of("8.4.4"));
+  bgpd->say(kHello);
+  bgpd->say("000ffe06000000000025 00001abb 00");
   step();
   EXPECT_EQ(server->state(), State::refused);
-  EXPECT_EQ(server->fault().find("ZAPI REDISTRIBUTE_ADD"), 0U) << server->fault();
+  EXPECT_EQ(bgpd->commands(), (std::vector<uint16_t>{19})) << "no VRF";
+  bgpd->say(kBfdClient);
+  step();
+  EXPECT_EQ(server->state(), State::refused) << "nothing more is believed";
+}
+
+TEST_F(Zserv, SkipsAMessageThatItCannotReadAndSaysSo) {
+  arrive_with_domains();
+  bgpd->say("000dfe0600000001000b010200");
   route_add(1, 1);
   step();
-  EXPECT_TRUE(changes.empty()) << "nothing more is believed";
+  EXPECT_EQ(server->state(), State::ready);
+  EXPECT_EQ(server->fault().find("ZAPI REDISTRIBUTE_ADD"), 0U) << server->fault();
+  EXPECT_EQ(changes.size(), 1U);
 }
 
 TEST_F(Zserv, ASecondProtocolOfTheSameProcessIsIgnored) {
@@ -401,6 +414,9 @@ TEST_F(Zserv, RoutesOutliveTheirBgpdUntilEndOfRib) {
   step();
   EXPECT_TRUE(changes.empty()) << "that was IPv6";
   complete(3);
+  step();
+  EXPECT_TRUE(changes.empty()) << "some may still come";
+  clock.advance(seconds(4));
   step();
   const auto swept = taken();
   ASSERT_EQ(swept.size(), 1U);
