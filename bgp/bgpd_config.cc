@@ -23,6 +23,7 @@ struct Statement {
   BgpdLine line;
   std::string undo;    // with the context: what thing it is, whatever its value
   std::string parent;  // undo of the statement that this one ends with; empty: none
+  bool is_peer = false;
 };
 using Statements = std::vector<Statement>;
 
@@ -58,7 +59,7 @@ class Rendering {
   void top(std::string_view format, const T&... values) {
     std::string line = fmt::format(fmt::runtime(format), values...);
     std::string undo = "no " + line;
-    out_.push_back({{}, {std::move(line)}, std::move(undo), {}});
+    out_.push_back({{}, {std::move(line)}, std::move(undo), {}, false});
   }
   // With how it is taken back; equal ways of that are one thing with several values.
   void in(std::vector<std::string> context, std::string line, std::string undo, std::string parent,
@@ -273,7 +274,7 @@ class Rendering {
          secret);
     };
     in({router_}, fmt::format("{} remote-as {}", head, peer.as_number), parent, "no " + router_);
-    // Before what makes it speak.
+    out_.back().is_peer = true;
     if (peer.admin_status == BgpAdminStatus::disabled) say("shutdown", "shutdown");
     if (peer.password) say("password ", "password", peer.password);
     if (peer.operation_mode == BgpOperationMode::server) say("passive", "passive");
@@ -397,10 +398,21 @@ BgpdBatch delta(const Statements& from, const Statements& to) {
     if (find(after, *old) != nullptr || gone.contains(old->parent)) continue;
     say(out, old->context, {old->undo});
   }
+  std::vector<const Statement*> peers;
   for (const Statement& now : to) {
     const Statement* old = find(before, now);
-    if (old != nullptr && old->line == now.line && !gone.contains(now.parent)) continue;
+    const bool there = old != nullptr && !gone.contains(now.parent);
+    if (there && old->line == now.line) continue;
     say(out, now.context, now.line);
+    if (there || !now.is_peer) continue;
+    // Kept shut until all is said of it: its password, its policies, its families.
+    say(out, now.context, {now.undo.substr(3) + " shutdown"});
+    peers.push_back(&now);
+  }
+  for (const Statement* peer : peers) {
+    const std::string open = peer->undo + " shutdown";
+    const bool disabled = after.contains({open, peer->context});
+    if (!disabled) say(out, peer->context, {open});
   }
   return out;
 }

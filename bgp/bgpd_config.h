@@ -8,8 +8,9 @@
 // bgpd's route maps and lists are the same for all its VRFs. So every name begins with the domain's
 // number, and has nothing of another tenant's.
 //
-// Every peer has a map of its own in either direction, in which what always holds comes first: no
-// default route, no transit, and nothing at all for an external peer without a policy (RFC 8212).
+// A new peer is kept shut until all is said of it. Every peer has a map of its own in either
+// direction, in which what always holds comes first: no default route, no transit, and nothing at
+// all for an external peer without a policy (RFC 8212).
 #pragma once
 
 #include <cstdint>

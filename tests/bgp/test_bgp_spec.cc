@@ -75,7 +75,7 @@ TEST(BgpSpec, FaultsOfARouter) {
 }
 
 TEST(BgpSpec, FaultsOfAPeer) {
-  const auto secret = [](std::string text) { return SharedSecret(SecretBytes::of(text)); };
+  const auto secret = [](const std::string& text) { return SharedSecret(SecretBytes::of(text)); };
   spoil_all({
       {"/bgpPeers/site/peerIpAddress",
        [](auto& s) { peer(s).peer_ip_address = address("0.0.0.0"); }},

@@ -62,6 +62,13 @@ TEST(BgpdConfig, APeerIsBoundBeforeItMaySpeak) {
   EXPECT_LT(place(all, kFour + "neighbor 10.0.0.2 maximum-prefix 10000"), activated);
   EXPECT_LT(place(all, "route-map d7:i4:site deny 30"), activated);
   EXPECT_TRUE(has(all, kFour + "distance bgp 15 200 200"));
+  EXPECT_EQ(place(all, kRouter + "neighbor 10.0.0.2 shutdown"),
+            place(all, kRouter + "neighbor 10.0.0.2 remote-as 65101") + 1);
+  EXPECT_EQ(all.back(), kRouter + "no neighbor 10.0.0.2 shutdown");
+  BgpDomainSpec shut = domain();
+  shut.peers["site"].admin_status = BgpAdminStatus::disabled;
+  BgpdConfig other;
+  EXPECT_FALSE(has(lines(other.set(7, shut)), kRouter + "no neighbor 10.0.0.2 shutdown"));
 }
 
 TEST(BgpdConfig, NothingOfADomainHasAnothersName) {
