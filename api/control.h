@@ -18,6 +18,7 @@
 #include "compartments/result.h"
 #include "compartments/spec.h"
 #include "nat/nat_spec.h"
+#include "vpn/connection_spec.h"
 
 namespace hnv {
 
@@ -166,6 +167,8 @@ class ConfigSnapshot {
   [[nodiscard]] virtual std::optional<size_t> count(const CollectionKey& collection) const = 0;
 };
 
+enum class TunnelAction : uint8_t { connect, disconnect, rekey };
+
 class Control {
  public:
   Control() = default;
@@ -198,6 +201,10 @@ class Control {
       const ResourceKey& key) const = 0;
   [[nodiscard]] virtual std::optional<ConnectionState> connection_state(
       const NetworkConnectionKey& key) const = 0;
+  // What an operator does to a tunnel by hand. The error: no such connection (not_found), not of
+  // type IPSec or disabled (unfit), or IPsec is off (unavailable).
+  [[nodiscard]] virtual Result<void> act_on_tunnel(const NetworkConnectionKey& key,
+                                                   TunnelAction action) = 0;
   // Why a packet to `destination` in this domain goes where it goes: the route, the record, the
   // next hop. The answer of `hnvctl lookup`.
   [[nodiscard]] virtual Result<LookupExplanation> explain(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/json_decode.h"
 
+#include <algorithm>
 #include <set>
 
 #include <fmt/format.h>
@@ -81,6 +82,14 @@ void Faults::add(ErrorCode code, const Place& place, std::string message) {
   if (details_.size() < kMax) details_.push_back({code, std::move(message), place.pointer()});
 }
 
+void Faults::add(ErrorDetail detail) {
+  const auto covered = [&detail](const ErrorDetail& known) {
+    return known.target == detail.target || known.target.starts_with(detail.target + '/');
+  };
+  if (std::any_of(details_.begin(), details_.end(), covered)) return;
+  if (details_.size() < kMax) details_.push_back(std::move(detail));
+}
+
 Error Faults::to_error() && {
   Error error{details_.front().code, details_.front().message, details_.front().target, {}};
   error.details = std::move(details_);
@@ -125,6 +134,12 @@ bool ObjectReader::has(std::string_view key) const {
   if (!is_object_) return false;
   const auto found = json_.find(key);
   return found != json_.end() && !found->is_null();
+}
+
+bool ObjectReader::is_null(std::string_view key) const {
+  if (!is_object_) return false;
+  const auto found = json_.find(key);
+  return found != json_.end() && found->is_null();
 }
 
 void ObjectReader::unsupported(std::string_view key) {

@@ -53,6 +53,9 @@ class Faults {
   void invalid(const Place& place, std::string message) {
     add(ErrorCode::invalid_value, place, std::move(message));
   }
+  // One that was found elsewhere, its target a pointer into the body. Left out when that place, or
+  // something in it, is known to be faulty.
+  void add(ErrorDetail detail);
   [[nodiscard]] bool empty() const { return details_.empty(); }
   [[nodiscard]] size_t count() const { return details_.size(); }
   // REQUIRES !empty(). The head repeats the first fault.
@@ -99,6 +102,7 @@ class ObjectReader {
   void finish();
 
   [[nodiscard]] bool has(std::string_view key) const;
+  [[nodiscard]] bool is_null(std::string_view key) const;  // said to be nothing, not left out
   [[nodiscard]] const Place& place() const { return place_; }
   void invalid(std::string_view key, std::string message) {
     faults_.invalid(Place(place_, key), std::move(message));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/network_connections.h"
 
+#include "api/ipsec_configuration.h"
 #include "api/outside_networks.h"
 
 namespace hnv {
@@ -50,6 +51,17 @@ struct RouteReader {
   }
 };
 
+struct TunnelRouteReader {
+  void operator()(const Place& place, const Json& json, Faults& faults,
+                  ConnectionRouteSpec& out) const {
+    ObjectReader in(place, json, faults);
+    in.required("destinationPrefix", out.destination_prefix, kTextFormReader);
+    in.optional("metric", out.metric, kMetricReader);
+    in.optional("persistent", out.persistent, kYesNoReader);
+    in.finish();
+  }
+};
+
 // A rate limit; 0 means unlimited, and an L3 connection has no other yet.
 struct RateReader {
   void operator()(const Place& place, const Json& json, Faults& faults, uint64_t& out) const {
@@ -62,11 +74,55 @@ struct RateReader {
   }
 };
 
-void read_rates(ObjectReader& in) {
+void read_l3(ObjectReader& in, NetworkConnectionSpec& spec) {
+  in.required("l3Configuration", spec.l3, L3Reader{});
+  in.optional("routes", spec.routes, ListOf{RouteReader{}, kMaxConnectionRoutes});
   for (const auto* key : {"outboundKiloBitsPerSecond", "inboundKiloBitsPerSecond"}) {
     uint64_t unlimited = 0;
     in.optional(key, unlimited, RateReader{});
   }
+  for (const auto* key :
+       {"ipSecConfiguration", "outboundBurstBytes", "inboundBurstBytes", "adminStatus"}) {
+    if (in.has(key)) in.invalid(key, "belongs to connectionType \"IPSec\"");
+    in.ignored(key);
+  }
+}
+
+void read_tunnel(ObjectReader& in, Faults& faults, NetworkConnectionSpec& spec) {
+  constexpr WholeNumber kNumber{};
+  TunnelSpec& tunnel = spec.tunnel.emplace();
+  in.required("ipSecConfiguration", tunnel, IpSecReader{});
+  in.optional("routes", spec.routes, ListOf{TunnelRouteReader{}, kMaxConnectionRoutes});
+  in.optional("outboundKiloBitsPerSecond", tunnel.outbound_kilobits_per_second, kNumber);
+  in.optional("inboundKiloBitsPerSecond", tunnel.inbound_kilobits_per_second, kNumber);
+  in.optional("outboundBurstBytes", tunnel.outbound_burst_bytes, kNumber);
+  in.optional("inboundBurstBytes", tunnel.inbound_burst_bytes, kNumber);
+  in.optional("adminStatus", tunnel.admin_status, OneOf{kAdminStatusNames});
+  if (in.has("l3Configuration")) in.invalid("l3Configuration", "belongs to connectionType \"L3\"");
+  in.ignored("l3Configuration");
+  if (!in.has("ipSecConfiguration")) return;
+  // The rest of what is wrong with it, so that all is said at once. The model says it again once
+  // the secrets are known.
+  const std::string body = in.place().pointer();
+  for (ErrorDetail& detail : check(tunnel, StoredSecrets::perhaps)) {
+    detail.target = body + detail.target;
+    faults.add(std::move(detail));
+  }
+}
+
+Json encode_l3(const L3ConnectionSpec& spec) {
+  Json l3{{"ipAddresses", text_list(spec.ip_addresses)},
+          {"peerIPAddresses", text_list(spec.peer_ip_addresses)},
+          {"sourceValidation", word_of(kValidationWords, spec.source_validation)},
+          {"duplicateAddressDetection",
+           word_of(kDuplicateDetectionWords, spec.duplicate_address_detection)}};
+  if (spec.external_network) l3["externalNetwork"] = *spec.external_network;
+  if (spec.port) {
+    l3["port"] = *spec.port;
+    l3["vlanId"] = spec.vlan_id.value();
+  }
+  if (spec.mac_address) l3["macAddress"] = spec.mac_address->to_string();
+  return l3;
 }
 
 }  // namespace
@@ -76,16 +132,19 @@ NetworkConnectionSpec decode_network_connection(const Place& place, const Json& 
   NetworkConnectionSpec spec;
   ConnectionType type = ConnectionType::l3;
   ObjectReader in(place, json, faults);
+  const size_t before = faults.count();
   in.required("connectionType", type, OneOf{kTypeWords});
-  if (type != ConnectionType::l3) {
+  if (type == ConnectionType::gre) {
     faults.add(ErrorCode::not_supported, Place(place, "connectionType"),
-               "only L3 connections are built yet");
-    return spec;  // what else the body says belongs to a type that nobody can check
+               "GRE connections are not built yet");
   }
-  in.required("l3Configuration", spec.l3, L3Reader{});
-  in.optional("routes", spec.routes, ListOf{RouteReader{}, kMaxConnectionRoutes});
-  read_rates(in);
-  in.unsupported("ipSecConfiguration");
+  // What else the body says belongs to a type that nobody can check.
+  if (faults.count() != before) return spec;
+  if (type == ConnectionType::l3) {
+    read_l3(in, spec);
+  } else {
+    read_tunnel(in, faults, spec);
+  }
   in.unsupported("greConfiguration");
   in.unsupported("accessControlLists");
   ignore_answer_properties(in);
@@ -93,28 +152,30 @@ NetworkConnectionSpec decode_network_connection(const Place& place, const Json& 
   return spec;
 }
 
-Json encode(const NetworkConnectionSpec& spec) {
+Json encode(const NetworkConnectionSpec& spec, Secrets secrets) {
   Json routes = Json::array();
   for (const auto& route : spec.routes) {
-    routes.push_back(
-        {{"destinationPrefix", route.destination_prefix.to_string()}, {"metric", route.metric}});
+    Json one{{"destinationPrefix", route.destination_prefix.to_string()}, {"metric", route.metric}};
+    if (spec.tunnel) one["persistent"] = route.persistent;
+    routes.push_back(std::move(one));
   }
-  Json l3{{"ipAddresses", text_list(spec.l3.ip_addresses)},
-          {"peerIPAddresses", text_list(spec.l3.peer_ip_addresses)},
-          {"sourceValidation", word_of(kValidationWords, spec.l3.source_validation)},
-          {"duplicateAddressDetection",
-           word_of(kDuplicateDetectionWords, spec.l3.duplicate_address_detection)}};
-  if (spec.l3.external_network) l3["externalNetwork"] = *spec.l3.external_network;
-  if (spec.l3.port) {
-    l3["port"] = *spec.l3.port;
-    l3["vlanId"] = spec.l3.vlan_id.value();
+  Json json{{"routes", std::move(routes)}};
+  if (!spec.tunnel) {
+    json["connectionType"] = word_of(kTypeWords, ConnectionType::l3);
+    json["l3Configuration"] = encode_l3(spec.l3);
+    json["outboundKiloBitsPerSecond"] = 0;
+    json["inboundKiloBitsPerSecond"] = 0;
+    return json;
   }
-  if (spec.l3.mac_address) l3["macAddress"] = spec.l3.mac_address->to_string();
-  return Json{{"connectionType", word_of(kTypeWords, ConnectionType::l3)},
-              {"l3Configuration", std::move(l3)},
-              {"routes", std::move(routes)},
-              {"outboundKiloBitsPerSecond", 0},
-              {"inboundKiloBitsPerSecond", 0}};
+  const TunnelSpec& tunnel = *spec.tunnel;
+  json["connectionType"] = word_of(kTypeWords, ConnectionType::ipsec);
+  json["ipSecConfiguration"] = encode_ipsec(tunnel, secrets);
+  json["outboundKiloBitsPerSecond"] = tunnel.outbound_kilobits_per_second;
+  json["inboundKiloBitsPerSecond"] = tunnel.inbound_kilobits_per_second;
+  if (tunnel.outbound_burst_bytes) json["outboundBurstBytes"] = *tunnel.outbound_burst_bytes;
+  if (tunnel.inbound_burst_bytes) json["inboundBurstBytes"] = *tunnel.inbound_burst_bytes;
+  json["adminStatus"] = word_of(kAdminStatusNames, tunnel.admin_status);
+  return json;
 }
 
 }  // namespace hnv

@@ -16,9 +16,15 @@
 namespace hnv {
 namespace {
 
-Json spec_json(const ResourceSpec& spec) {
-  return std::visit([](const auto& s) { return encode(s); }, spec);
-}
+struct Encode {
+  Secrets secrets;
+
+  Json operator()(const NetworkConnectionSpec& spec) const { return encode(spec, secrets); }
+  template <class Spec>
+  Json operator()(const Spec& spec) const {
+    return encode(spec);
+  }
+};
 
 struct Decode {
   const Place& place;
@@ -54,7 +60,9 @@ struct Decode {
 
 }  // namespace
 
-std::string spec_to_json(const ResourceSpec& spec) { return dump_json(spec_json(spec)); }
+std::string spec_to_json(const ResourceSpec& spec) {
+  return dump_json(std::visit(Encode{Secrets::shown}, spec));
+}
 
 Result<ResourceSpec> spec_from_json(const ResourceKey& key, std::string_view text) {
   const auto json = parse_json(text);
@@ -83,7 +91,7 @@ std::string resource_id(const ResourceKey& key) {
 }
 
 Json resource_json(const Resource& resource) {
-  Json json = spec_json(resource.spec);
+  Json json = std::visit(Encode{Secrets::hidden}, resource.spec);
   json["resourceId"] = resource_id(resource.key);
   json["resourceRef"] = resource_path(resource.key);
   json["etag"] = std::to_string(resource.etag);

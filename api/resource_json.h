@@ -14,7 +14,8 @@
 
 namespace hnv {
 
-// The store's row: lossless, with what the server chose, without etag or state. Pure.
+// The store's row: lossless, with what the server chose and with secrets, without etag or state.
+// Pure.
 [[nodiscard]] std::string spec_to_json(const ResourceSpec& spec);
 [[nodiscard]] Result<ResourceSpec> spec_from_json(const ResourceKey& key, std::string_view text);
 
@@ -25,7 +26,8 @@ namespace hnv {
 // The last segment of the resource's path, and what `after` of a collection takes.
 [[nodiscard]] std::string resource_id(const ResourceKey& key);
 
-// An answer: the spec's properties, resourceId, resourceRef, etag and provisioningState.
+// An answer: the spec's properties but its secrets, resourceId, resourceRef, etag and
+// provisioningState.
 [[nodiscard]] Json resource_json(const Resource& resource);
 
 }  // namespace hnv

@@ -11,6 +11,7 @@
 #include "api/record_handlers.h"
 #include "api/resource_handlers.h"
 #include "api/state_handlers.h"
+#include "api/tunnel_actions.h"
 
 namespace hnv {
 namespace {
@@ -86,6 +87,13 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/routingDomains/{domain}/networkConnections/{name}", get_resource},
     {"PUT", "/v1/routingDomains/{domain}/networkConnections/{name}", put_resource},
     {"DELETE", "/v1/routingDomains/{domain}/networkConnections/{name}", delete_resource},
+
+    {"POST", "/v1/routingDomains/{domain}/networkConnections/{name}/connect",
+     post_tunnel_action<TunnelAction::connect>},
+    {"POST", "/v1/routingDomains/{domain}/networkConnections/{name}/disconnect",
+     post_tunnel_action<TunnelAction::disconnect>},
+    {"POST", "/v1/routingDomains/{domain}/networkConnections/{name}/rekey",
+     post_tunnel_action<TunnelAction::rekey>},
 
     {"GET", "/v1/routingDomains/{domain}/nat", get_resource},
     {"PUT", "/v1/routingDomains/{domain}/nat", put_resource},

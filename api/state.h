@@ -35,6 +35,9 @@ struct SystemState {
   std::string mac_address;           // the gateway's default MAC in virtual subnets
   uint64_t duplicate_addresses = 0;  // own IPv6 addresses that others have, too: not used
   uint64_t address_conflicts = 0;    // times that others spoke for one of ours
+  std::string ipsec;                 // off, down, up (charon), and why: "off: …"
+  uint64_t ipsec_restarts = 0;       // of charon
+  uint64_t tunnels = 0, tunnels_up = 0;
 };
 
 struct PortState {
@@ -168,11 +171,40 @@ struct ConfigurationState {  // Windows Network Controller's shape
   std::vector<Detail> detailed_info;
 };
 
+struct IkeSaState {
+  std::string local_address, remote_address, remote_identity;
+  std::string algorithms;
+  double age_seconds = 0;
+};
+
+struct ChildSaState {
+  bool inbound = false;
+  uint32_t spi = 0;
+  std::string algorithms;
+  bool udp_encapsulated = false;
+  bool extended_sequence = false;
+  std::string source, destination;  // of the outer packets
+  double age_seconds = 0;
+  uint64_t packets = 0, bytes = 0;  // of inner packets
+};
+
+struct TunnelState {
+  std::string remote_address;  // where the site was seen last; empty: nowhere yet
+  uint64_t tries = 0;          // since it was up last
+  uint64_t rekeys = 0;
+  uint64_t rx_dropped = 0, tx_dropped = 0;
+  uint64_t rx_rate_limited = 0, tx_rate_limited = 0;  // among them
+  std::vector<NamedCount> drops;                      // non-zero reasons only
+  std::vector<IkeSaState> ike_sas;
+  std::vector<ChildSaState> child_sas;
+};
+
 struct ConnectionState {
-  std::string connection_state;  // Connected, Disconnected
+  std::string connection_state;  // Connected, Disconnected; of a tunnel also Connecting
   double connection_up_time_seconds = 0;
   std::string unreachability_reason;
   uint64_t inbound_packets = 0, inbound_bytes = 0, outbound_packets = 0, outbound_bytes = 0;
+  std::optional<TunnelState> tunnel;  // of type IPSec
 };
 
 struct LookupExplanation {

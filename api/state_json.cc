@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/state_json.h"
 
+#include <fmt/format.h>
+
 namespace hnv {
 namespace {
 
@@ -81,6 +83,10 @@ Json state_json(const SystemState& state) {
           {"memoryBytes", state.memory_bytes},
           {"packetBuffers", state.packet_buffers},
           {"packetBuffersFree", state.packet_buffers_free},
+          {"ipsec", state.ipsec},
+          {"ipsecRestarts", state.ipsec_restarts},
+          {"tunnels", state.tunnels},
+          {"tunnelsUp", state.tunnels_up},
           {"macAddress", state.mac_address}};
 }
 
@@ -180,15 +186,61 @@ Json state_json(const ConfigurationState& state) {
   return {{"status", state.status}, {"detailedInfo", std::move(info)}};
 }
 
+namespace {
+
+Json ike_sas(const std::vector<IkeSaState>& sas) {
+  Json list = Json::array();
+  for (const IkeSaState& sa : sas) {
+    list.push_back({{"localAddress", sa.local_address},
+                    {"remoteAddress", sa.remote_address},
+                    {"remoteIdentity", sa.remote_identity},
+                    {"algorithms", sa.algorithms},
+                    {"age", sa.age_seconds}});
+  }
+  return list;
+}
+
+Json child_sas(const std::vector<ChildSaState>& sas) {
+  Json list = Json::array();
+  for (const ChildSaState& sa : sas) {
+    list.push_back({{"direction", sa.inbound ? "inbound" : "outbound"},
+                    {"spi", fmt::format("{:08x}", sa.spi)},
+                    {"algorithms", sa.algorithms},
+                    {"encapsulation", sa.udp_encapsulated ? "udp" : "none"},
+                    {"extendedSequenceNumbers", sa.extended_sequence},
+                    {"source", sa.source},
+                    {"destination", sa.destination},
+                    {"age", sa.age_seconds},
+                    {"packets", sa.packets},
+                    {"bytes", sa.bytes}});
+  }
+  return list;
+}
+
+}  // namespace
+
 Json state_json(const ConnectionState& state) {
-  return {{"connectionState", state.connection_state},
-          {"connectionUpTime", state.connection_up_time_seconds},
-          {"unreachabilityReason", state.unreachability_reason},
-          {"statistics",
-           {{"inboundPackets", state.inbound_packets},
-            {"inboundBytes", state.inbound_bytes},
-            {"outboundPackets", state.outbound_packets},
-            {"outboundBytes", state.outbound_bytes}}}};
+  Json json{{"connectionState", state.connection_state},
+            {"connectionUpTime", state.connection_up_time_seconds},
+            {"unreachabilityReason", state.unreachability_reason},
+            {"statistics",
+             {{"inboundPackets", state.inbound_packets},
+              {"inboundBytes", state.inbound_bytes},
+              {"outboundPackets", state.outbound_packets},
+              {"outboundBytes", state.outbound_bytes}}}};
+  if (!state.tunnel) return json;
+  const TunnelState& tunnel = *state.tunnel;
+  Json& statistics = json["statistics"];
+  statistics["rxTotalPacketsDropped"] = tunnel.rx_dropped;
+  statistics["txTotalPacketsDropped"] = tunnel.tx_dropped;
+  statistics["rxRateLimitedPacketsDropped"] = tunnel.rx_rate_limited;
+  statistics["txRateLimitedPacketsDropped"] = tunnel.tx_rate_limited;
+  statistics["drops"] = counts(tunnel.drops);
+  json["ike"] = {
+      {"remoteAddress", tunnel.remote_address}, {"tries", tunnel.tries}, {"rekeys", tunnel.rekeys}};
+  json["ikeSas"] = ike_sas(tunnel.ike_sas);
+  json["childSas"] = child_sas(tunnel.child_sas);
+  return json;
 }
 
 Json state_json(const NatSessionState& state) {

@@ -187,14 +187,8 @@ struct L3ConnectionSpec {
 struct ConnectionRouteSpec {
   Prefix<Space::customer> destination_prefix;
   uint32_t metric = 256;
+  bool persistent = false;  // there though its tunnel is not up (IPSec only)
   friend bool operator==(const ConnectionRouteSpec&, const ConnectionRouteSpec&) = default;
-};
-
-// A door out of a domain. Only type L3 is built; IPSec and GRE are refused as notSupported.
-struct NetworkConnectionSpec {
-  L3ConnectionSpec l3;
-  std::vector<ConnectionRouteSpec> routes;
-  friend bool operator==(const NetworkConnectionSpec&, const NetworkConnectionSpec&) = default;
 };
 
 }  // namespace hnv

@@ -127,11 +127,14 @@ PortCatalog catalog_of(const std::vector<Port>& ports) {
 }  // namespace
 
 void run_gateway(const Bootstrap& bootstrap) {
+  // First of all: a launcher is forked while there is one thread, with all privileges.
+  make_directory(bootstrap.runtime_directory, "runtimeDirectory");
+  IkeStart ike = start_ike(bootstrap.ipsec, bootstrap.runtime_directory);
+  if (bootstrap.ipsec && !ike.off.empty()) spdlog::error("IPsec is off: {}", ike.off);
   // Every thread inherits this: signals come to the one that waits for them below.
   const sigset_t signals = termination_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
-  make_directory(bootstrap.runtime_directory, "runtimeDirectory");
   make_directory(std::filesystem::path(bootstrap.store).parent_path().string(), "store");
 
   const std::unique_ptr<SqliteStore> store = open_store(bootstrap.store);
@@ -153,7 +156,8 @@ void run_gateway(const Bootstrap& bootstrap) {
                        .catalog = catalog,
                        .choices = restored.choices,
                        .model = restored.model,
-                       .store = *store});
+                       .store = *store,
+                       .ike = std::move(ike)});
   const std::string nat_sessions =
       (std::filesystem::path(bootstrap.store).parent_path() / "nat-sessions").string();
   control.restore_nat(nat_sessions);

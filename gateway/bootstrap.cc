@@ -120,6 +120,26 @@ struct NatReader {
   }
 };
 
+struct AbsolutePath {
+  void operator()(const Place& place, const Json& json, Faults& faults, std::string& out) const {
+    Text{4096}(place, json, faults, out);
+    if (json.is_string() && !out.starts_with('/')) {
+      faults.invalid(place, "must be an absolute path");
+    }
+  }
+};
+
+struct IpsecSectionReader {
+  void operator()(const Place& place, const Json& json, Faults& faults, IpsecConfig& out) const {
+    ObjectReader in(place, json, faults);
+    in.optional("charon", out.charon, AbsolutePath{});
+    in.optional("user", out.user, kNameReader);
+    in.optional("folder", out.folder, AbsolutePath{});
+    in.optional("plugins", out.plugins, AbsolutePath{});
+    in.finish();
+  }
+};
+
 struct LogReader {
   void operator()(const Place& place, const Json& json, Faults& faults, Bootstrap& out) const {
     ObjectReader in(place, json, faults);
@@ -171,6 +191,7 @@ Result<Bootstrap> parse_bootstrap(std::string_view text) {
   in.optional("api", out, ApiReader{});
   in.optional("log", out, LogReader{});
   in.optional("nat", out.nat, NatReader{});
+  in.optional("ipsec", out.ipsec, IpsecSectionReader{});
   in.finish();
   if (faults.empty()) {
     check_ports(out, in);

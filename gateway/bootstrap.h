@@ -33,6 +33,17 @@ struct NatConfig {
   bool log_to_syslog = false;
 };
 
+// IKE for tunnels: strongSwan's charon, which the gateway starts and watches. Needs root.
+struct IpsecConfig {
+  std::string charon = "/usr/sbin/charon-systemd";
+  std::string user = "nobody";  // charon's; it has a primary group of its own
+  // Its sockets and configuration; made, and taken away at the end. Default: "ike" in the runtime
+  // directory.
+  std::optional<std::string> folder;
+  // Where our plugin lies when it is not installed: mounted over charon's own folder. For tests.
+  std::optional<std::string> plugins;
+};
+
 struct Bootstrap {
   // Processors. A worker that sleeps when idle (not busy_poll) may share the control thread's.
   unsigned control_lcore = 0;
@@ -46,6 +57,7 @@ struct Bootstrap {
   std::string runtime_directory = "/run/hnv-gateway";
   ApiConfig api;
   NatConfig nat;
+  std::optional<IpsecConfig> ipsec;  // absent: tunnels stay down
   std::string log_level = "info";
 };
 

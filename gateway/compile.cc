@@ -184,6 +184,7 @@ void Compiler::compile_l3_table() {
   for (const auto& [name, domain] : next_.domains) {
     for (const auto& [connection_name, id] : domain->connections) {
       const ConnectionView& view = domain->view->connection(id);
+      if (view.tunnel.valid()) continue;
       entries.push_back({L3Table::key(view.attachment, view.mac), domain->view->id, id});
       const ConnectionModel* model = new_.domain(name)->connection(connection_name);
       for (const auto& own : model->spec.l3.ip_addresses) {
@@ -253,7 +254,7 @@ void Compiler::compile_domain(const std::string& name, bool structural,
   }
   DomainCompiler domain(*this, name, before.get(), id);
   if (structural) domain.structure();
-  domain.routes(touched.routes, touched.nat ? NatRoutes::changed : NatRoutes::as_before);
+  domain.routes(touched);
   for (const TouchedRecord* record : touched.records) {
     pause();
     domain.record(*record);
@@ -341,9 +342,33 @@ Compilation Compiler::run(const std::vector<Touched>& touched) {
   if (vsids_touched_) compile_vsids();
   compile_outside();
   compile_nat();
+  compile_ipsec();
   for (const LinkId link : out_.gone_links) next_.free_links.push_back(link);
   out_.next = std::make_shared<const Compiled>(std::move(next_));
   return std::move(out_);
+}
+
+Compilation Compiler::turn(const TurnedTunnels& turned) {
+  turned_ = &turned;
+  auto ipsec = std::make_shared<CompiledIpsec>(*before_.ipsec);
+  for (const auto& [id, up] : turned) {
+    const CompiledTunnel* tunnel = ipsec->tunnels.find(id);
+    if (tunnel == nullptr || tunnel->up == up) continue;
+    inside_[tunnel->domain].tunnels = true;
+    CompiledTunnel after = *tunnel;
+    after.up = up;
+    ipsec->tunnels.insert_or_assign(id, std::move(after));
+  }
+  next_.ipsec = std::move(ipsec);
+  for (const auto& [name, touched] : inside_) compile_domain(name, false, touched);
+  out_.next = std::make_shared<const Compiled>(std::move(next_));
+  return std::move(out_);
+}
+
+Compilation compile_turned(const std::shared_ptr<const Compiled>& before, const DesiredState& model,
+                           const TurnedTunnels& turned, const CompileContext& context,
+                           NextHops& next_hops, Instant now) {
+  return Compiler(before, model, model, context, next_hops, now).turn(turned);
 }
 
 Compilation compile(const std::shared_ptr<const Compiled>& before, const DesiredState& old_model,
@@ -360,6 +385,7 @@ void copy_tables(const Compiled& compiled, Dataplane& plane) {
   plane.attachments = compiled.attachments;
   plane.outside = compiled.outside->networks;
   plane.nat = compiled.nat->plan;
+  plane.ipsec = plan_of(*compiled.ipsec, SaTable(plane.ipsec->sas));
 }
 
 std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context) {

@@ -98,6 +98,28 @@ struct CompiledNat {
   }
 };
 
+// Control side of one tunnel.
+struct CompiledTunnel {
+  std::string domain, connection;
+  std::shared_ptr<const ConnectionModel> model;
+  bool up = false;  // its routes lead somewhere
+  friend bool operator==(const CompiledTunnel&, const CompiledTunnel&) = default;
+};
+
+// Control side of the IpsecPlan. SAs are not in it: they come from IKE.
+struct CompiledIpsec {
+  uint64_t serial = 0;  // counts changes
+  CowArray<std::shared_ptr<const TunnelView>> views;
+  CowMap<TunnelId, CompiledTunnel> tunnels;
+  VpnAddresses addresses;
+  std::map<IpAddress<Space::external>, OutsideNetworkId> own;  // the addresses, and where they are
+  // Numbers are used again long after the tunnel went: what IKE had under way by then has ended.
+  std::deque<std::pair<TunnelId, Instant>> resting;
+  uint32_t count = 0;  // ever in use at once
+};
+[[nodiscard]] std::shared_ptr<const IpsecPlan> plan_of(const CompiledIpsec& ipsec,
+                                                       const SaTable& sas);
+
 // A record that moved to another PA: until when the old one is accepted.
 struct MovedUntil {
   Instant until;  // set when the change goes live
@@ -116,6 +138,7 @@ struct Compiled {
   std::shared_ptr<const AttachmentTable> attachments;
   std::shared_ptr<const CompiledOutside> outside = std::make_shared<const CompiledOutside>();
   std::shared_ptr<const CompiledNat> nat = std::make_shared<const CompiledNat>();
+  std::shared_ptr<const CompiledIpsec> ipsec = std::make_shared<const CompiledIpsec>();
   std::map<PortVlan, AttachmentId> attachment_ids;
   std::map<std::string, LinkId> link_ids;        // by OutLink::name
   std::map<AttachmentId, LinkId> network_links;  // of provider and external networks
@@ -123,7 +146,7 @@ struct Compiled {
   uint32_t link_count = 0;  // ever in use at once
 };
 
-// What of it workers read, but for next hops and their links.
+// What of it workers read, but for next hops and their links. SAs stay as they are.
 void copy_tables(const Compiled& compiled, Dataplane& plane);
 
 // What a compilation leaves to be done when it is committed, or undone when it is not.
@@ -158,6 +181,13 @@ struct CompileContext {
                                   const DesiredState& old_model, const DesiredState& new_model,
                                   const std::vector<Touched>& touched,
                                   const CompileContext& context, NextHops& next_hops, Instant now);
+
+// `before`, where these tunnels are up or down. REQUIRES the model that it is of.
+using TurnedTunnels = std::map<TunnelId, bool>;  // whether it is up
+[[nodiscard]] Compilation compile_turned(const std::shared_ptr<const Compiled>& before,
+                                         const DesiredState& model, const TurnedTunnels& turned,
+                                         const CompileContext& context, NextHops& next_hops,
+                                         Instant now);
 
 // The first one: nothing is configured.
 [[nodiscard]] std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context);

@@ -232,9 +232,37 @@ void DomainCompiler::subnets() {
   }
 }
 
+// A number of the tunnel's own as long as it is there; what it has of the outside is in the plan.
+ConnectionView DomainCompiler::tunnel_view(const ConnectionModel& connection,
+                                           const ConnectionView* before) {
+  ConnectionView view;
+  view.tunnel =
+      before != nullptr && before->tunnel.valid() ? before->tunnel : compiler_.new_tunnel();
+  view.mtu = compiler_.new_model().external_network(connection.network)->mtu;
+  // A site's networks are those that routes lead to through its tunnel.
+  view.source_validation = SourceValidation::strict;
+  return view;
+}
+
 ConnectionView DomainCompiler::connection_view(const ConnectionModel& connection) {
   const L3ConnectionSpec& l3 = connection.spec.l3;
+  const ConnectionView* before = nullptr;
+  if (before_ != nullptr) {
+    const auto old = before_->connections.find(connection.name);
+    if (old != before_->connections.end()) before = &before_->view->connection(old->second);
+  }
   ConnectionView view;
+  if (before != nullptr) {
+    view.counters = before->counters;
+  } else {
+    view.counters.reset(new ConnectionCounters[compiler_.context().workers]());
+  }
+  if (connection.spec.tunnel) {
+    const auto counters = view.counters;
+    view = tunnel_view(connection, before);
+    view.counters = counters;
+    return view;
+  }
   view.link = compiler_.link_of(connection_link_name(name_, connection.name));
   if (l3.external_network) {
     const auto& network = *compiler_.new_model().external_network(*l3.external_network);
@@ -249,13 +277,6 @@ ConnectionView DomainCompiler::connection_view(const ConnectionModel& connection
   std::vector<IpAddress<Space::customer>> own;
   for (const auto& address : l3.ip_addresses) own.push_back(address.address);
   std::tie(view.icmp_source, view.icmp_source6) = first_of_each(own);
-  const auto old = before_ == nullptr ? std::map<std::string, ConnectionId>::const_iterator{}
-                                      : before_->connections.find(connection.name);
-  if (before_ != nullptr && old != before_->connections.end()) {
-    view.counters = before_->view->connection(old->second).counters;
-  } else {
-    view.counters.reset(new ConnectionCounters[compiler_.context().workers]());
-  }
   return view;
 }
 
@@ -290,12 +311,15 @@ void DomainCompiler::connections() {
   auto table = std::make_shared<std::vector<ConnectionView>>(table_size(next_.connections));
   for (const auto& [name, connection] : model_.connections) {
     const ConnectionView view = connection_view(*connection);
-    compiler_.out().new_links.push_back(connection_link(*connection, view));
+    if (!view.tunnel.valid()) {
+      compiler_.out().new_links.push_back(connection_link(*connection, view));
+    }
     (*table)[next_.connections.at(name).value()] = view;
   }
   if (before_ != nullptr) {
     for (const auto& [name, id] : before_->connections) {
-      if (!next_.connections.contains(name)) {
+      const ConnectionModel* stays = model_.connection(name);
+      if (stays == nullptr || stays->spec.tunnel) {
         compiler_.give_up_link(connection_link_name(name_, name));
       }
     }

@@ -58,6 +58,38 @@ void DomainCompiler::on_link_candidates(const Prefix<Space::customer>& prefix, c
   }
 }
 
+// Whether packets that are sent there get anywhere, or at least start it.
+bool DomainCompiler::leads_somewhere(const TunnelHop& hop) const {
+  const TunnelId tunnel = view_->connection(hop.connection).tunnel;
+  if (compiler_.is_up(tunnel)) return true;
+  for (const auto& [name, id] : next_.connections) {
+    if (id != hop.connection) continue;
+    const auto& spec = model_.connection(name)->spec.tunnel;
+    return spec && spec->initiation == Initiation::on_demand &&
+           spec->admin_status == AdminStatus::enabled;
+  }
+  return false;
+}
+
+// A tunnel's routes are there while it is up, or when a packet may start it, or when they are
+// persistent.
+void DomainCompiler::offer_connection(const ConnectionModel& connection, ConnectionId id,
+                                      Candidates& out) const {
+  const auto& tunnel = connection.spec.tunnel;
+  const bool there = tunnel && leads_somewhere(TunnelHop{id});
+  for (const auto& route : connection.spec.routes) {
+    if (tunnel && !there && !route.persistent) continue;
+    RouteHop hop = TunnelHop{id};
+    if (!tunnel) hop = ConnectionViaHop{*connection.peer_of(route.destination_prefix.family()), id};
+    out.push_back({.prefix = route.destination_prefix,
+                   .source = RouteSource::network_connection,
+                   .origin = RouteOrigin(id.value()),
+                   .metric = route.metric,
+                   .hop = hop,
+                   .installed_at = compiler_.now()});
+  }
+}
+
 Candidates DomainCompiler::interface_candidates() const {
   Candidates out;
   const Instant now = compiler_.now();
@@ -79,15 +111,7 @@ Candidates DomainCompiler::interface_candidates() const {
       on_link_candidates(own.prefix(), ConnectionHop{id}, out);
       local(own.address);
     }
-    for (const auto& route : connection->spec.routes) {
-      out.push_back(
-          {.prefix = route.destination_prefix,
-           .source = RouteSource::network_connection,
-           .origin = RouteOrigin(id.value()),
-           .metric = route.metric,
-           .hop = ConnectionViaHop{*connection->peer_of(route.destination_prefix.family()), id},
-           .installed_at = now});
-    }
+    offer_connection(*connection, id, out);
   }
   return out;
 }
@@ -109,8 +133,12 @@ RouteCandidate DomainCompiler::customer_route(const CustomerRouteModel& route, R
                            .installed_at = compiler_.now()};
   if (spec.network_connection) {
     const ConnectionModel& connection = *model_.connection(*spec.network_connection);
-    candidate.hop = ConnectionViaHop{*connection.peer_of(spec.destination_prefix.family()),
-                                     next_.connections.at(*spec.network_connection)};
+    const ConnectionId id = next_.connections.at(*spec.network_connection);
+    if (connection.spec.tunnel) {
+      candidate.hop = TunnelHop{id};
+    } else {
+      candidate.hop = ConnectionViaHop{*connection.peer_of(spec.destination_prefix.family()), id};
+    }
   } else if (spec.virtual_subnet) {
     candidate.hop = SubnetViaHop{*spec.next_hop, next_.subnets.at(*spec.virtual_subnet)};
   } else {
@@ -221,16 +249,16 @@ void DomainCompiler::offer_routes(const std::vector<std::string>& ids, RouteTabl
   }
 }
 
-void DomainCompiler::routes(const std::vector<std::string>& ids, NatRoutes nat) {
-  if (!structural_ && ids.empty() && nat == NatRoutes::as_before) return;
+void DomainCompiler::routes(const TouchedInDomain& touched_inside) {
+  tunnels_turned_ = touched_inside.tunnels;
+  const bool interfaces = structural_ || tunnels_turned_;
+  if (!interfaces && touched_inside.routes.empty() && !touched_inside.nat) return;
   auto table = std::make_shared<RouteTable>(*next_.routes);
   Prefixes touched;
-  if (structural_) {
-    offer_interfaces(*table, touched);
-    offer_routes(rerouted(), *table, touched);
-  }
-  offer_routes(ids, *table, touched);
-  if (nat == NatRoutes::changed) offer_nat(*table, touched);
+  if (interfaces) offer_interfaces(*table, touched);
+  if (structural_) offer_routes(rerouted(), *table, touched);
+  offer_routes(touched_inside.routes, *table, touched);
+  if (touched_inside.nat) offer_nat(*table, touched);
   const bool weighed_anew = table->preferences() != model_.spec.route_preferences;
   if (weighed_anew) (void)table->set_preferences(model_.spec.route_preferences);
   if (before_ == nullptr || weighed_anew) {
@@ -279,7 +307,10 @@ HopTable::Editor DomainCompiler::edit_hops(HopTable base, RouteTable& table) {
           {.make =
                [this, &table](const RouteHop& hop) {
                  const Hop made = hop_of(hop);
-                 if (made.kind == HopKind::connection_via && compiler_.has_failed(made.next_hop)) {
+                 const auto* tunnel = std::get_if<TunnelHop>(&hop);
+                 if (tunnel != nullptr ? !leads_somewhere(*tunnel)
+                                       : made.kind == HopKind::connection_via &&
+                                             compiler_.has_failed(made.next_hop)) {
                    table.fail(hop);
                  }
                  return made;
@@ -322,10 +353,27 @@ void DomainCompiler::fibs(RouteTable& table) {
   next_.hops.show_in(*view_);
 }
 
+// Tunnels that are up or down now.
+void DomainCompiler::judge_tunnels(RouteTable& table, HopTable::Editor& hops) const {
+  for (const auto& [name, id] : next_.connections) {
+    const RouteHop hop = TunnelHop{id};
+    if (!view_->connection(id).tunnel.valid() || !hops.now().holds(hop)) continue;
+    const bool failed = !leads_somewhere(TunnelHop{id});
+    if (failed == table.has_failed(hop)) continue;
+    if (failed) {
+      table.fail(hop);
+    } else {
+      table.recover(hop);
+    }
+    hops.reconsider(hop);
+  }
+}
+
 // What became of these prefixes, and of next hops that are found through them.
 void DomainCompiler::change_fibs(const RouteTable& before, RouteTable& after,
                                  const Prefixes& touched) {
   HopTable::Editor hops = edit_hops(next_.hops, after);
+  if (structural_ || tunnels_turned_) judge_tunnels(after, hops);
   std::vector<FibChange> changes4;
   std::vector<FibChange> changes6;
   for (const auto& prefix : touched) {

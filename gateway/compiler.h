@@ -18,8 +18,8 @@ struct TouchedInDomain {
   std::vector<std::string> routes;  // customer routes, by id
   std::vector<const TouchedRecord*> records;
   bool nat = false;
+  bool tunnels = false;  // some are up or down now
 };
-enum class NatRoutes : uint8_t { as_before, changed };
 
 class Compiler {
  public:
@@ -32,9 +32,12 @@ class Compiler {
         context_(context),
         next_hops_(next_hops),
         now_(now),
-        next_(*before) {}
+        next_(*before),
+        resting_tunnels_(before->ipsec->resting),
+        tunnel_count_(before->ipsec->count) {}
 
   [[nodiscard]] Compilation run(const std::vector<Touched>& touched);
+  [[nodiscard]] Compilation turn(const TurnedTunnels& turned);
 
   // --- for DomainCompiler ---
   [[nodiscard]] const DesiredState& old_model() const { return old_; }
@@ -47,6 +50,9 @@ class Compiler {
   [[nodiscard]] AttachmentId attachment_at(const std::string& port, VlanId vlan) const;
   NextHopId acquire(LinkId link, const LinkAddress& address);
   void release(NextHopId id) { out_.released.push_back(id); }
+  // A number for a tunnel that has none yet.
+  [[nodiscard]] TunnelId new_tunnel();
+  [[nodiscard]] bool is_up(TunnelId tunnel) const;
   [[nodiscard]] bool has_failed(NextHopId id) const { return next_hops_.has_failed(id); }
   void pause() {
     if (context_.pause) context_.pause(out_.actions);
@@ -65,6 +71,12 @@ class Compiler {
                                                std::vector<NextHopId>& routers);
   void compile_nat();
   [[nodiscard]] bool nat_tables_differ() const;
+  void compile_ipsec();
+  void compile_tunnels_of(const std::string& domain, CompiledIpsec& next);
+  [[nodiscard]] std::shared_ptr<const TunnelView> tunnel_view(const std::string& domain,
+                                                              const CompiledDomain& compiled,
+                                                              const ConnectionModel& model) const;
+  void compile_vpn_addresses(CompiledIpsec& next) const;
   void compile_domain(const std::string& name, bool structural, const TouchedInDomain& touched);
   void remove_domain(const std::string& name);
   void sort_out(const std::vector<Touched>& touched);
@@ -85,6 +97,9 @@ class Compiler {
   bool pools_touched_ = false;
   bool outside_touched_ = false;  // external networks
   std::set<std::string> nat_of_;  // domains whose rules are made anew
+  std::deque<std::pair<TunnelId, Instant>> resting_tunnels_;
+  uint32_t tunnel_count_;
+  const TurnedTunnels* turned_ = nullptr;
   std::set<std::string> structural_;
   std::map<std::string, TouchedInDomain> inside_;
 };
@@ -103,7 +118,7 @@ class DomainCompiler {
   // Subnets and connections, with the routes that they offer.
   void structure();
   // These customer routes, and what structure() has to say of routes; it goes first.
-  void routes(const std::vector<std::string>& ids, NatRoutes nat);
+  void routes(const TouchedInDomain& touched);
   void record(const TouchedRecord& touched);
   [[nodiscard]] std::shared_ptr<const CompiledDomain> finish();
 
@@ -122,10 +137,15 @@ class DomainCompiler {
   [[nodiscard]] SubnetView subnet_view(const SubnetModel& subnet) const;
   [[nodiscard]] static AdvertisedSubnet advertised(const SubnetModel& subnet, uint16_t mtu);
   [[nodiscard]] ConnectionView connection_view(const ConnectionModel& connection);
+  [[nodiscard]] ConnectionView tunnel_view(const ConnectionModel& connection,
+                                           const ConnectionView* before);
+  [[nodiscard]] bool leads_somewhere(const TunnelHop& hop) const;
   [[nodiscard]] std::shared_ptr<const OutLink> connection_link(const ConnectionModel& connection,
                                                                const ConnectionView& view) const;
   using Prefixes = std::set<Prefix<Space::customer>>;
   [[nodiscard]] std::vector<RouteCandidate> interface_candidates() const;
+  void offer_connection(const ConnectionModel& connection, ConnectionId id,
+                        std::vector<RouteCandidate>& out) const;
   void offer_interfaces(RouteTable& table, Prefixes& touched);
   void offer_nat(RouteTable& table, Prefixes& touched);
   void offer_routes(const std::vector<std::string>& ids, RouteTable& table, Prefixes& touched);
@@ -138,6 +158,7 @@ class DomainCompiler {
   [[nodiscard]] RouteOrigin origin_of(const std::string& id);
   void fibs(RouteTable& table);
   void change_fibs(const RouteTable& before, RouteTable& after, const Prefixes& touched);
+  void judge_tunnels(RouteTable& table, HopTable::Editor& hops) const;
   [[nodiscard]] HopTable::Editor edit_hops(HopTable base, RouteTable& table);
   [[nodiscard]] Hop hop_of(const RouteHop& hop);
 
@@ -150,6 +171,7 @@ class DomainCompiler {
   CustomerMap::Editor records_;
   std::vector<MovedRecord> moved_;  // in this compilation
   bool structural_ = false;
+  bool tunnels_turned_ = false;
   bool records_touched_ = false;
   bool children_touched_ = false;  // a wildcard or L2Only record
 };

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <array>
 #include <poll.h>
+#include <span>
 #include <stdexcept>
 #include <sys/eventfd.h>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
+#include "gateway/ike_packets.h"
 #include "gateway/nat_state_file.h"
 
 namespace hnv {
@@ -28,6 +30,7 @@ constexpr size_t kReleasesAtOnce = 1024;
 constexpr size_t kTurnsAtOnce = 64;
 // How long frames from a record's previous PA are still accepted, from when the change is live.
 constexpr Duration kMovedGrace = std::chrono::seconds(1);
+constexpr Duration kFarewell = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -36,7 +39,7 @@ Instant ControlLoop::now() {
       std::chrono::duration_cast<Duration>(Clock::now().time_since_epoch()).count())};
 }
 
-ControlLoop::ControlLoop(const Parts& parts)
+ControlLoop::ControlLoop(Parts parts)
     : bootstrap_(parts.bootstrap),
       eal_(parts.eal),
       ports_(parts.ports),
@@ -81,6 +84,7 @@ ControlLoop::ControlLoop(const Parts& parts)
   addresses_ = std::make_unique<AddressWatch>(next_hops_, eal_.packets(), hand_over);
   resolver_ = std::make_unique<Resolver>(next_hops_, *addresses_, eal_.packets(), hand_over);
   advertiser_ = std::make_unique<RouterAdvertiser>(eal_.packets(), hand_over);
+  ipsec_ = std::make_unique<IpsecControl>(std::move(parts.ike), [this] { publish(); });
   const Model nothing;
   prepare(nothing, *parts.model, differences(nothing, *parts.model))();
   changes_ = std::make_unique<ChangeQueue>(
@@ -124,7 +128,8 @@ void ControlLoop::run() {
   next_tick_ = now() + kTick;
   running_ = true;
   while (!stop_.load(std::memory_order_acquire)) {
-    std::array<pollfd, 2> fds{pollfd{wake_fd_, POLLIN, 0}, pollfd{changes_->wake_fd(), POLLIN, 0}};
+    std::vector<pollfd> fds{{wake_fd_, POLLIN, 0}, {changes_->wake_fd(), POLLIN, 0}};
+    ipsec_->add_to(fds);
     (void)poll(fds.data(), fds.size(), to_release_.empty() ? kPollMilliseconds : 0);
     uint64_t woken = 0;
     (void)!read(wake_fd_, &woken, sizeof woken);
@@ -133,6 +138,7 @@ void ControlLoop::run() {
     release_some();
     serve(now());
   }
+  end_tunnels();
   running_ = false;
   changes_->stop();
   {
@@ -154,6 +160,7 @@ void ControlLoop::serve(Instant at) {
   take_punts(at);
   if (at >= next_tick_) on_timer(at);
   turn_routes();
+  serve_tunnels(at);
   publish_if_dirty();
   resolver_->flush();
   published_->sweep(token_);
@@ -176,7 +183,10 @@ void ControlLoop::take_punts(Instant at) {
     for (unsigned i = 0; i < kPuntsAtOnce; ++i) {
       rte_mbuf* mbuf = nullptr;
       if (worker->punted().pop(&mbuf, 1) == 0) break;
-      if (side_note(*mbuf).router_solicitation()) {
+      if (side_note(*mbuf).ike) {
+        give_to_charon(ipsec_->tun(), *mbuf);
+        rte_pktmbuf_free(mbuf);
+      } else if (side_note(*mbuf).router_solicitation()) {
         advertiser_->solicited(*mbuf, at);
         rte_pktmbuf_free(mbuf);
       } else {
@@ -233,6 +243,71 @@ void ControlLoop::turn_routes() {
   const std::scoped_lock lock(compiled_mutex_);
   compiled_ = std::move(next);
   root_dirty_ = true;
+}
+
+void ControlLoop::serve_tunnels(Instant at) {
+  for (auto& worker : workers_) {
+    IpsecNotice notice;
+    for (unsigned i = 0; i < kPuntsAtOnce && worker->ipsec_notices().pop(&notice, 1) == 1; ++i) {
+      ipsec_->take(notice, at);
+    }
+  }
+  send_ike(at);
+  ipsec_->step(at);
+  for (const auto& [tunnel, up] : ipsec_->take_turned()) turned_tunnels_[tunnel] = up;
+  turn_tunnels(at);
+}
+
+// Routes through tunnels that went up or down. Not while a compilation is under way, as above.
+void ControlLoop::turn_tunnels(Instant at) {
+  if (under_way_ || turned_tunnels_.empty() || changes_ == nullptr) return;
+  const TurnedTunnels turned = std::exchange(turned_tunnels_, {});
+  Compilation done =
+      compile_turned(compiled_, *changes_->current(), turned, context_, next_hops_, at);
+  to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());
+  {
+    const std::scoped_lock lock(compiled_mutex_);
+    compiled_ = std::move(done.next);
+  }
+  ipsec_->configure(compiled_, at);
+  resolver_->act(done.actions);
+  root_dirty_ = true;
+}
+
+void ControlLoop::send_ike(Instant at) {
+  std::array<uint8_t, 9'600> packet{};
+  for (unsigned i = 0; i < kPuntsAtOnce && ipsec_->tun() >= 0; ++i) {
+    const ssize_t bytes = read(ipsec_->tun(), packet.data(), packet.size());
+    if (bytes <= 0) break;
+    const std::span<const uint8_t> sent(packet.data(), static_cast<size_t>(bytes));
+    const auto way = way_of(sent, *compiled_->ipsec, root_);
+    if (!way || way->next.failed) continue;
+    rte_mbuf* mbuf = packet_to_inject(eal_.packets(), sent);
+    if (mbuf == nullptr) break;
+    SideNote& note = side_note(*mbuf);
+    if (way->next.ask) {  // goes on when the neighbour's next hop is published
+      note.resolve = true;
+      note.attachment = (*root_.outside)[way->network.value()].attachment;
+      note.family = way->destination.family();
+      note.address = way->destination.bytes();
+      resolver_->take(mbuf, *compiled_, at);
+      continue;
+    }
+    note.next_hop = way->next.hop;
+    note.next_hop_uid = root_.next_hops[way->next.hop.value()].uid;
+    if (!inject(mbuf)) rte_pktmbuf_free(mbuf);
+  }
+}
+
+void ControlLoop::end_tunnels() {
+  ipsec_->stop();
+  const Instant until = now() + kFarewell;
+  while (!ipsec_->ended() && now() < until) {
+    std::vector<pollfd> fds;
+    ipsec_->add_to(fds);
+    (void)poll(fds.data(), fds.size(), kPollMilliseconds);
+    serve(now());
+  }
 }
 
 void ControlLoop::watch_workers(Instant at) {
@@ -325,6 +400,7 @@ void ControlLoop::publish_change(Compilation& done) {
     compiled_ = std::move(done.next);
   }
   nat_->learn_names(*compiled_);
+  ipsec_->configure(compiled_, at);
   resolver_->act(actions);
   root_dirty_ = true;
   publish_if_dirty();
@@ -353,6 +429,7 @@ void ControlLoop::publish() {
   next_hops_.publish_into(root_.next_hops, root_.links);
   root_.serial = publishes_.fetch_add(1, std::memory_order_relaxed) + 1;
   copy_tables(*compiled_, root_);
+  root_.ipsec = plan_of(*compiled_->ipsec, ipsec_->sas());
   const AddressTables tables = addresses_->usable({compiled_->attachments, compiled_->l3});
   addresses_published_ = addresses_->version();
   root_.l3 = tables.l3;

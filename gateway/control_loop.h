@@ -22,6 +22,7 @@
 #include "gateway/compile.h"
 #include "gateway/dataplane.h"
 #include "gateway/eal.h"
+#include "gateway/ipsec_control.h"
 #include "gateway/nat_control.h"
 #include "gateway/next_hops.h"
 #include "gateway/ports.h"
@@ -44,10 +45,11 @@ class ControlLoop final : public Control {
     ServerChoices choices;
     ModelPtr model;  // as the store kept it
     Store& store;
+    IkeStart ike;
   };
   // Compiles and publishes what the store kept. REQUIRES the constructing thread to be the one that
   // calls run().
-  explicit ControlLoop(const Parts& parts);
+  explicit ControlLoop(Parts parts);
   ~ControlLoop() override;
   ControlLoop(const ControlLoop&) = delete;
   ControlLoop& operator=(const ControlLoop&) = delete;
@@ -85,6 +87,8 @@ class ControlLoop final : public Control {
       const ResourceKey& key) const override;
   [[nodiscard]] std::optional<ConnectionState> connection_state(
       const NetworkConnectionKey& key) const override;
+  [[nodiscard]] Result<void> act_on_tunnel(const NetworkConnectionKey& key,
+                                           TunnelAction action) override;
   [[nodiscard]] Result<LookupExplanation> explain(
       std::string_view domain, const IpAddress<Space::customer>& destination) const override;
   [[nodiscard]] Result<NatSessionList> nat_sessions(std::string_view domain,
@@ -118,6 +122,13 @@ class ControlLoop final : public Control {
   void take_punts(Instant now);
   void on_timer(Instant now);
   void turn_routes();
+  void serve_tunnels(Instant now);
+  void turn_tunnels(Instant now);
+  // What charon sends, on its way out.
+  void send_ike(Instant now);
+  [[nodiscard]] ConnectionState tunnel_state(const ConnectionView& view) const;
+  // Waits for charon's farewell to the sites, a moment at most.
+  void end_tunnels();
   void advertise_changes(const Compilation& done, Instant now);
   void watch_workers(Instant now);
   // The domain's number for questions about its NAT; an error: there is no such domain, or no NAT.
@@ -186,6 +197,8 @@ class ControlLoop final : public Control {
   Handoffs handoffs_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<NatControl> nat_;
+  std::unique_ptr<IpsecControl> ipsec_;
+  TurnedTunnels turned_tunnels_;      // not compiled yet
   std::vector<WorkerWatch> watches_;  // by worker
   std::atomic<uint64_t> stuck_{0};    // a bit a worker
   std::unique_ptr<AddressWatch> addresses_;

@@ -162,6 +162,10 @@ SystemState ControlLoop::system() const {
     const OwnAddresses& own = addresses_->addresses();
     return std::pair(own.duplicates(), own.conflicts());
   });
+  ask([&] {
+    ipsec_->describe(state);
+    return true;
+  });
   return state;
 }
 
@@ -342,12 +346,14 @@ std::optional<ConnectionState> ControlLoop::connection_state(
   if (id == (*found)->connections.end()) return std::nullopt;
   const ConnectionView& view = (*found)->view->connection(id->second);
   ConnectionState state;
+  if (view.tunnel.valid()) state = tunnel_state(view);
   for (unsigned w = 0; w < workers(); ++w) {
     state.inbound_packets += view.counters[w].in_packets.value();
     state.inbound_bytes += view.counters[w].in_bytes.value();
     state.outbound_packets += view.counters[w].out_packets.value();
     state.outbound_bytes += view.counters[w].out_bytes.value();
   }
+  if (view.tunnel.valid()) return state;
   // An L3 connection is up when its configured peers answer; without peers, when it is configured.
   const std::vector<NeighborState> neighbors = neighbors_on(view.link);
   state.connection_state = "Connected";
@@ -361,6 +367,47 @@ std::optional<ConnectionState> ControlLoop::connection_state(
     }
   }
   return state;
+}
+
+ConnectionState ControlLoop::tunnel_state(const ConnectionView& view) const {
+  ConnectionState state = ask([&] { return ipsec_->state(view.tunnel, now()); });
+  const auto tunnel = compiled()->ipsec->views[view.tunnel.value()];
+  if (tunnel == nullptr || !state.tunnel) return state;
+  std::array<uint64_t, TunnelCounters::kLast - TunnelCounters::kFirst + 1> drops{};
+  for (unsigned w = 0; w < workers(); ++w) {
+    const TunnelCounters& counts = tunnel->drops[w];
+    state.tunnel->rx_dropped += counts.in_dropped.value();
+    state.tunnel->tx_dropped += counts.out_dropped.value();
+    state.tunnel->rx_rate_limited += counts.in_rate_limited.value();
+    state.tunnel->tx_rate_limited += counts.out_rate_limited.value();
+    for (size_t i = 0; i < drops.size(); ++i) drops[i] += counts.drops[i].value();
+  }
+  for (size_t i = 0; i < drops.size(); ++i) {
+    const auto reason = static_cast<DropReason>(TunnelCounters::kFirst + i);
+    if (drops[i] != 0) state.tunnel->drops.push_back({std::string(to_string(reason)), drops[i]});
+  }
+  return state;
+}
+
+Result<void> ControlLoop::act_on_tunnel(const NetworkConnectionKey& key, TunnelAction action) {
+  return ask([&]() -> Result<void> {
+    const auto* found = compiled_->domains.find(key.domain);
+    const ConnectionView* view = nullptr;
+    if (found != nullptr) {
+      const auto id = (*found)->connections.find(key.name);
+      if (id != (*found)->connections.end()) view = &(*found)->view->connection(id->second);
+    }
+    if (view == nullptr) {
+      return fail(ErrorCode::not_found, "this network connection does not exist",
+                  resource_path(key));
+    }
+    if (!view->tunnel.valid()) {
+      return fail(ErrorCode::unfit, "only connections of type IPSec take this", resource_path(key));
+    }
+    auto done = ipsec_->act(view->tunnel, action, now());
+    if (!done) done.error().target = resource_path(key);
+    return done;
+  });
 }
 
 Result<CompartmentId> ControlLoop::nat_domain(std::string_view domain) const {

@@ -96,8 +96,12 @@ struct CustomerRouteModel {
 
 struct ConnectionModel {
   std::string name;
-  NetworkConnectionSpec spec;  // l3.mac_address is always set
+  NetworkConnectionSpec spec;  // of type L3: l3.mac_address is always set
   uint64_t etag = 0;
+  // Of a tunnel: its number (charon's if_id), which no other has had since the process started;
+  // and the external network that has its source address.
+  uint32_t tunnel = 0;
+  std::string network{};
 
   // The router that routes of this family lead through, or nullptr: the first of its family.
   [[nodiscard]] const IpAddress<Space::customer>* peer_of(Family family) const;
@@ -181,6 +185,13 @@ struct ExternalNetworkUse {  // key of an index: which connection has a MAC on a
   friend auto operator<=>(const ExternalNetworkUse&, const ExternalNetworkUse&) = default;
 };
 
+struct TunnelSource {  // key of an index: which tunnels have an own address of a network
+  IpAddress<Space::external> address;
+  std::string network;
+  NetworkConnectionKey connection;
+  friend auto operator<=>(const TunnelSource&, const TunnelSource&) = default;
+};
+
 struct NatNetworkUse {  // key of an index: which pools and NATs have addresses of a network
   std::string network;
   ResourceKey user;  // PublicAddressPoolKey, or NatKey for what its rules and mappings name
@@ -231,6 +242,9 @@ struct DesiredState {
   CowMap<PortVlan, ResourceKey> users_of_ports;
   CowMap<ProviderNetworkUse, VirtualSubnetKey> subnets_by_provider_network;
   CowMap<ExternalNetworkUse, NetworkConnectionKey> connections_by_external_network;
+  CowMap<TunnelSource, std::monostate> tunnels_by_source;
+  TunnelIdentities tunnel_identities;
+  uint32_t next_tunnel = 1;
   CowMap<NatNetworkUse, std::monostate> nat_by_external_network;
   CowMap<PoolUse, std::string> domains_by_pool;  // the first rule that names it
   CowMap<PoolOwner, std::monostate> pools_by_owner;

@@ -82,7 +82,8 @@ void check_via(const DomainModel& domain, CustomerRouteSpec& spec, Faults& fault
     if (connection == nullptr) {
       faults.add(ErrorCode::unfit, Place(body, "networkConnection"),
                  fmt::format("{} does not exist: create it first", path));
-    } else if (connection->peer_of(spec.destination_prefix.family()) == nullptr) {
+    } else if (!connection->spec.tunnel &&
+               connection->peer_of(spec.destination_prefix.family()) == nullptr) {
       faults.add(ErrorCode::unfit, Place(body, "networkConnection"),
                  fmt::format("{} has no router of this family: give it one in "
                              "l3Configuration.peerIPAddresses, or name a nextHop",

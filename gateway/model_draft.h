@@ -93,6 +93,20 @@ class ModelDraft {
   void attach_connection(const NetworkConnectionKey& key, L3ConnectionSpec& l3, const Place& place,
                          Faults& faults);
   void withdraw_connection(DomainModel& domain, const ConnectionModel& connection);
+  void check_connection_routes(const DomainModel& domain, const NetworkConnectionSpec& spec,
+                               Faults& faults) const;
+  Outcome put_tunnel(const NetworkConnectionKey& key, NetworkConnectionSpec spec,
+                     const std::shared_ptr<const ConnectionModel>& before, Faults& faults);
+  // The external network that has the address as its only one; notes when there is none. `place` is
+  // the address.
+  std::string find_vpn_network(const IpAddress<Space::external>& source, const Place& place,
+                               Faults& faults) const;
+  void withdraw_tunnel(const NetworkConnectionKey& key, const ConnectionModel& connection);
+  // Tunnels whose address the network does not have afterwards (nullptr: it goes).
+  void check_tunnels_on(const std::string& network, const ExternalNetworkSpec& before,
+                        const ExternalNetworkSpec* after, const Place& place, Faults& faults) const;
+  // Ports for NAT that a tunnel's IKE has.
+  void check_no_ike(const PublicPorts& wanted, const Place& place, Faults& faults) const;
 
   // The network that public addresses are of; notes when there is none. `place` is the object that
   // has "externalNetwork".

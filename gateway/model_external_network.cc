@@ -52,7 +52,10 @@ Outcome ModelDraft::put(const ExternalNetworkKey& key, ExternalNetworkSpec spec,
   after->name = key.name;
   after->etag = etag_;
   after->spec = std::move(spec);
-  if (before) check_public_users(*before, *after, faults);
+  if (before) {
+    check_public_users(*before, *after, faults);
+    check_tunnels_on(key.name, before->spec, &after->spec, Place(body, "ipAddresses"), faults);
+  }
   state_.external_networks.insert_or_assign(key.name, std::move(after));
   changed_ = true;
   return before ? Outcome::replaced : Outcome::created;
@@ -76,6 +79,12 @@ Result<Outcome> ModelDraft::erase(const ExternalNetworkKey& key) {
                             "what uses it first",
                             resource_path(nat->first.user)),
                 resource_path(key));
+  }
+  Faults tunnels;
+  check_tunnels_on(key.name, network->spec, nullptr, Place(), tunnels);
+  if (!tunnels.empty()) {
+    Error error = std::move(tunnels).to_error();
+    return fail(error.code, error.message, resource_path(key));
   }
   state_.users_of_ports.erase(PortVlan{network->spec.port, network->spec.vlan_id});
   state_.external_networks.erase(key.name);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Network connections of type L3: an interface of the domain on a shared external network or on a
-// (port, VLAN) of its own. Two domains may use the same addresses, even on one shared network:
-// there the MAC address tells them apart.
+// Network connections of type L3 (those of type IPSec are in model_ipsec.cc): an interface of the
+// domain on a shared external network or on a (port, VLAN) of its own. Two domains may use the same
+// addresses, even on one shared network: there the MAC address tells them apart.
 #include "gateway/model_checks.h"
 #include "gateway/model_draft.h"
 
@@ -37,29 +37,6 @@ void check_addresses(const DomainModel& domain, const L3ConnectionSpec& l3, cons
   }
 }
 
-void check_routes(const NetworkConnectionSpec& spec, Faults& faults) {
-  const Place body;
-  const Place list(body, "routes");
-  std::vector<Prefix<Space::customer>> seen;
-  seen.reserve(spec.routes.size());
-  for (size_t i = 0; i < spec.routes.size(); ++i) {
-    const auto& prefix = spec.routes[i].destination_prefix;
-    const Place place(list, i);
-    check_destination(prefix, Place(place, "destinationPrefix"), faults);
-    const auto& peers = spec.l3.peer_ip_addresses;
-    if (std::none_of(peers.begin(), peers.end(),
-                     [&](const Ca& peer) { return peer.family() == prefix.family(); })) {
-      faults.add(ErrorCode::unfit, place,
-                 "needs a router of its family in l3Configuration.peerIPAddresses");
-    }
-    seen.push_back(prefix);
-  }
-  std::sort(seen.begin(), seen.end());
-  if (const auto twice = std::adjacent_find(seen.begin(), seen.end()); twice != seen.end()) {
-    faults.add(ErrorCode::unfit, list, fmt::format("{} is listed twice", twice->to_string()));
-  }
-}
-
 // A customer route that leads through the connection and finds no router of its family there.
 const std::string* route_without_router(const DomainModel& domain, const ConnectionModel& after) {
   for (auto at = domain.routes_by_via.lower_bound(RouteVia{after.name, {}});
@@ -81,10 +58,42 @@ const std::string* route_through(const DomainModel& domain, const std::string& c
 
 }  // namespace
 
+void ModelDraft::check_connection_routes(const DomainModel& domain,
+                                         const NetworkConnectionSpec& spec, Faults& faults) const {
+  const Place body;
+  const Place list(body, "routes");
+  std::vector<Prefix<Space::customer>> seen;
+  seen.reserve(spec.routes.size());
+  for (size_t i = 0; i < spec.routes.size(); ++i) {
+    const auto& prefix = spec.routes[i].destination_prefix;
+    const Place place(list, i);
+    check_destination(prefix, Place(place, "destinationPrefix"), faults);
+    const auto& peers = spec.l3.peer_ip_addresses;
+    if (!spec.tunnel && std::none_of(peers.begin(), peers.end(), [&](const Ca& peer) {
+          return peer.family() == prefix.family();
+        })) {
+      faults.add(ErrorCode::unfit, place,
+                 "needs a router of its family in l3Configuration.peerIPAddresses");
+    }
+    seen.push_back(prefix);
+  }
+  std::sort(seen.begin(), seen.end());
+  if (const auto twice = std::adjacent_find(seen.begin(), seen.end()); twice != seen.end()) {
+    faults.add(ErrorCode::unfit, list, fmt::format("{} is listed twice", twice->to_string()));
+  }
+  if (domain.route_count + spec.routes.size() > domain.spec.limits.routes) {
+    faults.add(
+        ErrorCode::limit_reached, list,
+        fmt::format("{} may have {} routes (limits.routes)",
+                    resource_path(RoutingDomainKey{domain.name}), domain.spec.limits.routes));
+  }
+}
+
 Outcome ModelDraft::put(const NetworkConnectionKey& key, NetworkConnectionSpec spec,
                         Faults& faults) {
   const auto* stored = state_.domain(key.domain)->connections.find(key.name);
   const auto before = stored == nullptr ? nullptr : *stored;
+  if (spec.tunnel) return put_tunnel(key, std::move(spec), before, faults);
   if (!spec.l3.mac_address && before) spec.l3.mac_address = before->spec.l3.mac_address;
   if (before && before->spec == spec) return Outcome::replaced;
 
@@ -93,18 +102,13 @@ Outcome ModelDraft::put(const NetworkConnectionKey& key, NetworkConnectionSpec s
   const Place body;
   const Place l3(body, "l3Configuration");
   check_addresses(domain, spec.l3, l3, faults);
-  check_routes(spec, faults);
+  check_connection_routes(domain, spec, faults);
   const ConnectionModel after{key.name, spec, etag_};
   if (const std::string* route = route_without_router(domain, after)) {
     faults.add(ErrorCode::conflict, Place(l3, "peerIPAddresses"),
                fmt::format("{} leads through this connection and needs a router of its family: "
                            "delete it first",
                            resource_path(CustomerRouteKey{key.domain, *route})));
-  }
-  if (domain.route_count + spec.routes.size() > domain.spec.limits.routes) {
-    faults.add(ErrorCode::limit_reached, Place(body, "routes"),
-               fmt::format("{} may have {} routes (limits.routes)",
-                           resource_path(RoutingDomainKey{key.domain}), domain.spec.limits.routes));
   }
   attach_connection(key, spec.l3, l3, faults);
   const auto& addresses = spec.l3.ip_addresses;
@@ -190,7 +194,9 @@ void ModelDraft::attach_connection(const NetworkConnectionKey& key, L3Connection
 
 void ModelDraft::withdraw_connection(DomainModel& domain, const ConnectionModel& connection) {
   const auto& l3 = connection.spec.l3;
-  if (l3.external_network) {
+  if (connection.spec.tunnel) {
+    withdraw_tunnel({domain.name, connection.name}, connection);
+  } else if (l3.external_network) {
     state_.connections_by_external_network.erase(
         ExternalNetworkUse{*l3.external_network, *l3.mac_address});
   } else {

@@ -122,6 +122,7 @@ void ModelDraft::claim_public_ports(const PublicPorts& wanted, const PublicPorts
     return;
   }
   if (domain != nullptr) check_foreign_mappings(wanted, *domain, place, faults);
+  check_no_ike(wanted, place, faults);
   state_.public_ports.insert_or_assign(wanted, user);
 }
 

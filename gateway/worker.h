@@ -70,6 +70,8 @@ class Worker {
   void ask_nat(NatRequest* request) {
     line_.nat().request.store(request, std::memory_order_release);
   }
+  // The control thread's end of what it tells of tunnels.
+  [[nodiscard]] IpsecNotices& ipsec_notices() { return line_.ipsec().notices; }
   // From any thread but the worker's: waits for the end of a breath, at most `patience`.
   [[nodiscard]] WorkerPicture picture(Duration patience);
   // REQUIRES that run() has returned.

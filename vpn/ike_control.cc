@@ -33,7 +33,7 @@ void enter(IkeTunnelState& state, Phase phase, Instant now) {
 IkeControl::IkeControl(std::function<void()> lost)
     : lost_(std::move(lost)),
       vici_(
-          {"ike-updown", "child-updown", "child-rekey"},
+          {"ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey"},
           [this](const std::string& event, const ViciSection& message) {
             take_event(event, message);
           },
@@ -60,6 +60,7 @@ void IkeControl::charon_ended() {
     if (tunnel.state.phase == Phase::up) tunnel.wanted = true;
     tunnel.queued = false;
     tunnel.children.clear();
+    tunnel.state.sas.clear();
     tunnel.next_try.reset();
     if (tunnel.state.phase != Phase::failed) enter(tunnel.state, Phase::idle, now_);
   }
@@ -271,6 +272,44 @@ void IkeControl::take_event(const std::string& event, const ViciSection& message
   }
 }
 
+namespace {
+
+std::string text_of(const ViciSection& section, const char* key) {
+  const std::string* value = section.value(key);
+  return value == nullptr ? std::string() : *value;
+}
+
+// The names as charon has them, in its order; what an SA does not have is left out.
+std::string algorithms_of(const ViciSection& sa) {
+  std::string text = text_of(sa, "encr-alg");
+  if (const auto bits = text_of(sa, "encr-keysize"); !bits.empty()) text += "-" + bits;
+  for (const char* key : {"integ-alg", "prf-alg", "dh-group"}) {
+    if (const auto name = text_of(sa, key); !name.empty()) text += "/" + name;
+  }
+  return text;
+}
+
+}  // namespace
+
+void IkeControl::take_ike_sa(const std::string& event, bool up, IkeTunnelState& tunnel,
+                             const ViciSection& connection) const {
+  const auto take = [&](const ViciSection& sa) {
+    const std::string number = text_of(sa, "uniqueid");
+    if (number.empty()) return;
+    const Instant since = tunnel.sas.contains(number) ? tunnel.sas[number].since : now_;
+    tunnel.sas[number] = {text_of(sa, "local-host"), text_of(sa, "remote-host"),
+                          text_of(sa, "remote-id"), algorithms_of(sa), since};
+  };
+  if (event == "ike-rekey") {
+    if (const auto* old = connection.section("old")) tunnel.sas.erase(text_of(*old, "uniqueid"));
+    if (const auto* fresh = connection.section("new")) take(*fresh);
+  } else if (event == "ike-updown" && !up) {
+    tunnel.sas.erase(text_of(connection, "uniqueid"));
+  } else if (up || event == "ike-update") {
+    take(connection);
+  }
+}
+
 void IkeControl::take_connection(const std::string& event, bool up, const std::string& name,
                                  const ViciSection& connection) {
   const auto if_id = if_id_of(name);
@@ -278,6 +317,7 @@ void IkeControl::take_connection(const std::string& event, bool up, const std::s
   if (at == tunnels_.end()) return;
   Tunnel& tunnel = at->second;
   if (const std::string* host = connection.value("remote-host")) tunnel.state.remote_host = *host;
+  take_ike_sa(event, up, tunnel.state, connection);
   const ViciSection* children = connection.section("child-sas");
   if (children == nullptr || event == "ike-updown") return;
   for (const ViciItem& item : children->items) {

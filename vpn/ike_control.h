@@ -37,7 +37,13 @@ struct IkeTunnelState {
   unsigned tries = 0;   // since it was up last
   uint64_t rekeys = 0;  // of its ESP SAs
   std::string remote_host;
-  std::string fault;  // why charon does not have it; empty: it has
+  struct Sa {  // an IKE SA that is up
+    std::string local_host, remote_host, remote_id;
+    std::string algorithms;  // "AES_GCM_16-256/PRF_HMAC_SHA2_384/ECP_384"
+    Instant since;
+  };
+  std::map<std::string, Sa> sas;  // by charon's number
+  std::string fault;              // why charon does not have it; empty: it has
 };
 
 class IkeControl {
@@ -94,6 +100,8 @@ class IkeControl {
   void take_event(const std::string& event, const ViciSection& message);
   void take_connection(const std::string& event, bool up, const std::string& name,
                        const ViciSection& connection);
+  void take_ike_sa(const std::string& event, bool up, IkeTunnelState& tunnel,
+                   const ViciSection& connection) const;
   void judge(uint32_t if_id, Tunnel& tunnel);
   void want(uint32_t if_id, Tunnel& tunnel);
   void start_some();

@@ -45,7 +45,8 @@ std::string canonical(std::string text) {
 
 class Check {
  public:
-  explicit Check(const TunnelSpec& spec) : spec_(spec) {}
+  Check(const TunnelSpec& spec, StoredSecrets stored)
+      : spec_(spec), may_be_stored_(stored == StoredSecrets::perhaps) {}
 
   std::vector<ErrorDetail> run() {
     addresses();
@@ -57,6 +58,7 @@ class Check {
     selectors("localVpnTrafficSelector", spec_.local_traffic_selectors);
     selectors("remoteVpnTrafficSelector", spec_.remote_traffic_selectors);
     times();
+    rates();
     return std::move(faults_);
   }
 
@@ -65,15 +67,29 @@ class Check {
     faults_.push_back(
         {ErrorCode::invalid_value, std::move(what), fmt::format("/ipSecConfiguration/{}", where)});
   }
+  // Of the connection itself.
+  void burst(std::string_view where, const std::optional<uint32_t>& bytes) {
+    if (!bytes || (*bytes >= 10'000 && *bytes <= 1U << 30)) return;
+    faults_.push_back({ErrorCode::invalid_value,
+                       fmt::format("{} is outside of 10000 to 1073741824", *bytes),
+                       fmt::format("/{}", where)});
+  }
+  void rates() {
+    burst("outboundBurstBytes", spec_.outbound_burst_bytes);
+    burst("inboundBurstBytes", spec_.inbound_burst_bytes);
+  }
+  [[nodiscard]] bool absent(const SharedSecret& secret) const { return may_be_stored_ && !secret; }
+  [[nodiscard]] static bool taken_away(const SharedSecret& secret) {
+    return secret && secret->empty();
+  }
   void range(std::string_view where, uint32_t value, uint32_t min, uint32_t max) {
     if (value >= min && value <= max) return;
     fault(where, fmt::format("{} is outside of {} to {}", value, min, max));
   }
 
   void addresses() {
-    if (spec_.source_ip_address.unspecified()) {
-      fault("sourceIPAddress", "must be one of the gateway's VPN addresses");
-    }
+    const bool source = !spec_.source_ip_address.unspecified();
+    if (!source) fault("sourceIPAddress", "must be one of the gateway's VPN addresses");
     if (!spec_.destination_ip_address) {
       if (spec_.remote_identity.empty()) {
         fault("remoteIdentity", "must be given when destinationIPAddress is not");
@@ -85,7 +101,8 @@ class Check {
     }
     if (spec_.destination_ip_address->unspecified()) {
       fault("destinationIPAddress", "must be the site's address; leave it out if it is not known");
-    } else if (spec_.destination_ip_address->family() != spec_.source_ip_address.family()) {
+    } else if (source &&
+               spec_.destination_ip_address->family() != spec_.source_ip_address.family()) {
       fault("destinationIPAddress", "must be of the same family as sourceIPAddress");
     } else if (*spec_.destination_ip_address == spec_.source_ip_address) {
       fault("destinationIPAddress", "is the gateway's own address");
@@ -106,11 +123,13 @@ class Check {
   }
 
   void authentication() {
-    const TunnelCertificates& certificates = spec_.certificates;
+    TunnelCertificates certificates = spec_.certificates;
+    if (taken_away(certificates.private_key)) certificates.private_key = SharedSecret();
     if (spec_.authentication_method == IkeAuthentication::psk) {
       // RFC 7296 §2.15 wants as much randomness as the strongest key; this is the least we can ask.
-      if (!spec_.shared_secret || spec_.shared_secret->size() < 8 ||
-          spec_.shared_secret->size() > 256) {
+      if (!absent(spec_.shared_secret) &&
+          (!spec_.shared_secret || spec_.shared_secret->size() < 8 ||
+           spec_.shared_secret->size() > 256)) {
         fault("sharedSecret", "must be given, with 8 to 256 bytes");
       }
       if (certificates != TunnelCertificates{}) {
@@ -118,7 +137,8 @@ class Check {
       }
       return;
     }
-    if (spec_.shared_secret) fault("sharedSecret", "belongs to authenticationMethod \"PSK\"");
+    if (spec_.shared_secret && !taken_away(spec_.shared_secret))
+      fault("sharedSecret", "belongs to authenticationMethod \"PSK\"");
     pem("certificates/certificate", certificates.certificate, "CERTIFICATE");
     each("certificates/chain", certificates.chain, "CERTIFICATE");
     each("certificates/certificateAuthorities", certificates.certificate_authorities,
@@ -128,6 +148,7 @@ class Check {
       fault("certificates/certificateAuthorities",
             "must name at least one: without, any tenant's could vouch for this site");
     }
+    if (absent(spec_.certificates.private_key)) return;
     if (!certificates.private_key) {
       fault("certificates/privateKey", "must be given");
     } else if (certificates.private_key->reveal_text().find("PRIVATE KEY-----") ==
@@ -233,6 +254,7 @@ class Check {
   }
 
   const TunnelSpec& spec_;
+  bool may_be_stored_;
   std::vector<ErrorDetail> faults_;
 };
 
@@ -255,20 +277,40 @@ uint32_t idle_disconnect_seconds(const TunnelSpec& spec) {
       spec.initiation == Initiation::on_demand ? kRras : 0);
 }
 
-std::vector<ErrorDetail> check(const TunnelSpec& spec) { return Check(spec).run(); }
+uint32_t burst_bytes(const std::optional<uint32_t>& given, uint32_t kilobits) {
+  constexpr uint64_t kLeast = 65'536;
+  constexpr uint64_t kMost = 1U << 30;
+  const uint64_t quarter = uint64_t{kilobits} * 1'000 / 8 / 4;
+  return given.value_or(static_cast<uint32_t>(std::clamp(quarter, kLeast, kMost)));
+}
+
+TunnelSpec with_stored_secrets(TunnelSpec spec, const TunnelSpec* before) {
+  const bool psk = spec.authentication_method == IkeAuthentication::psk;
+  const auto settle = [](SharedSecret& secret, const SharedSecret* stored) {
+    if (!secret && stored != nullptr) secret = *stored;
+    if (secret && secret->empty()) secret = SharedSecret();
+  };
+  settle(spec.shared_secret, psk && before != nullptr ? &before->shared_secret : nullptr);
+  settle(spec.certificates.private_key,
+         !psk && before != nullptr ? &before->certificates.private_key : nullptr);
+  return spec;
+}
+
+std::vector<ErrorDetail> check(const TunnelSpec& spec, StoredSecrets stored) {
+  return Check(spec, stored).run();
+}
 
 Result<void> TunnelIdentities::add(uint32_t tunnel, const TunnelSpec& spec) {
   Ids ids{local_identity(spec), remote_identity(spec), spec.authentication_method};
   const auto taken = [tunnel](const auto& map, const auto& key) {
-    const auto at = map.find(key);
-    return at != map.end() && at->second != tunnel;
+    const uint32_t* owner = map.find(key);
+    return owner != nullptr && *owner != tunnel;
   };
   if (ids.method == IkeAuthentication::psk && taken(psk_remotes_, ids.remote)) {
     return fail(
         ErrorCode::conflict,
         fmt::format("the remote identity {} is that of another tunnel with a shared secret: "
-                    "give the site an identity of its own, use certificates, or ask for "
-                    "ikeInstance \"dedicated\"",
+                    "give the site an identity of its own, or use certificates",
                     ids.remote),
         "/ipSecConfiguration/remoteIdentity");
   }
@@ -276,23 +318,24 @@ Result<void> TunnelIdentities::add(uint32_t tunnel, const TunnelSpec& spec) {
     return fail(
         ErrorCode::conflict,
         fmt::format("another tunnel has the identities {} and {}: give one side of this one "
-                    "an identity of its own, or ask for ikeInstance \"dedicated\"",
+                    "an identity of its own",
                     ids.local, ids.remote),
         "/ipSecConfiguration/remoteIdentity");
   }
   remove(tunnel);
-  if (ids.method == IkeAuthentication::psk) psk_remotes_.emplace(ids.remote, tunnel);
-  pairs_.emplace(std::pair(ids.local, ids.remote), tunnel);
-  by_tunnel_.emplace(tunnel, std::move(ids));
+  if (ids.method == IkeAuthentication::psk) psk_remotes_.insert_or_assign(ids.remote, tunnel);
+  pairs_.insert_or_assign(std::pair(ids.local, ids.remote), tunnel);
+  by_tunnel_.insert_or_assign(tunnel, std::move(ids));
   return {};
 }
 
 void TunnelIdentities::remove(uint32_t tunnel) {
-  const auto at = by_tunnel_.find(tunnel);
-  if (at == by_tunnel_.end()) return;
-  if (at->second.method == IkeAuthentication::psk) psk_remotes_.erase(at->second.remote);
-  pairs_.erase(std::pair(at->second.local, at->second.remote));
-  by_tunnel_.erase(at);
+  const Ids* found = by_tunnel_.find(tunnel);
+  if (found == nullptr) return;
+  const Ids ids = *found;
+  if (ids.method == IkeAuthentication::psk) psk_remotes_.erase(ids.remote);
+  pairs_.erase(std::pair(ids.local, ids.remote));
+  by_tunnel_.erase(tunnel);
 }
 
 }  // namespace hnv

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "compartments/address.h"
+#include "compartments/cow_map.h"
 #include "compartments/enum_names.h"
 #include "compartments/result.h"
 #include "compartments/secret_bytes.h"
@@ -110,6 +110,10 @@ inline constexpr Names<Initiation, 3> kInitiationNames{{{"onStart", Initiation::
                                                         {"never", Initiation::never}}};
 inline constexpr Names<Revocation, 3> kRevocationNames{
     {{"off", Revocation::off}, {"ifUri", Revocation::if_uri}, {"strict", Revocation::strict}}};
+inline constexpr Names<UdpEncapsulation, 2> kUdpEncapsulationNames{
+    {{"automatic", UdpEncapsulation::automatic}, {"forced", UdpEncapsulation::forced}}};
+inline constexpr Names<AdminStatus, 2> kAdminStatusNames{
+    {{"Enabled", AdminStatus::enabled}, {"Disabled", AdminStatus::disabled}}};
 inline constexpr Names<IkeInstance, 2> kIkeInstanceNames{
     {{"shared", IkeInstance::shared}, {"dedicated", IkeInstance::dedicated}}};
 
@@ -167,6 +171,8 @@ struct TunnelSpec {
   std::string local_identity;
   std::string remote_identity;
   IkeAuthentication authentication_method = IkeAuthentication::psk;
+  // An empty secret here and below is one that the operator took away (null); none at all is one
+  // that was not mentioned, and the stored one stays (with_stored_secrets).
   SharedSecret shared_secret;
   TunnelCertificates certificates;
   IkeProfile profile = IkeProfile::modern;
@@ -177,6 +183,10 @@ struct TunnelSpec {
   std::vector<VpnTrafficSelector> remote_traffic_selectors;
   uint32_t outbound_kilobits_per_second = 5'120;  // inner IP bytes; 0: no limit
   uint32_t inbound_kilobits_per_second = 5'120;
+  // What may come at once beyond the rate: 10,000 to 2^30 bytes. Default: a quarter of a second at
+  // that rate, and 65,536 at least.
+  std::optional<uint32_t> outbound_burst_bytes;
+  std::optional<uint32_t> inbound_burst_bytes;
   Initiation initiation = Initiation::on_start;
   uint32_t number_of_tries = 3;               // 0: for ever
   uint32_t retry_interval_seconds = 60;       // 1..3600
@@ -193,15 +203,26 @@ struct TunnelSpec {
 [[nodiscard]] std::string remote_identity(const TunnelSpec& spec);
 [[nodiscard]] uint32_t idle_disconnect_seconds(const TunnelSpec& spec);
 
+// Bytes that may come at once at this rate: what was given, or the default.
+[[nodiscard]] uint32_t burst_bytes(const std::optional<uint32_t>& given, uint32_t kilobits);
+
+// A PUT's spec with the secrets that it does not mention: those of `before` (null: there was none)
+// that its authentication method still uses. Secrets that were taken away are absent afterwards.
+[[nodiscard]] TunnelSpec with_stored_secrets(TunnelSpec spec, const TunnelSpec* before);
+
+// Whether secrets that are not mentioned may be stored, so that their absence is no fault.
+enum class StoredSecrets : uint8_t { none, perhaps };
+
 // Everything that is wrong with a tunnel by itself; empty when it is good. Targets are JSON
 // pointers into the network connection.
-[[nodiscard]] std::vector<ErrorDetail> check(const TunnelSpec& spec);
+[[nodiscard]] std::vector<ErrorDetail> check(const TunnelSpec& spec,
+                                             StoredSecrets stored = StoredSecrets::none);
 
 // The identities of the tunnels of one charon. charon looks for a shared secret by the identity
 // that the site claims, for whatever connection: among tunnels with PSK the remote identity must be
 // unique by itself, or one tenant's secret would open another's tunnel. And a site that connects
 // anew ends what has the same pair of identities (INITIAL_CONTACT, RFC 7296 §2.4): pairs are
-// unique, too. A value; control thread.
+// unique, too. A value; copies share.
 class TunnelIdentities {
  public:
   // A conflict changes nothing. Its error says the ways out, and not whose the other tunnel is:
@@ -214,9 +235,9 @@ class TunnelIdentities {
     std::string local, remote;
     IkeAuthentication method = IkeAuthentication::psk;
   };
-  std::map<uint32_t, Ids> by_tunnel_;
-  std::map<std::string, uint32_t> psk_remotes_;
-  std::map<std::pair<std::string, std::string>, uint32_t> pairs_;
+  CowMap<uint32_t, Ids> by_tunnel_;
+  CowMap<std::string, uint32_t> psk_remotes_;
+  CowMap<std::pair<std::string, std::string>, uint32_t> pairs_;
 };
 
 }  // namespace hnv

@@ -12,6 +12,7 @@
 #include "api/hnvctl/nat.h"
 #include "api/hnvctl/table.h"
 #include "api/hnvctl/views.h"
+#include "api/hnvctl/vpn.h"
 
 namespace {
 
@@ -22,7 +23,7 @@ struct Arguments {
   Endpoint endpoint;
   std::string format = "table";
   Output output = Output::table;
-  std::string path, file = "-", domain, subnet, address;
+  std::string path, file = "-", domain, subnet, address, connection;
   double interval = 2;
   TraceRequest trace;
   SessionFilter sessions;
@@ -185,6 +186,33 @@ void add_nat_verbs(CLI::App& app, Arguments& args, Action& action) {
   });
 }
 
+void add_vpn_verbs(CLI::App& app, Arguments& args, Action& action) {
+  auto* vpn = app.add_subcommand("vpn", "IPSec connections");
+  vpn->require_subcommand(1);
+  auto* list = vpn->add_subcommand("list", "Tunnels and how they are: a domain's, or all");
+  list->add_option("domain", args.domain);
+  list->callback([&] { action = [&](Client& c) { list_tunnels(c, args.output, args.domain); }; });
+  auto* show_verb = vpn->add_subcommand("show", "One tunnel, with its SAs");
+  show_verb->add_option("domain", args.domain)->required();
+  show_verb->add_option("name", args.connection)->required();
+  show_verb->callback([&] {
+    action = [&](Client& c) { show_tunnel(c, args.output, args.domain, args.connection); };
+  });
+  constexpr std::pair<const char*, const char*> kActions[] = {
+      {"connect", "Start a tunnel"},
+      {"disconnect", "End a tunnel until it is started again"},
+      {"rekey", "Give a tunnel new keys"}};
+  for (const auto& one : kActions) {
+    const char* name = one.first;
+    auto* verb = vpn->add_subcommand(name, one.second);
+    verb->add_option("domain", args.domain)->required();
+    verb->add_option("name", args.connection)->required();
+    verb->callback([&, name] {
+      action = [&, name](Client& c) { act_on_tunnel(c, args.domain, args.connection, name); };
+    });
+  }
+}
+
 void add_trace_verb(CLI::App& app, Arguments& args, Action& action) {
   auto* trace_verb = app.add_subcommand("trace", "Show a domain's packets on their way");
   trace_verb->add_option("domain", args.trace.domain)->required();
@@ -211,6 +239,7 @@ int main(int argc, char** argv) {
   add_appliance_verbs(app, args, action);
   add_domain_verbs(app, args, action);
   add_nat_verbs(app, args, action);
+  add_vpn_verbs(app, args, action);
   add_trace_verb(app, args, action);
   CLI11_PARSE(app, argc, argv);
   if (args.format == "json") args.output = Output::json;

@@ -280,10 +280,28 @@ std::optional<ConfigurationState> FakeControl::configuration_state(const Resourc
   return ConfigurationState{};
 }
 
-std::optional<ConnectionState> FakeControl::connection_state(const NetworkConnectionKey&) const {
+std::optional<ConnectionState> FakeControl::connection_state(
+    const NetworkConnectionKey& key) const {
   ConnectionState state;
   state.connection_state = "Connected";
+  const auto found = config()->find(key);
+  if (!found || !std::get<NetworkConnectionSpec>(found->spec).tunnel) return state;
+  TunnelState& tunnel = state.tunnel.emplace();
+  tunnel.drops = {{"ipsec_replay", 3}};
+  tunnel.rx_dropped = 3;
+  tunnel.ike_sas.push_back({"203.0.113.2", "198.51.100.10", "site", "AES_GCM_16-256", 7});
+  tunnel.child_sas.push_back({true, 0xc0000001, "aes-gcm-256", true, false, "198.51.100.10:4500",
+                              "203.0.113.2:4500", 7, 5, 500});
   return state;
+}
+
+Result<void> FakeControl::act_on_tunnel(const NetworkConnectionKey& key, TunnelAction /*action*/) {
+  const auto found = config()->find(key);
+  if (!found) {
+    return fail(ErrorCode::not_found, "this connection does not exist", resource_path(key));
+  }
+  if (std::get<NetworkConnectionSpec>(found->spec).tunnel) return {};
+  return fail(ErrorCode::unfit, "is not of type IPSec", resource_path(key));
 }
 
 Result<LookupExplanation> FakeControl::explain(

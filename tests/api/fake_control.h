@@ -41,6 +41,8 @@ class FakeControl : public Control {
       const ResourceKey& key) const override;
   [[nodiscard]] std::optional<ConnectionState> connection_state(
       const NetworkConnectionKey& key) const override;
+  [[nodiscard]] Result<void> act_on_tunnel(const NetworkConnectionKey& key,
+                                           TunnelAction action) override;
   [[nodiscard]] Result<LookupExplanation> explain(
       std::string_view domain, const IpAddress<Space::customer>& destination) const override;
   [[nodiscard]] Result<NatSessionList> nat_sessions(std::string_view domain,

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <set>
+#include <string>
+
 #include <gtest/gtest.h>
 
 #include "api/resource_json.h"
@@ -51,6 +54,20 @@ constexpr Row kComplete[] = {
         "ipAddresses":["203.0.113.9/24"],"peerIPAddresses":[],"sourceValidation":"strict",
         "duplicateAddressDetection":"optimistic"},
         "outboundKiloBitsPerSecond":0,"routes":[]})"},
+    {"/v1/routingDomains/contoso/networkConnections/branch",
+     R"({"adminStatus":"Disabled","connectionType":"IPSec","inboundBurstBytes":20000,"inboundKiloBitsPerSecond":0,
+        "ipSecConfiguration":{"authenticationMethod":"PSK","destinationIPAddress":"198.51.100.10","ikeInstance":"shared",
+          "initiate":"onDemand","localIdentity":"gw.example","localVpnTrafficSelector":[{"ipAddressEnd":"10.0.0.255",
+            "ipAddressStart":"10.0.0.0","portEnd":443,"portStart":443,"protocolId":6}],
+          "mainMode":{"diffieHellmanGroup":"ECP256","encryptionAlgorithm":"AES256","integrityAlgorithm":"SHA256",
+            "saLifeTimeKiloBytes":5,"saLifeTimeSeconds":3600},
+          "networkOutageTimeSeconds":30,"numberOfTries":5,"profile":"rras-legacy",
+          "quickMode":{"authenticationTransformationConstant":"SHA256128","cipherTransformationConstant":"AES256",
+            "idleDisconnectSeconds":60,"perfectForwardSecrecy":"PFS2048","saLifeTimeKiloBytes":2048,"saLifeTimeSeconds":600},
+          "remoteIdentity":"site.example","remoteVpnTrafficSelector":[],"retryIntervalSeconds":9,"sharedSecret":"swordfish",
+          "sourceIPAddress":"203.0.113.2","udpEncapsulation":"forced"},
+        "outboundBurstBytes":30000,"outboundKiloBitsPerSecond":7,
+        "routes":[{"destinationPrefix":"10.9.0.0/16","metric":3,"persistent":true}]})"},
     {"/v1/publicIPAddresses/contoso",
      R"({"externalNetwork":"inet","portBlockSize":32,"portRange":{"first":1025,"last":65534},"publicIPAddresses":["203.0.113.4","203.0.113.8/29"],
         "respondToPing":true,"routingDomain":"contoso"})"},
@@ -83,12 +100,95 @@ TEST(ResourceJson, StoresEveryPropertyWithoutLoss) {
   }
 }
 
+constexpr std::string_view kBranch = "/v1/routingDomains/contoso/networkConnections/branch";
+
+// A client that reads and writes back says nothing of secrets.
+void forget_secrets(ResourceSpec& spec) {
+  auto* connection = std::get_if<NetworkConnectionSpec>(&spec);
+  if (connection == nullptr || !connection->tunnel) return;
+  connection->tunnel->shared_secret = SharedSecret();
+  connection->tunnel->certificates.private_key = SharedSecret();
+}
+
+TEST(ResourceJson, AnswersSayOnlyThatASecretIsSet) {
+  for (const auto& row : kComplete) {
+    const auto key = *parse_resource_path(row.path);
+    const Json answer = resource_json({key, *spec_from_json(key, row.json), 17});
+    EXPECT_EQ(answer.dump().find("swordfish"), std::string::npos) << row.path;
+    if (row.path != kBranch) continue;
+    EXPECT_EQ(answer["ipSecConfiguration"]["sharedSecretSet"], true);
+    EXPECT_FALSE(answer["ipSecConfiguration"].contains("sharedSecret"));
+  }
+}
+
+TEST(ResourceJson, AnswersSayOnlyThatAPrivateKeyIsSet) {
+  NetworkConnectionSpec spec;
+  TunnelSpec& tunnel = spec.tunnel.emplace();
+  tunnel.authentication_method = IkeAuthentication::certificate;
+  tunnel.certificates.certificate = "public";
+  tunnel.certificates.private_key = SharedSecret(SecretBytes::of("swordfish"));
+  const Json answer = resource_json({*parse_resource_path(kBranch), spec, 1});
+  const Json& certificates = answer["ipSecConfiguration"]["certificates"];
+  EXPECT_EQ(certificates["privateKeySet"], true);
+  EXPECT_EQ(certificates["certificate"], "public");
+  EXPECT_EQ(answer.dump().find("swordfish"), std::string::npos);
+  EXPECT_NE(spec_to_json(spec).find("swordfish"), std::string::npos);
+}
+
+TEST(ResourceJson, NullTakesASecretAwayAndNothingKeepsIt) {
+  const auto key = *parse_resource_path(kBranch);
+  const auto decode = [&](const char* secret) {
+    const Json json = Json::parse(
+        std::string(R"({"connectionType":"IPSec","ipSecConfiguration":{"sourceIPAddress":)") +
+        R"("203.0.113.2","destinationIPAddress":"198.51.100.10")" + secret + "}}");
+    Faults faults;
+    const ResourceSpec spec = decode_resource(key, Place{}, json, faults);
+    return *std::get<NetworkConnectionSpec>(spec).tunnel;
+  };
+  TunnelSpec stored = decode(R"(,"sharedSecret":"swordfish")");
+  EXPECT_EQ(stored.shared_secret->reveal_text(), "swordfish");
+  EXPECT_EQ(with_stored_secrets(decode(""), &stored).shared_secret, stored.shared_secret);
+  EXPECT_FALSE(with_stored_secrets(decode(R"(,"sharedSecret":null)"), &stored).shared_secret);
+  EXPECT_FALSE(with_stored_secrets(decode(""), nullptr).shared_secret);
+  TunnelSpec other = decode("");
+  other.authentication_method = IkeAuthentication::certificate;
+  EXPECT_FALSE(with_stored_secrets(other, &stored).shared_secret) << "of another method";
+}
+
+TEST(ResourceJson, SaysAllThatIsWrongWithATunnelAtOnce) {
+  const Json json =
+      Json::parse(R"({"connectionType":"IPSec","adminStatus":"On","inboundBurstBytes":1,
+      "ipSecConfiguration":{"sourceIPAddress":"x","destinationIPAddress":"198.51.100.10","secret":"swordfish",
+        "remoteIdentity":"%any","mainMode":{"saLifeTimeSeconds":1},"quickMode":7,"ikeInstance":"dedicated"},
+      "l3Configuration":{},"routes":[{"destinationPrefix":"10.9.0.0/16","persistent":"yes"}]})");
+  Faults faults;
+  (void)decode_resource(*parse_resource_path(kBranch), Place{}, json, faults);
+  ASSERT_FALSE(faults.empty());
+  std::set<std::string> targets;
+  for (const ErrorDetail& detail : std::move(faults).to_error().details) {
+    EXPECT_TRUE(targets.insert(detail.target).second) << detail.target << " twice";
+    EXPECT_EQ(detail.message.find("swordfish"), std::string::npos) << detail.message;
+  }
+  const std::set<std::string> expected{"/adminStatus",
+                                       "/inboundBurstBytes",
+                                       "/l3Configuration",
+                                       "/routes/0/persistent",
+                                       "/ipSecConfiguration/sourceIPAddress",
+                                       "/ipSecConfiguration/secret",
+                                       "/ipSecConfiguration/remoteIdentity",
+                                       "/ipSecConfiguration/mainMode/saLifeTimeSeconds",
+                                       "/ipSecConfiguration/quickMode",
+                                       "/ipSecConfiguration/ikeInstance"};
+  EXPECT_EQ(targets, expected);
+}
+
 TEST(ResourceJson, ReadsItsOwnAnswers) {
   for (const auto& row : kComplete) {
     const auto key = *parse_resource_path(row.path);
-    const auto spec = spec_from_json(key, row.json);
+    auto spec = spec_from_json(key, row.json);
     ASSERT_TRUE(spec);
     const Json answer = resource_json({key, *spec, 17});
+    forget_secrets(*spec);
     EXPECT_EQ(answer["etag"], "17");
     EXPECT_EQ(answer["resourceRef"], row.path);
     EXPECT_EQ(answer["provisioningState"], "Succeeded");

@@ -181,6 +181,7 @@ struct Indexes {
   CowMap<PortVlan, ResourceKey> users_of_ports;
   CowMap<ProviderNetworkUse, VirtualSubnetKey> subnets_by_provider_network;
   CowMap<ExternalNetworkUse, NetworkConnectionKey> connections_by_external_network;
+  CowMap<TunnelSource, std::monostate> tunnels_by_source;
   CowMap<NatNetworkUse, std::monostate> nat_by_external_network;
   CowMap<PoolUse, std::string> domains_by_pool;
   CowMap<PoolOwner, std::monostate> pools_by_owner;
@@ -272,7 +273,10 @@ std::string domain_fault(const DomainModel& domain, Indexes& want) {
       own.on_link.insert_or_assign(address.prefix().address(),
                                    OnLink{address.prefix(), OnLink::Owner::connection, name});
     }
-    if (l3.port) {
+    if (const auto& tunnel = connection->spec.tunnel) {
+      want.tunnels_by_source.insert_or_assign(
+          TunnelSource{tunnel->source_ip_address, connection->network, key}, {});
+    } else if (l3.port) {
       want.users_of_ports.insert_or_assign(PortVlan{*l3.port, l3.vlan_id}, key);
     } else {
       want.connections_by_external_network.insert_or_assign(
@@ -329,6 +333,7 @@ std::string index_fault(const Model& model) {
   if (!(want.connections_by_external_network == model.connections_by_external_network)) {
     return "connections_by_external_network";
   }
+  if (!(want.tunnels_by_source == model.tunnels_by_source)) return "tunnels_by_source";
   if (!(want.nat_by_external_network == model.nat_by_external_network)) {
     return "nat_by_external_network";
   }

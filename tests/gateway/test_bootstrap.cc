@@ -18,6 +18,24 @@ std::string fault_of_file(const std::string& lcores, const std::string& more = "
   return error.details[0].target + " " + error.details[0].message;
 }
 
+TEST(Bootstrap, IpsecIsOffUntilItsSectionIsThere) {
+  const auto parse = [](const std::string& more) {
+    return parse_bootstrap(R"({"ports":[{"name":"a","device":"net_null0"}])" + more + "}");
+  };
+  EXPECT_FALSE(parse("")->ipsec);
+  ASSERT_TRUE(parse(R"(,"ipsec":{})")->ipsec);
+  EXPECT_EQ(parse(R"(,"ipsec":{})")->ipsec->charon, "/usr/sbin/charon-systemd");
+  const auto given = parse(R"(,"ipsec":{"charon":"/opt/charon","user":"ike","folder":"/run/ike"})");
+  ASSERT_TRUE(given);
+  EXPECT_EQ(given->ipsec->user, "ike");
+  EXPECT_EQ(given->ipsec->folder, "/run/ike");
+  const auto wrong = parse(R"(,"ipsec":{"charon":"charon","users":"x"})");
+  ASSERT_FALSE(wrong);
+  ASSERT_EQ(wrong.error().details.size(), 2U);
+  EXPECT_EQ(wrong.error().details[0].target, "/ipsec/charon");
+  EXPECT_EQ(wrong.error().details[1].target, "/ipsec/users");
+}
+
 }  // namespace
 
 TEST(Bootstrap, TakesOneToThirtyTwoWorkers) {

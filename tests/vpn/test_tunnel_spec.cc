@@ -208,7 +208,7 @@ TEST(TunnelIdentities, ARemoteIdentityHasOneSecret) {
   const auto refused = ids.add(2, second);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::conflict);
-  EXPECT_NE(refused.error().message.find("dedicated"), std::string::npos);
+  EXPECT_NE(refused.error().message.find("use certificates"), std::string::npos);
   EXPECT_EQ(refused.error().target, "/ipSecConfiguration/remoteIdentity");
   ids.remove(1);
   EXPECT_TRUE(ids.add(2, second));

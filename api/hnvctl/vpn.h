@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// hnvctl vpn: IPSec connections as operators look at them.
+#pragma once
+
+#include <string>
+
+#include "api/hnvctl/commands.h"
+
+namespace hnv::ctl {
+
+// Those of a domain; of every domain when it is empty.
+void list_tunnels(Client& client, Output output, const std::string& domain);
+void show_tunnel(Client& client, Output output, const std::string& domain, const std::string& name);
+// connect, disconnect or rekey.
+void act_on_tunnel(Client& client, const std::string& domain, const std::string& name,
+                   const std::string& action);
+
+[[nodiscard]] std::string view_tunnels(const Json& json);
+[[nodiscard]] std::string view_tunnel(const Json& json);
+
+}  // namespace hnv::ctl
