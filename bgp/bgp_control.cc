@@ -18,7 +18,9 @@ constexpr Duration kLookEvery = milliseconds(100);
 constexpr unsigned kLooks = 50;  // bgpd opens a VRF's sockets some time after it is told
 // An instance without peers, in bgpd's own namespace: one of each family.
 constexpr unsigned kLimboListeners = 2;
+// State is read of one domain after the other; bgpd takes milliseconds for each.
 constexpr Duration kReadEvery = milliseconds(500);
+constexpr Duration kBetweenReads = milliseconds(20);
 
 // For a session of IPv6 bgpd wants a link-local address (RFC 2545 §3): one that nobody else has.
 InterfaceAddress<Space::customer> link_local() {
@@ -197,18 +199,16 @@ void BgpControl::listeners(uint32_t number, unsigned here, unsigned limbo) {
   const auto at = domains_.find(number);
   if (at == domains_.end() || at->second.state.phase != Phase::configured) return;
   Domain& domain = at->second;
-  if (here != 0 && limbo <= kLimboListeners) {
+  if (here != 0) {
+    // Should others listen in bgpd's own, they are another domain's, which is looked at, too.
     domain.state.phase = Phase::ready;
     domain.next_look.reset();
-  } else if (++domain.looks < kLooks && here == 0) {
+  } else if (++domain.looks < kLooks) {
     domain.next_look = now_ + kLookEvery;
-  } else if (here == 0) {
+  } else {
     fail_domain(number, domain,
                 limbo > kLimboListeners ? "bgpd did not reach its namespace, and listens in its own"
                                         : "bgpd does not listen in its namespace");
-  } else {
-    domain.state.phase = Phase::ready;  // another domain's sockets are astray: it is looked at, too
-    domain.next_look.reset();
   }
 }
 
@@ -236,6 +236,7 @@ void BgpControl::clear(uint32_t number, const IpAddress<Space::customer>& peer) 
 
 void BgpControl::read_peers(uint32_t number, Domain& domain) {
   domain.reading = true;
+  next_read_ = now_ + kBetweenReads;
   vty_.read(fmt::format("show bgp vrf {} neighbors json", bgpd_name(number)),
             [this, number](const Result<VtyAnswer>& answer) {
               const auto at = domains_.find(number);
@@ -255,7 +256,9 @@ void BgpControl::step_domain(uint32_t number, Domain& domain) {
     domain.next_look.reset();
     process_.look(number);
   }
-  if (!domain.reading && now_ >= domain.next_read) read_peers(number, domain);
+  // The configuration comes first: bgpd does one thing at a time.
+  const bool quiet = vty_.batches_waiting() == 0 && now_ >= next_read_;
+  if (quiet && !domain.reading && now_ >= domain.next_read) read_peers(number, domain);
 }
 
 void BgpControl::add_to(std::vector<pollfd>& fds) const {

@@ -5,12 +5,12 @@
 // in the old one is taken back. A statement that replaces another of the same kind takes nothing
 // back, so that a session survives what need not end it.
 //
-// bgpd's route maps and lists are the same for all its VRFs. So every name begins with the domain's
-// number, and has nothing of another tenant's.
+// bgpd's route maps and lists are the same for all its VRFs. So every name of a domain's begins
+// with its number, and has nothing of another tenant's; what begins with "all:" is common to all.
 //
-// A new peer is kept shut until all is said of it. Every peer has a map of its own in either
-// direction, in which what always holds comes first: no default route, no transit, and nothing at
-// all for an external peer without a policy (RFC 8212).
+// A new peer is kept shut until all is said of it. Every peer has a map in either direction, in
+// which what always holds comes first: no default route, no transit, and nothing at all for an
+// external peer without a policy (RFC 8212). Without a policy it is a common one.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +41,8 @@ using BgpdBatch = std::vector<BgpdBlock>;
 // The name of a domain's VRF in bgpd, and of its namespace there: "d7".
 [[nodiscard]] std::string bgpd_name(uint32_t domain);
 
-// Comes before anything else. An instance without peers that is found first makes every lookup of
-// bgpd's short.
+// Comes before anything else: the maps of all domains, and an instance without peers, which is
+// found first and makes every lookup of bgpd's short.
 [[nodiscard]] BgpdBatch bgpd_prelude();
 
 class BgpdConfig {

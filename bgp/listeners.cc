@@ -62,9 +62,9 @@ Result<uint32_t> count_of(int diag, uint8_t family, uint16_t port) {
 Result<uint32_t> count_listeners(uint16_t port) {
   const OwnedFd diag(socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   if (!diag) return fault();
-  const auto four = count_of(diag.get(), AF_INET, port);
+  auto four = count_of(diag.get(), AF_INET, port);
   if (!four) return four;
-  const auto six = count_of(diag.get(), AF_INET6, port);
+  auto six = count_of(diag.get(), AF_INET6, port);
   if (!six) return six;
   return *four + *six;
 }

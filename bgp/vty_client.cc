@@ -163,9 +163,11 @@ void VtyClient::continue_batches(Instant now) {
     }
     const BgpdBlock& block = batch.blocks[batch.block];
     if (!batch.entered) {
-      if (batch.asked) return;
+      // All at once: behind one that fails the others are unknown, and "end" undoes any of them.
+      for (; !batch.asked && batch.said < kLeading + block.context.size(); ++batch.said) {
+        say(*commands_, entry(block, batch.said), {}, now);
+      }
       batch.asked = true;
-      say(*commands_, entry(block, batch.entering), {}, now);
       return;
     }
     while (batch.said < block.lines.size() && batch.said - batch.answered < kWindow) {
@@ -178,9 +180,7 @@ void VtyClient::continue_batches(Instant now) {
       }
     }
     if (batch.answered < block.lines.size()) return;
-    ++batch.block;
-    batch.entered = false;
-    batch.entering = batch.said = batch.answered = 0;
+    batch.next_block();
   }
 }
 
@@ -191,15 +191,14 @@ void VtyClient::take(Batch& batch, VtyAnswer answer) {
     if (refused(answer)) batch.faults.push_back({line.text, std::move(answer)});
     return;
   }
-  batch.asked = false;
-  if (refused(answer)) {
-    batch.faults.push_back({std::string(entry(block, batch.entering)), std::move(answer)});
-    ++batch.block;  // its lines would land elsewhere
-    batch.entering = 0;
-    return;
+  if (refused(answer) && !batch.lost) {
+    batch.lost = true;
+    batch.faults.push_back({std::string(entry(block, batch.answered)), std::move(answer)});
   }
-  ++batch.entering;
-  batch.entered = batch.entering == kLeading + block.context.size();
+  if (++batch.answered < kLeading + block.context.size()) return;
+  if (batch.lost) return batch.next_block();  // its lines would land elsewhere
+  batch.entered = true;
+  batch.said = batch.answered = 0;
 }
 
 Result<void> VtyClient::step_commands(Instant now) {

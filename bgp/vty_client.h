@@ -101,11 +101,16 @@ class VtyClient {
     BgpdBatch blocks;
     Applied done;
     size_t block = 0;
-    bool entered = false;  // the context of `block` was
-    size_t entering = 0;   // which of its commands is under way, of those in front of the lines
-    bool asked = false;    // that one was sent
-    size_t said = 0;       // lines sent, and answered
+    bool entered = false;  // the context of `block` was; until then it is what is said
+    bool asked = false;
+    bool lost = false;  // a command of the context was refused
+    size_t said = 0;
     size_t answered = 0;
+    void next_block() {
+      ++block;
+      entered = asked = lost = false;
+      said = answered = 0;
+    }
     std::vector<VtyFault> faults{};
   };
   struct Reading {

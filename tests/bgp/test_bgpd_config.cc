@@ -28,6 +28,15 @@ BgpDomainSpec domain() {
   return out;
 }
 
+BgpDomainSpec with_policy() {
+  BgpDomainSpec out = domain();
+  PolicyMapEntrySpec entry;
+  entry.sequence = 10;
+  out.policy_maps["all"].policy_map_entry_list = {entry};
+  out.peers["site"].policy_map_in = "all";
+  return out;
+}
+
 // "place / place: line", one each.
 std::vector<std::string> lines(const BgpdBatch& batch) {
   std::vector<std::string> out;
@@ -58,9 +67,8 @@ TEST(BgpdConfig, APeerIsBoundBeforeItMaySpeak) {
   EXPECT_TRUE(has(all, kRouter + "neighbor 10.0.0.2 remote-as 65101"));
   const size_t activated = place(all, kFour + "neighbor 10.0.0.2 activate");
   ASSERT_LT(activated, all.size());
-  EXPECT_LT(place(all, kFour + "neighbor 10.0.0.2 route-map d7:i4:site in"), activated);
+  EXPECT_LT(place(all, kFour + "neighbor 10.0.0.2 route-map all:deny in"), activated);
   EXPECT_LT(place(all, kFour + "neighbor 10.0.0.2 maximum-prefix 10000"), activated);
-  EXPECT_LT(place(all, "route-map d7:i4:site deny 30"), activated);
   EXPECT_TRUE(has(all, kFour + "distance bgp 15 200 200"));
   EXPECT_EQ(place(all, kRouter + "neighbor 10.0.0.2 shutdown"),
             place(all, kRouter + "neighbor 10.0.0.2 remote-as 65101") + 1);
@@ -83,31 +91,52 @@ TEST(BgpdConfig, NothingOfADomainHasAnothersName) {
   }
 }
 
+TEST(BgpdConfig, MapsOfAllDomainsAreThereFirst) {
+  const auto all = lines(bgpd_prelude());
+  for (const char* line :
+       {"router bgp 65535", "route-map all:deny deny 30", "route-map all:i4 permit 30",
+        "route-map all:i4:nodefault deny 10: match ip address prefix-list all:default4",
+        "route-map all:i4:nodefault permit 30",
+        "ip prefix-list all:default4 seq 5 permit 0.0.0.0/0",
+        "route-map all:i6:nodefault deny 10: match ipv6 address prefix-list all:default6",
+        "route-map all:i6:nodefault permit 30: set ipv6 next-hop prefer-global",
+        "route-map all:o deny 10: match as-path all:learned", "route-map all:o permit 30",
+        "bgp as-path access-list all:learned seq 5 deny ^$", "route-map all:o:transit permit 30"}) {
+    EXPECT_TRUE(has(all, line)) << line;
+  }
+}
+
 // RFC 8212.
 TEST(BgpdConfig, AnExternalPeerWithoutAPolicyGetsNothing) {
   BgpdConfig config;
   BgpDomainSpec spec = domain();
   auto all = lines(config.set(7, spec));
-  EXPECT_TRUE(has(all, "route-map d7:i4:site deny 30"));
-  EXPECT_TRUE(has(all, "route-map d7:o4:site deny 30"));
+  EXPECT_TRUE(has(all, kFour + "neighbor 10.0.0.2 route-map all:deny in"));
+  EXPECT_TRUE(has(all, kFour + "neighbor 10.0.0.2 route-map all:deny out"));
   spec.router.ebgp_requires_policy = BgpSwitch::disabled;
-  all = lines(config.set(7, spec));
-  EXPECT_TRUE(has(all, "no route-map d7:i4:site deny 30"));
-  EXPECT_TRUE(has(all, "route-map d7:i4:site permit 30"));
-  EXPECT_EQ(all.size(), 4U) << "nothing else changes";
+  EXPECT_EQ(lines(config.set(7, spec)),
+            (std::vector<std::string>{kFour + "neighbor 10.0.0.2 route-map all:i4:nodefault in",
+                                      kFour + "neighbor 10.0.0.2 route-map all:o out"}))
+      << "replaced, not taken back";
   spec.peers["site"].as_number = 65'001;
   spec.router.ebgp_requires_policy = BgpSwitch::enabled;
   BgpdConfig other;
-  EXPECT_TRUE(has(lines(other.set(7, spec)), "route-map d7:i4:site permit 30"))
+  EXPECT_TRUE(
+      has(lines(other.set(7, spec)), kFour + "neighbor 10.0.0.2 route-map all:o:transit out"))
       << "an internal one needs none";
 }
 
 TEST(BgpdConfig, NoDefaultRouteAndNoTransitUnlessAskedFor) {
   BgpdConfig config;
   BgpDomainSpec spec = domain();
+  PolicyMapEntrySpec entry;
+  entry.sequence = 10;
+  spec.policy_maps["all"].policy_map_entry_list = {entry};
+  spec.peers["site"].policy_map_in = spec.peers["site"].policy_map_out = "all";
   auto all = lines(config.set(7, spec));
-  EXPECT_TRUE(has(all, "route-map d7:i4:site deny 10: match ip address prefix-list d7:default4"));
-  EXPECT_TRUE(has(all, "route-map d7:o4:site deny 10: match as-path d7:learned"));
+  EXPECT_TRUE(has(all, "route-map d7:i4:site deny 10: match ip address prefix-list all:default4"));
+  EXPECT_TRUE(has(all, "route-map d7:o4:site deny 10: match as-path all:learned"));
+  EXPECT_TRUE(has(all, "route-map d7:o4:site permit 30: call d7:p4:all"));
   spec.router.transit_routing = BgpSwitch::enabled;
   spec.router.default_gateway_routing = BgpSwitch::enabled;
   all = lines(config.set(7, spec));
@@ -161,7 +190,7 @@ TEST(BgpdConfig, WhatEndsWithAnotherIsNotTakenBack) {
 
 TEST(BgpdConfig, AnotherAsIsAnotherRouter) {
   BgpdConfig config;
-  BgpDomainSpec spec = domain();
+  BgpDomainSpec spec = with_policy();
   const size_t whole = lines(config.set(7, spec)).size();
   spec.router.as_number = 65'002;
   const auto all = lines(config.set(7, spec));
@@ -174,12 +203,12 @@ TEST(BgpdConfig, AnotherAsIsAnotherRouter) {
 
 TEST(BgpdConfig, RemovalTakesEverythingBackAndEverythingSaysItAgain) {
   BgpdConfig config;
-  const auto first = lines(config.set(7, domain()));
+  const auto first = lines(config.set(7, with_policy()));
   EXPECT_EQ(lines(config.everything(7)), first);
   const auto gone = lines(config.remove(7));
   EXPECT_TRUE(has(gone, "no router bgp 65001 vrf d7"));
-  EXPECT_TRUE(has(gone, "no route-map d7:i4:site deny 30"));
-  EXPECT_TRUE(has(gone, "no ip prefix-list d7:default4 seq 5 permit 0.0.0.0/0"));
+  EXPECT_TRUE(has(gone, "no route-map d7:i4:site permit 30"));
+  EXPECT_TRUE(has(gone, "no route-map d7:p4:all permit 10"));
   EXPECT_EQ(config.find(7), nullptr);
   EXPECT_TRUE(config.everything(7).empty());
   EXPECT_TRUE(config.remove(7).empty());
