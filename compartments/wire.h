@@ -65,6 +65,7 @@ inline constexpr uint8_t kIcmp = 1;
 inline constexpr uint8_t kTcp = 6;
 inline constexpr uint8_t kUdp = 17;
 inline constexpr uint8_t kGre = 47;
+inline constexpr uint8_t kEsp = 50;
 inline constexpr uint8_t kIcmpV6 = 58;
 inline constexpr uint8_t kNone = 59;  // RFC 8200 §4.7: nothing follows
 // Extension headers (RFC 8200 §4.1, RFC 4302, RFC 7401, RFC 5533).

@@ -5,6 +5,7 @@
 //   Eth | [802.1Q] | ARP           → respond (a request for one of our addresses), punt (an answer)
 //   Eth | [802.1Q] | IP (→ our PA) → GRE: enter_nvgre; ICMP echo: respond
 //   Eth | [802.1Q] | IP (→ a public address) → enter_nat
+//   Eth | [802.1Q] | IP (→ a VPN address)    → ESP, alone or in UDP: enter_ipsec; IKE: punt
 //   Eth | [802.1Q] | IP            → another MAC on a physical network: enter_l3
 //
 // A frame's (port, VLAN) names its attachment; only a provider network's attachment takes GRE.
@@ -85,7 +86,8 @@ void classify_arp_for_connection(Packet<Side::outside> packet, const L3Table::Ad
        plane.l3->find_address(L3Table::address_key(slot.attachment, sender)) != nullptr)) {
     return out.punt(packet);
   }
-  if (is_own(attachment, target) || plane.nat->at(slot.attachment, arp.target_ip) != nullptr) {
+  if (is_own(attachment, target) || plane.nat->at(slot.attachment, arp.target_ip) != nullptr ||
+      plane.ipsec->addresses.contains(slot.attachment, arp.target_ip)) {
     slot.in_connection = ConnectionId();
     return out.respond(packet, Answer::arp_reply_outside);
   }
@@ -118,6 +120,23 @@ void classify_own_icmp(Packet<Side::outside> packet, const wire::Ipv4& ip, Attac
     }
   }
   out.drop(packet, DropReason::outer_protocol);
+}
+
+// ESP and IKE end at VPN addresses only (vpn/README.md). True when the packet went its way.
+bool is_for_ipsec(Packet<Side::outside> packet, const wire::Ipv4& ip, const Attachment& attachment,
+                  const Dataplane& plane, Out out) {
+  const PacketSlot& slot = packet.slot();
+  if (attachment.kind != AttachmentKind::external ||
+      (ip.protocol != wire::ip_protocol::kEsp && ip.protocol != wire::ip_protocol::kUdp) ||
+      !plane.ipsec->addresses.contains(slot.attachment, ip.destination)) {
+    return false;
+  }
+  return classify_ipsec(packet,
+                        {.protocol = ip.protocol,
+                         .fragment = ip.is_fragment(),
+                         .at = slot.l2_bytes + ip.header_bytes(),
+                         .bytes = ip.total_length.value() - ip.header_bytes()},
+                        out);
 }
 
 // Our own address on an outside network. Header, source and checksum are checked by now.
@@ -181,11 +200,13 @@ bool is_for_nat(Packet<Side::outside> packet, const wire::Ipv4& ip, const Attach
   if (is_martian_source(slot.outer_source) || (!hairpin && is_own(attachment, slot.outer_source))) {
     return out.drop(packet, DropReason::outer_bad_source);
   }
+  if (is_for_ipsec(packet, ip, attachment, plane, out)) return;
   if (is_for_nat(packet, ip, attachment, plane, out)) return;
   if (ip.protocol == wire::ip_protocol::kGre && attachment.kind != AttachmentKind::provider) {
     return out.drop(packet, DropReason::gre_not_on_fabric);
   }
-  if (!is_own(attachment, ip.destination.value())) {
+  if (!is_own(attachment, ip.destination.value()) &&
+      !plane.ipsec->addresses.contains(slot.attachment, ip.destination)) {
     return out.drop(packet, DropReason::outer_not_ours);
   }
   // RFC 7637 §4.4: a receiver may discard fragments; nothing here puts them together.

@@ -10,6 +10,7 @@
 //                                                      asked for
 //                         | ICMPv6 echo (→ us)       → respond
 //                         | ICMPv6 packet too big (→ our PA) → punt: the path MTU of the fabric
+//   Eth | [802.1Q] | IPv6 (→ a VPN address)          → as classify_ipsec.cc says
 //   Eth | [802.1Q] | IPv6 (the MAC is an L3 connection's) → enter_l3
 //
 // Extension headers are walked by their lengths (RFC 7045). The gateway routes no groups, so what
@@ -17,6 +18,7 @@
 #include <algorithm>
 
 #include "compartments/neighbor_discovery.h"
+#include "gateway/stations.h"
 #include "gateway/stations_ipv6.h"
 
 namespace hnv {
@@ -62,7 +64,8 @@ void solicited(Packet<Side::outside> packet, const Attachment& attachment,
     slot.in_connection = ConnectionId();
     return out.respond(packet, Answer::nd_reply_outside);
   }
-  if (network && plane.nat->find6(slot.attachment, target)) {
+  if (network && (plane.nat->find6(slot.attachment, target) ||
+                  plane.ipsec->addresses.contains(slot.attachment, target))) {
     slot.in_connection = ConnectionId();
     return out.respond(packet, Answer::nd_reply_outside);
   }
@@ -117,12 +120,25 @@ void discover(Packet<Side::outside> packet, const Attachment& attachment, const 
 
 // An address of the network's own. Addresses are checked by now.
 void to_own(Packet<Side::outside> packet, const Attachment& attachment, const wire::Ipv6& ip,
-            const Upper6& upper, Out out) {
+            const Upper6& upper, const Dataplane& plane, Out out) {
   if (!upper.whole) return out.drop(packet, DropReason::extension_header_bad);
+  const PacketSlot& slot = packet.slot();
+  const bool is_vpn = attachment.kind == AttachmentKind::external &&
+                      plane.ipsec->addresses.contains(slot.attachment, ip.destination);
+  if (is_vpn && classify_ipsec(packet,
+                               {.protocol = upper.protocol,
+                                .fragment = upper.fragment,
+                                .at = slot.l2_bytes + upper.offset,
+                                .bytes = ip.total_length() - upper.offset},
+                               out)) {
+    return;
+  }
   if (upper.protocol == wire::ip_protocol::kGre && attachment.kind != AttachmentKind::provider) {
     return out.drop(packet, DropReason::gre_not_on_fabric);
   }
-  if (!is_own6(attachment, ip.destination)) return out.drop(packet, DropReason::outer_not_ours);
+  if (!is_own6(attachment, ip.destination) && !is_vpn) {
+    return out.drop(packet, DropReason::outer_not_ours);
+  }
   // RFC 7637 §4.4: a receiver may discard fragments; nothing here puts them together.
   if (upper.fragment) return out.drop(packet, DropReason::outer_fragment);
   if (upper.protocol == wire::ip_protocol::kGre) return out.to<Stage::enter_nvgre>(packet);
@@ -189,7 +205,9 @@ void classify_ipv6(Packet<Side::outside> packet, const Attachment& attachment,
   }
   if (!ours) return out.drop(packet, DropReason::outer_not_ours);  // to a group
   const bool hairpin = slot.ingress == Ingress::nat;
-  const auto public_address = attachment.kind == AttachmentKind::external
+  const bool for_vpn = attachment.kind == AttachmentKind::external &&
+                       plane.ipsec->addresses.contains(slot.attachment, ip.destination);
+  const auto public_address = attachment.kind == AttachmentKind::external && !for_vpn
                                   ? plane.nat->find6(slot.attachment, ip.destination)
                                   : std::nullopt;
   if (public_address && !is_martian_source6(ip.source) &&
@@ -200,7 +218,7 @@ void classify_ipv6(Packet<Side::outside> packet, const Attachment& attachment,
   if (is_martian_source6(ip.source) || is_own6(attachment, ip.source)) {
     return out.drop(packet, DropReason::outer_bad_source);
   }
-  to_own(packet, attachment, ip, upper, out);
+  to_own(packet, attachment, ip, upper, plane, out);
 }
 
 }  // namespace hnv

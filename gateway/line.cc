@@ -241,13 +241,28 @@ NatContext Line::nat_context(const Dataplane& plane, Instant now) {
           .now = now};
 }
 
-void Line::tend(const Dataplane& plane, Instant now) { tend_nat(nat_context(plane, now), lanes_); }
+IpsecContext Line::ipsec_context(const Dataplane& plane, Instant now) {
+  return {.plan = *plane.ipsec,
+          .compartments = plane.compartments,
+          .outside = *plane.outside,
+          .next_hops = plane.next_hops,
+          .links = plane.links,
+          .mine = *ipsec_,
+          .reentry = reentry_,
+          .now = now};
+}
+
+void Line::tend(const Dataplane& plane, Instant now) {
+  tend_nat(nat_context(plane, now), lanes_);
+  tend_ipsec(ipsec_context(plane, now), lanes_);
+}
 
 void Line::run(const Dataplane& plane, Instant now) {
   lanes_.tracer = tracer_of(plane, lanes_.worker(), now);
   counters_->rx.add(std::exchange(received_, 0));
   take_back(plane);
   const NatContext nat = nat_context(plane, now);
+  const IpsecContext ipsec = ipsec_context(plane, now);
   station<Stage::classify, Side::outside>(
       [&](auto in) { classify(in, plane, Exit<Stage::classify>(lanes_)); });
   station<Stage::enter_nvgre, Side::outside>([&](auto in) {
@@ -256,6 +271,8 @@ void Line::run(const Dataplane& plane, Instant now) {
         lanes_, in, [&](auto ipv4) { enter_nvgre(ipv4, plane, out); },
         [&](auto ipv6) { enter_nvgre_over_ipv6(ipv6, plane, out); });
   });
+  station<Stage::enter_ipsec, Side::outside>(
+      [&](auto in) { enter_ipsec(in, ipsec, Exit<Stage::enter_ipsec>(lanes_)); });
   station<Stage::enter_nat, Side::outside>([&](auto in) {
     const Exit<Stage::enter_nat> out(lanes_);
     by_family(
@@ -280,6 +297,8 @@ void Line::run(const Dataplane& plane, Instant now) {
         lanes_, in, [&](auto ipv4) { leave_nvgre(ipv4, plane, out); },
         [&](auto ipv6) { leave_nvgre_ipv6(ipv6, plane, out); });
   });
+  station<Stage::leave_ipsec, Side::inside>(
+      [&](auto in) { leave_ipsec(in, ipsec, Exit<Stage::leave_ipsec>(lanes_)); });
   station<Stage::leave_nat, Side::inside>([&](auto in) {
     const Exit<Stage::leave_nat> out(lanes_);
     by_family(
@@ -302,6 +321,7 @@ void Line::run(const Dataplane& plane, Instant now) {
   lanes_.clear();
   used_ = 0;
   tend_nat(nat, lanes_);
+  tend_ipsec(ipsec, lanes_);
 }
 
 void Line::finish_tx() {
@@ -388,6 +408,7 @@ void Line::drain() {
   for (unsigned i = 0; i < injected_count_; ++i) drop(injected_[i].mbuf);
   injected_count_ = 0;
   drain_nat(*nat_, *counters_);
+  drain_ipsec(*ipsec_, *counters_);
 }
 
 }  // namespace hnv

@@ -85,7 +85,9 @@ class Line {
 
   [[nodiscard]] WorkerCounters& counters() { return *counters_; }
   // Packets inside the worker between two breaths.
-  [[nodiscard]] uint64_t held() const { return hold_.held() + reentry_.size() + nat_->held(); }
+  [[nodiscard]] uint64_t held() const {
+    return hold_.held() + reentry_.size() + nat_->held() + ipsec_->held();
+  }
   [[nodiscard]] NatWorker& nat() { return *nat_; }
   [[nodiscard]] const NatWorker& nat() const { return *nat_; }
   [[nodiscard]] IpsecWorker& ipsec() { return *ipsec_; }
@@ -101,6 +103,7 @@ class Line {
   void finish_punts(const Dataplane& plane);
   void refuse_held(PacketSlot& slot);
   [[nodiscard]] NatContext nat_context(const Dataplane& plane, Instant now);
+  [[nodiscard]] IpsecContext ipsec_context(const Dataplane& plane, Instant now);
   void drop_at(Stage stage, PacketSlot& slot, DropReason reason);
   template <Stage S, Side In, class Station>
   void station(Station&& work);

@@ -74,9 +74,11 @@ void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
       slot.next_hop = NextHopId();
       slot.connection = hop.connection;
       return out.to<Stage::leave_l3>(packet);
+    case HopKind::ipsec:
+      slot.connection = hop.connection;
+      return out.to<Stage::leave_ipsec>(packet);
     case HopKind::nat:
       return out.to<Stage::leave_nat>(packet);
-    case HopKind::ipsec:
     case HopKind::none:
     case HopKind::local:
     case HopKind::directed_broadcast:

@@ -12,6 +12,16 @@ namespace hnv {
 
 // Outer headers: Ethernet, VLAN, ARP, outer IP. Sends every packet to the door it belongs to.
 void classify(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::classify> out);
+// The upper layer of a packet to a VPN address: `at` from the frame's begin, `bytes` of it.
+struct IpsecCandidate {
+  uint8_t protocol = 0;
+  bool fragment = false;
+  uint32_t at = 0;
+  uint32_t bytes = 0;
+};
+// ESP and IKE. False: neither, and the packet is still the caller's.
+[[nodiscard]] bool classify_ipsec(Packet<Side::outside> packet, const IpsecCandidate& candidate,
+                                  Exit<Stage::classify> out);
 // NVGRE in: the VSID chooses the compartment, the lookup records vouch for the source.
 void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_nvgre> out);
 // A physical network in: the destination MAC has chosen the connection.

@@ -112,7 +112,7 @@ EspKeys::~EspKeys() {
 }
 
 // Random blocks come in batches from AES in counter mode, under a key of this thread's own.
-struct EspCipher::Scratch {
+struct EspTransform::Scratch {
   static constexpr unsigned kPool = 4096;
   EspMultiBuffer::Scratch* multi_buffer = nullptr;
   EVP_CIPHER_CTX* random = nullptr;
@@ -121,7 +121,8 @@ struct EspCipher::Scratch {
   std::array<uint8_t, kPool> pool{};
 };
 
-EspCipher::EspCipher(EspEngine engine) : engine_(engine), scratch_(std::make_unique<Scratch>()) {
+EspTransform::EspTransform(EspEngine engine)
+    : engine_(engine), scratch_(std::make_unique<Scratch>()) {
   std::array<uint8_t, 48> seed{};
   scratch_->random = EVP_CIPHER_CTX_new();
   const bool seeded = scratch_->random != nullptr &&
@@ -133,13 +134,13 @@ EspCipher::EspCipher(EspEngine engine) : engine_(engine), scratch_(std::make_uni
   if (engine == EspEngine::multi_buffer) scratch_->multi_buffer = EspMultiBuffer::make_scratch();
 }
 
-EspCipher::~EspCipher() {
+EspTransform::~EspTransform() {
   EVP_CIPHER_CTX_free(scratch_->random);
   explicit_bzero(scratch_->pool.data(), scratch_->pool.size());
   EspMultiBuffer::free_scratch(scratch_->multi_buffer);
 }
 
-void EspCipher::random_iv(uint8_t* iv, unsigned bytes) {
+void EspTransform::random_iv(uint8_t* iv, unsigned bytes) {
   assert(bytes <= 16);
   if (scratch_->used + bytes > Scratch::kPool) {
     int written = 0;
@@ -151,7 +152,7 @@ void EspCipher::random_iv(uint8_t* iv, unsigned bytes) {
   scratch_->used += bytes;
 }
 
-void EspCipher::seal(const EspJob* jobs, unsigned count) {
+void EspTransform::seal(const EspJob* jobs, unsigned count) {
   assert(count <= kMost);
   if (engine_ == EspEngine::multi_buffer) {
     return EspMultiBuffer::seal(*scratch_->multi_buffer, jobs, count);
@@ -159,7 +160,7 @@ void EspCipher::seal(const EspJob* jobs, unsigned count) {
   for (unsigned i = 0; i < count; ++i) EspPortable::seal(jobs[i]);
 }
 
-void EspCipher::open(const EspJob* jobs, unsigned count, bool* good) {
+void EspTransform::open(const EspJob* jobs, unsigned count, bool* good) {
   assert(count <= kMost);
   if (engine_ == EspEngine::multi_buffer) {
     return EspMultiBuffer::open(*scratch_->multi_buffer, jobs, count, good);

@@ -58,7 +58,7 @@ class alignas(64) EspKeys {
   }
 
  private:
-  friend class EspCipher;
+  friend class EspTransform;
   friend struct EspMultiBuffer;
   friend struct EspPortable;
   EspKeys() = default;
@@ -89,16 +89,16 @@ struct EspJob {
 };
 
 // One thread's.
-class EspCipher {
+class EspTransform {
  public:
   static constexpr unsigned kMost = 64;  // jobs at once
 
-  explicit EspCipher(EspEngine engine = best_esp_engine());
-  ~EspCipher();
-  EspCipher(const EspCipher&) = delete;
-  EspCipher& operator=(const EspCipher&) = delete;
-  EspCipher(EspCipher&&) = delete;
-  EspCipher& operator=(EspCipher&&) = delete;
+  explicit EspTransform(EspEngine engine = best_esp_engine());
+  ~EspTransform();
+  EspTransform(const EspTransform&) = delete;
+  EspTransform& operator=(const EspTransform&) = delete;
+  EspTransform(EspTransform&&) = delete;
+  EspTransform& operator=(EspTransform&&) = delete;
 
   // Encrypts in place and writes each ICV behind. REQUIRES keys of this engine, room for the ICV,
   // count <= kMost.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The two engines behind EspCipher; nobody else includes this.
+// The two engines behind EspTransform; nobody else includes this.
 #pragma once
 
 #include <array>

@@ -126,9 +126,9 @@ struct EspMultiBuffer::Scratch {
   alignas(64) std::array<uint8_t, 64> nonce{};
   alignas(64) std::array<uint8_t, 64> aad{};
   alignas(64) std::array<uint8_t, 64> tag{};
-  alignas(64) std::array<std::array<uint8_t, kTag>, EspCipher::kMost> tags{};
+  alignas(64) std::array<std::array<uint8_t, kTag>, EspTransform::kMost> tags{};
   // What stood where the upper half of an extended sequence number is hashed.
-  std::array<std::array<uint8_t, kTag>, EspCipher::kMost> icvs{};
+  std::array<std::array<uint8_t, kTag>, EspTransform::kMost> icvs{};
 };
 
 EspMultiBuffer::Scratch* EspMultiBuffer::make_scratch() { return new Scratch(); }

@@ -23,7 +23,7 @@ struct IpsecNotice {
   TunnelId tunnel{};
   uint64_t tunnel_uid = 0;  // TunnelView::uid
   uint64_t sa_uid = 0;      // Sa::uid; moved, exhausted
-  SaEndpoint remote;        // moved
+  SaEndpoint remote{};      // moved
 };
 static_assert(std::is_trivially_copyable_v<IpsecNotice>);
 

@@ -46,6 +46,11 @@ struct alignas(64) TunnelCounters {
   Counter in_rate_limited, out_rate_limited;  // among them
   std::array<Counter, kLast - kFirst + 1> drops;
 
+  // Counts a reason; only those of the IPsec doors are told apart.
+  void count(DropReason reason) {
+    const size_t place = static_cast<size_t>(reason) - kFirst;
+    if (place < drops.size()) drops[place].add();
+  }
   // REQUIRES a reason of the IPsec doors.
   [[nodiscard]] const Counter& of(DropReason reason) const {
     return drops[static_cast<size_t>(reason) - kFirst];
@@ -179,7 +184,7 @@ struct IpsecPlan {
 
   // Null: none.
   [[nodiscard]] const TunnelView* tunnel_of(const Sa& sa) const {
-    return tunnels[sa.spec.if_id - 1].get();
+    return tunnels[sa.if_id - 1].get();
   }
 };
 

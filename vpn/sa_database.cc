@@ -140,8 +140,16 @@ Result<SaDatabase::Added> SaDatabase::add(CharonId charon, SaSpec spec, Origin o
   bound_sequence(spec);
   if (hard > Duration::zero()) entry.until = now + hard;
   const Added added = entry.closed ? Added::closed : Added::open;
-  auto state = std::make_shared<SaState>(spec.replay_window);
-  entry.sa = std::make_shared<const Sa>(Sa{next_uid_++, std::move(spec), std::move(state)});
+  std::shared_ptr<EspKeys> keys;
+  if (spec.keys != nullptr) {
+    keys = EspKeys::make(spec);
+    if (keys == nullptr) {
+      return fail(ErrorCode::invalid_value,
+                  fmt::format("the keys of SA {:08x} do not fit its algorithms", spec.spi));
+    }
+  }
+  auto state = std::make_shared<SaState>(spec.replay_window, std::move(keys));
+  entry.sa = make_sa(next_uid_++, std::move(spec), std::move(state));
   insert(key, std::move(entry));
   return added;
 }
@@ -170,10 +178,12 @@ Result<void> SaDatabase::update(CharonId charon, const SaName& name, const SaEnd
   if (at == entries_.end() || at->second.charon != charon) {
     return fail(ErrorCode::not_found, fmt::format("there is no SA {:08x}", name.spi));
   }
-  const auto changed = std::make_shared<Sa>(*at->second.sa);
-  changed->spec.source = source;
-  changed->spec.destination = destination;
-  changed->spec.encapsulation = encapsulation;
+  const Sa& was = *at->second.sa;
+  SaSpec spec = was.spec;
+  spec.source = source;
+  spec.destination = destination;
+  spec.encapsulation = encapsulation;
+  const auto changed = make_sa(was.uid, std::move(spec), was.state_owner);
   const Key before = at->first;
   const Key after = key_of(name_of(*changed));
   if (after != before && entries_.contains(after)) {

@@ -194,6 +194,13 @@ class Exit {
     packet.slot().icmp_mtu = mtu;
     respond(packet, Answer::fragment);
   }
+  // The packet has done what it was for.
+  template <Side S>
+  void consume(Packet<S> packet, ConsumeReason reason) {
+    moved(Stage::respond, packet.slot());
+    lanes_.counters().consumed[static_cast<size_t>(reason)].add();
+    rte_pktmbuf_free(packet.mbuf());
+  }
   // The packet ends here and goes on as another, which the caller has brought under way.
   template <Side S>
   void become(Packet<S> packet, ConsumeReason as_consumed, OriginReason as_originated) {

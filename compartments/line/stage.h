@@ -9,8 +9,8 @@
 
 namespace hnv {
 
-// In line order; the doors stand side by side. enter_ipsec and leave_ipsec are places in the line:
-// no station stands there yet and nothing is sent to them.
+// In line order. The doors stand side by side: which of them a packet takes, classify says of those
+// outside, route of those inside.
 enum class Stage : uint8_t {
   classify,
   enter_nvgre,

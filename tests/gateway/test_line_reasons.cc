@@ -47,6 +47,20 @@ TEST(DropReason, EachHasACase) {
       nat_table_full,        // NatRefusals.FullTable
       nat_hairpin_off,       // NatRefusals.HairpinOff
       nat_no_outside_route,  // NatRefusals.NoRouteOutside
+      // IPsec's, in tests/vpn:
+      ipsec_short,               // EnterIpsec.SurvivesEveryCut
+      ipsec_unknown_spi,         // EnterIpsec.KnowsAnSaByItsWholeSpiAtItsAddressOfItsNetworkOnly
+      ipsec_replayed,            // EnterIpsec.TakesEachNumberOnceWithinItsWindow
+      ipsec_bad_icv,             // EnterIpsec.DropsEachFaultUnderItsReason
+      ipsec_bad_padding,         // the same
+      ipsec_next_header,         // the same
+      ipsec_source_not_routed,   // the same
+      ipsec_policy_mismatch,     // EnterIpsec.DropsWhatTheSelectorsDoNotCover, LeaveIpsec
+      ipsec_tunnel_gone,         // LeaveIpsec.EndsWithItsTunnel
+      ipsec_no_sa,               // LeaveIpsec.RefusesWhileTheTunnelIsDown
+      ipsec_sequence_exhausted,  // LeaveIpsec.StopsWhenTheNumbersAreUsedUp
+      ipsec_rate_limited,        // LeaveIpsec.PassesTheRateAndNoMore, EnterIpsec
+      ipsec_no_outside_route,    // LeaveIpsec.RefusesWhereTheNetworkHasNoRoute
   };
   for (const auto& table : all_case_tables()) {
     for (const LineCase& c : table) {

@@ -205,6 +205,12 @@ void TestDataplane::replace(const std::shared_ptr<const CompartmentView>& view) 
   plane_ = std::make_shared<const Dataplane>(root_);
 }
 
+void TestDataplane::set_ipsec(std::shared_ptr<const IpsecPlan> plan) {
+  ++root_.serial;
+  root_.ipsec = std::move(plan);
+  plane_ = std::make_shared<const Dataplane>(root_);
+}
+
 void TestDataplane::withhold(const std::vector<Unsettled>& addresses) {
   const auto tables = without_duplicates({compiled_->attachments, compiled_->l3}, addresses);
   root_.attachments = tables.attachments;

@@ -64,6 +64,7 @@ class TestDataplane {
   void withhold(const std::vector<Unsettled>& addresses);
   // Instead of the compiled one: for views that no configuration makes yet.
   void replace(const std::shared_ptr<const CompartmentView>& view);
+  void set_ipsec(std::shared_ptr<const IpsecPlan> plan);
   void set_trace(std::shared_ptr<PacketTrace> trace);
   void end_moved(const std::string& domain, const std::string& ca, const std::string& pa);
 

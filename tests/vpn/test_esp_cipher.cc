@@ -76,7 +76,7 @@ Bytes sealed(EspEngine engine, const SaSpec& spec, const Bytes& head, const Byte
              uint32_t sequence_high = 0) {
   const auto keys = EspKeys::make(spec, engine);
   EXPECT_NE(keys, nullptr);
-  EspCipher cipher(engine);
+  EspTransform cipher(engine);
   Bytes packet = head + plain + Bytes(esp_format_of(spec.cipher, spec.integrity).icv_bytes, 0);
   const EspJob job{.keys = keys.get(),
                    .esp = packet.data(),
@@ -187,7 +187,7 @@ class Mixed {
  public:
   Mixed(EspEngine engine, SaDirection direction, uint64_t seed) {
     Random random(seed);
-    for (unsigned i = 0; i < EspCipher::kMost; ++i) {
+    for (unsigned i = 0; i < EspTransform::kMost; ++i) {
       const Algorithm& algorithm = kAlgorithms[random.below(std::size(kAlgorithms))];
       const bool combined = algorithm.integrity == SaIntegrity::none;
       const SaSpec spec =
@@ -223,13 +223,13 @@ class Mixed {
 };
 
 TEST(EspCipher, BothEnginesGiveTheSameBits) {
-  EspCipher fast(EspEngine::multi_buffer);
-  EspCipher portable(EspEngine::portable);
+  EspTransform fast(EspEngine::multi_buffer);
+  EspTransform portable(EspEngine::portable);
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     Mixed a(EspEngine::multi_buffer, SaDirection::outbound, seed);
     Mixed b(EspEngine::portable, SaDirection::outbound, seed);
-    fast.seal(a.jobs.data(), EspCipher::kMost);
-    portable.seal(b.jobs.data(), EspCipher::kMost);
+    fast.seal(a.jobs.data(), EspTransform::kMost);
+    portable.seal(b.jobs.data(), EspTransform::kMost);
     EXPECT_EQ(a.packets, b.packets) << "seed " << seed;
   }
 }
@@ -238,18 +238,18 @@ TEST(EspCipher, EachEngineOpensWhatTheOtherSealed) {
   for (const EspEngine engine : kEngines) {
     const EspEngine other =
         engine == EspEngine::portable ? EspEngine::multi_buffer : EspEngine::portable;
-    EspCipher sealing(engine);
-    EspCipher opening(other);
+    EspTransform sealing(engine);
+    EspTransform opening(other);
     Mixed sent(engine, SaDirection::outbound, 77);
     Mixed received(other, SaDirection::inbound, 77);
-    sealing.seal(sent.jobs.data(), EspCipher::kMost);
-    for (unsigned i = 0; i < EspCipher::kMost; ++i) {
+    sealing.seal(sent.jobs.data(), EspTransform::kMost);
+    for (unsigned i = 0; i < EspTransform::kMost; ++i) {
       EXPECT_FALSE(sent.is_plain(i));
       std::copy(sent.packets[i].begin(), sent.packets[i].end(), received.packets[i].begin());
     }
-    bool good[EspCipher::kMost] = {};
-    opening.open(received.jobs.data(), EspCipher::kMost, good);
-    for (unsigned i = 0; i < EspCipher::kMost; ++i) {
+    bool good[EspTransform::kMost] = {};
+    opening.open(received.jobs.data(), EspTransform::kMost, good);
+    for (unsigned i = 0; i < EspTransform::kMost; ++i) {
       EXPECT_TRUE(good[i]) << i;
       EXPECT_TRUE(received.is_plain(i)) << i;
     }
@@ -261,20 +261,20 @@ TEST(EspCipher, EachEngineOpensWhatTheOtherSealed) {
 TEST(EspCipher, RefusesWhatWasChanged) {
   for (const EspEngine engine : kEngines) {
     for (unsigned part = 0; part < 5; ++part) {
-      EspCipher cipher(engine);
+      EspTransform cipher(engine);
       Mixed sent(engine, SaDirection::outbound, 5);
       Mixed received(engine, SaDirection::inbound, 5);
-      cipher.seal(sent.jobs.data(), EspCipher::kMost);
-      for (unsigned i = 0; i < EspCipher::kMost; ++i) {
+      cipher.seal(sent.jobs.data(), EspTransform::kMost);
+      for (unsigned i = 0; i < EspTransform::kMost; ++i) {
         Bytes changed = sent.packets[i];
         const size_t places[] = {1, 6, 9, changed.size() / 2, changed.size() - 3};
         changed[places[part]] = static_cast<uint8_t>(changed[places[part]] ^ 0x10);
         std::copy(changed.begin(), changed.end(), received.packets[i].begin());
       }
-      bool good[EspCipher::kMost];
+      bool good[EspTransform::kMost];
       std::fill(std::begin(good), std::end(good), true);
-      cipher.open(received.jobs.data(), EspCipher::kMost, good);
-      for (unsigned i = 0; i < EspCipher::kMost; ++i) EXPECT_FALSE(good[i]) << part << ", " << i;
+      cipher.open(received.jobs.data(), EspTransform::kMost, good);
+      for (unsigned i = 0; i < EspTransform::kMost; ++i) EXPECT_FALSE(good[i]) << part << ", " << i;
     }
   }
 }
@@ -292,7 +292,7 @@ TEST(EspCipher, TakesNoKeysThatDoNotFit) {
 }
 
 TEST(EspCipher, DrawsAnotherIvEachTime) {
-  EspCipher cipher;
+  EspTransform cipher;
   std::set<Bytes> seen;
   for (unsigned i = 0; i < 2'000; ++i) {
     Bytes iv(16);

@@ -128,7 +128,7 @@ TEST_F(SaDatabaseTest, ATableThatWasReadStaysAsItWas) {
 
 TEST_F(SaDatabaseTest, WhatChangesWithEveryPacketOutlivesAnUpdateAndNoDeletion) {
   ASSERT_TRUE(add(outbound(1001, kContoso)));
-  const auto state = sas.table().outbound[kContoso]->state;
+  SaState* const state = sas.table().outbound[kContoso]->state;
   state->sequence = 77;
   ASSERT_TRUE(sas.update(kCharon, name(outbound(1001, kContoso)), {address(1), 4500},
                          {address(77), 40287}, SaEncapsulation::udp));
