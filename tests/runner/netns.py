@@ -11,7 +11,7 @@ from command import LOGS, TOP, run
 
 FOLDER = os.path.join(TOP, "tests", "netns")
 TIME_LIMIT = 600 * (3 if trees.SANITIZE else 1)
-# What test_charon_control and test_bgpd_control run in the place of a gateway.
+# charon's plugin, and what test_charon_control and test_bgpd_control run in the place of a gateway.
 PARTS = ("hnv_charon_driver", "strongswan-hnv-gateway", "hnv_bgpd_driver")
 TAIL = 80  # lines of a failed topology's log that are shown; it ends with drops and traces
 
