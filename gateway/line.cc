@@ -257,12 +257,7 @@ void Line::tend(const Dataplane& plane, Instant now) {
   tend_ipsec(ipsec_context(plane, now), lanes_);
 }
 
-void Line::run(const Dataplane& plane, Instant now) {
-  lanes_.tracer = tracer_of(plane, lanes_.worker(), now);
-  counters_->rx.add(std::exchange(received_, 0));
-  take_back(plane);
-  const NatContext nat = nat_context(plane, now);
-  const IpsecContext ipsec = ipsec_context(plane, now);
+void Line::enter(const Dataplane& plane, const NatContext& nat, const IpsecContext& ipsec) {
   station<Stage::classify, Side::outside>(
       [&](auto in) { classify(in, plane, Exit<Stage::classify>(lanes_)); });
   station<Stage::enter_nvgre, Side::outside>([&](auto in) {
@@ -285,6 +280,9 @@ void Line::run(const Dataplane& plane, Instant now) {
         lanes_, in, [&](auto ipv4) { enter_l3(ipv4, plane, out); },
         [&](auto ipv6) { enter_l3_ipv6(ipv6, out); });
   });
+}
+
+void Line::leave(const Dataplane& plane, const NatContext& nat, const IpsecContext& ipsec) {
   station<Stage::route, Side::inside>([&](auto in) {
     const Exit<Stage::route> out(lanes_);
     by_family(
@@ -311,6 +309,16 @@ void Line::run(const Dataplane& plane, Instant now) {
         lanes_, in, [&](auto ipv4) { leave_l3(ipv4, plane, out); },
         [&](auto ipv6) { leave_l3_ipv6(ipv6, plane, out); });
   });
+}
+
+void Line::run(const Dataplane& plane, Instant now) {
+  lanes_.tracer = tracer_of(plane, lanes_.worker(), now);
+  counters_->rx.add(std::exchange(received_, 0));
+  take_back(plane);
+  const NatContext nat = nat_context(plane, now);
+  const IpsecContext ipsec = ipsec_context(plane, now);
+  enter(plane, nat, ipsec);
+  leave(plane, nat, ipsec);
   station<Stage::rewrite, Side::outside>(
       [&](auto in) { rewrite(in, plane, hold_, Exit<Stage::rewrite>(lanes_)); });
   station<Stage::respond, Side::outside>(

@@ -98,6 +98,9 @@ class Line {
   void take_back(const Dataplane& plane);
   void re_enter(const Reentry& entry, const Dataplane& plane);
   void release_held(const Dataplane& plane);
+  // From the wire through the doors into the compartments, and through them out again.
+  void enter(const Dataplane& plane, const NatContext& nat, const IpsecContext& ipsec);
+  void leave(const Dataplane& plane, const NatContext& nat, const IpsecContext& ipsec);
   void finish_tx();
   void finish_handoffs();
   void finish_punts(const Dataplane& plane);
