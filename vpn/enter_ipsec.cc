@@ -325,7 +325,7 @@ unsigned find_sas(Burst<Side::outside> in, Entering* entering, const IpsecContex
       continue;
     }
     const auto* lines = reinterpret_cast<const uint8_t*>(sa);
-    for (unsigned line = 0; line < 4; ++line) __builtin_prefetch(lines + line * 64U);
+    for (size_t line = 0; line < 4; ++line) __builtin_prefetch(lines + line * 64);
     entering[found++] = {.slot = &packet.slot(), .tunnel = nullptr, .sa = sa, .sequence = 0};
   }
   for (unsigned i = 0; i < found; ++i) {

@@ -155,8 +155,8 @@ bool EspMultiBuffer::expand(EspKeys& keys, const SaSpec& spec) {
     }
     case SaCipher::triple_des_cbc: {
       auto& des = *new (at) TripleDes;
-      for (unsigned i = 0; i < 3; ++i) {
-        IMB_DES_KEYSCHED(&expander(), des.key[i], key.data() + i * 8U);
+      for (size_t i = 0; i < 3; ++i) {
+        IMB_DES_KEYSCHED(&expander(), des.key[i], key.data() + i * 8);
         des.keys[i] = des.key[i];
       }
       expand_hmac(des, spec);
@@ -254,7 +254,7 @@ void EspMultiBuffer::submit(Scratch& scratch, const EspJob& job, unsigned place,
   }
   order.cipher_direction = way == Way::seal ? IMB_DIR_ENCRYPT : IMB_DIR_DECRYPT;
   order.chain_order = way == Way::seal ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
-  order.user_data = reinterpret_cast<void*>(uintptr_t{place});
+  order.user_data = &scratch.tags[place];  // says the place, when it is done
 }
 
 template <class Done>
@@ -263,8 +263,8 @@ void EspMultiBuffer::chained(Scratch& scratch, const EspJob* jobs, unsigned coun
   IMB_MGR* manager = scratch.manager.get();
   const auto finish = [&](const IMB_JOB* order) {
     for (; order != nullptr; order = IMB_GET_COMPLETED_JOB(manager)) {
-      const auto place = static_cast<unsigned>(reinterpret_cast<uintptr_t>(order->user_data));
-      done(place, order->status == IMB_STATUS_COMPLETED);
+      const auto* tag = static_cast<const decltype(scratch.tags)::value_type*>(order->user_data);
+      done(static_cast<unsigned>(tag - scratch.tags.data()), order->status == IMB_STATUS_COMPLETED);
     }
   };
   for (unsigned i = 0; i < count; ++i) {

@@ -342,7 +342,7 @@ void find_tunnels(Burst<Side::inside> in, Leaving* leaving, const IpsecContext& 
     __builtin_prefetch(leaving[i].tunnel);
     __builtin_prefetch(reinterpret_cast<const uint8_t*>(leaving[i].tunnel) + 64);
     const auto* sa = reinterpret_cast<const uint8_t*>(leaving[i].sa);
-    for (unsigned line = 0; line < 4; ++line) __builtin_prefetch(sa + line * 64U);
+    for (size_t line = 0; line < 4; ++line) __builtin_prefetch(sa + line * 64);
   }
 }
 

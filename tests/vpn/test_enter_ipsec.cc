@@ -80,7 +80,7 @@ TEST(EnterIpsec, DropsEachFaultUnderItsReason) {
   short_length[3] = 10;
   Bytes wrong_checksum = to_vm();
   wrong_checksum[10] ^= 1;
-  const Fault kFaults[] = {
+  const Fault faults[] = {
       {"ICV", {.wrong_icv = true}, to_vm(), DropReason::ipsec_bad_icv},
       {"number 0", {.sequence = 0}, to_vm(), DropReason::ipsec_replayed},
       {"padding",
@@ -103,7 +103,7 @@ TEST(EnterIpsec, DropsEachFaultUnderItsReason) {
       {"IPv6 source", {}, udp_packet("fd77::1", kVm6), DropReason::ipsec_source_not_routed},
       {"congestion for who knows none", {.tos = 3}, to_vm(), DropReason::ecn_congestion},
   };
-  for (const Fault& fault : kFaults) {
+  for (const Fault& fault : faults) {
     SCOPED_TRACE(fault.name);
     IpsecNetwork net;
     for (const Tenant& tenant : kTwins) {

@@ -87,15 +87,15 @@ Bytes sealed(EspEngine engine, const SaSpec& spec, const Bytes& head, const Byte
 }
 
 struct Vector {
-  const char* name;
-  Algorithm algorithm;
-  const char* key;
-  const char* salt;
-  SaSequence sequence;
-  uint32_t sequence_high;
-  const char* head;  // SPI, sequence, IV
-  const char* plain;
-  const char* cipher;  // with the ICV where the vector has one
+  const char* name = nullptr;
+  Algorithm algorithm{};
+  const char* key = nullptr;
+  const char* salt = nullptr;
+  SaSequence sequence{};
+  uint32_t sequence_high = 0;
+  const char* head = nullptr;  // SPI, sequence, IV
+  const char* plain = nullptr;
+  const char* cipher = nullptr;  // with the ICV where the vector has one
 };
 constexpr Vector kVectors[] = {
     {"AES-128-GCM of an RFC 4106 packet with an extended sequence number", kAlgorithms[0],
