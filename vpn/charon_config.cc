@@ -219,6 +219,12 @@ CharonCommand shared_secret(uint32_t if_id, const TunnelSpec& spec) {
   return {"load-shared", std::move(message), {}};
 }
 
+CharonCommand command(const char* name, const char* key, std::string value) {
+  ViciSection message;
+  message.add(key, std::move(value));
+  return {name, std::move(message), {}};
+}
+
 void add_certificates(uint32_t if_id, const TunnelSpec& spec, std::vector<CharonCommand>& out) {
   const auto load = [&out](const char* type, const char* flag, const std::string& pem) {
     ViciSection message;
@@ -228,6 +234,10 @@ void add_certificates(uint32_t if_id, const TunnelSpec& spec, std::vector<Charon
   for (const auto& pem : spec.certificates.certificate_authorities) load("X509", "CA", pem);
   for (const auto& pem : spec.certificates.chain) load("X509", "NONE", pem);
   for (const auto& pem : spec.certificates.revocation_lists) load("X509_CRL", "NONE", pem);
+  // A list that charon has used is in its cache, too, and asked first, as long as it is valid.
+  if (!spec.certificates.revocation_lists.empty()) {
+    out.push_back(command("flush-certs", "type", "X509_CRL"));
+  }
   ViciSection key;
   key.add("type", "any").add("data", spec.certificates.private_key);
   out.push_back({"load-key", std::move(key), if_id});
@@ -242,12 +252,6 @@ void add_tunnel(uint32_t if_id, const TunnelSpec& spec, std::vector<CharonComman
   ViciSection message;
   message.add(charon_name(if_id), connection_message(if_id, spec));
   out.push_back({"load-conn", std::move(message), {}});
-}
-
-CharonCommand command(const char* name, const char* key, std::string value) {
-  ViciSection message;
-  message.add(key, std::move(value));
-  return {name, std::move(message), {}};
 }
 
 }  // namespace

@@ -89,15 +89,18 @@ TEST(CharonConfig, CertificatesNameTheirAuthorities) {
   spec.certificates.revocation = Revocation::strict;
   spec.certificates.revocation_lists = {pem_text("X509 CRL")};
   const auto commands = config.set(7, spec);
-  ASSERT_EQ(names(commands), (Texts{"load-cert", "load-cert", "load-key", "load-conn"}));
+  ASSERT_EQ(names(commands),
+            (Texts{"load-cert", "load-cert", "flush-certs", "load-key", "load-conn"}));
   EXPECT_EQ(*commands[0].message.value("flag"), "CA");
   EXPECT_EQ(*commands[1].message.value("type"), "X509_CRL");
-  EXPECT_EQ(commands[2].key_of, 7U);
-  const ViciSection& remote = *commands[3].message.section("t7")->section("remote");
+  // Or charon would go on with the list that it used before this one.
+  EXPECT_EQ(*commands[2].message.value("type"), "X509_CRL");
+  EXPECT_EQ(commands[3].key_of, 7U);
+  const ViciSection& remote = *commands[4].message.section("t7")->section("remote");
   EXPECT_EQ(*remote.value("auth"), "pubkey");
   EXPECT_EQ(*remote.list("cacerts"), Texts{pem_text("CERTIFICATE")});
   EXPECT_EQ(*remote.value("revocation"), "strict");
-  EXPECT_EQ(*commands[3].message.section("t7")->section("local")->list("certs"),
+  EXPECT_EQ(*commands[4].message.section("t7")->section("local")->list("certs"),
             Texts{pem_text("CERTIFICATE")});
 }
 
