@@ -184,7 +184,7 @@ void ControlLoop::take_punts(Instant at) {
       rte_mbuf* mbuf = nullptr;
       if (worker->punted().pop(&mbuf, 1) == 0) break;
       if (side_note(*mbuf).ike) {
-        give_to_charon(ipsec_->tun(), *mbuf);
+        if (ipsec_->takes_ike()) give_to_charon(ipsec_->tun(), *mbuf);
         rte_pktmbuf_free(mbuf);
       } else if (side_note(*mbuf).router_solicitation()) {
         advertiser_->solicited(*mbuf, at);
@@ -308,6 +308,7 @@ void ControlLoop::end_tunnels() {
     (void)poll(fds.data(), fds.size(), kPollMilliseconds);
     serve(now());
   }
+  send_ike(now());  // charon's last words may have come after the last look
 }
 
 void ControlLoop::watch_workers(Instant at) {

@@ -52,6 +52,9 @@ class IpsecControl {
   [[nodiscard]] const SaTable& sas() const { return sas_.table(); }
   // charon's TUN; -1: there is none.
   [[nodiscard]] int tun() const { return tun_.get(); }
+  // charon has every tunnel. Before, it would refuse a site whose tunnel it does not know yet, and
+  // the site may not ask again; to silence it does.
+  [[nodiscard]] bool takes_ike() const { return ike_ && ike_->state() == IkeControl::State::ready; }
   // Tunnels that went up or down since this was asked last, as they are now.
   [[nodiscard]] TurnedTunnels take_turned();
   void take(const IpsecNotice& notice, Instant now);
