@@ -17,6 +17,7 @@ import time
 
 from support.checks import Checks, dump_logs
 from support.gateway import ledger_balanced
+from support.ipsec_proofs import prove_ipsec
 from support.lab_proofs import COUNTERS, counted, prove_all
 from support.lab_topology import TENANTS, Lab
 from support.nat_proofs import prove_nat
@@ -24,8 +25,8 @@ from support.run import Run, start_time
 
 IDENTITY = "lab"
 STATE = "lab.pickle"  # our own Lab object, written and read by root only
-NAMES = ("switch", "host1", "host2", "gateway", "internet", *(f"{t}-{n}" for t in TENANTS for n in (
-    "web1", "web2", "app1", "app2", "legacy1", "server")))
+NAMES = ("switch", "host1", "host2", "gateway", "internet", "edge", *(f"{t}-{n}" for t in TENANTS for n in (
+    "web1", "web2", "app1", "app2", "legacy1", "server", "branch")))
 
 
 def binaries():
@@ -93,6 +94,7 @@ def up():
     with Run(IDENTITY) as run:
         try:
             lab = Lab(run, *binaries(), tell=tell)
+            lab.add_branches()
             lab.start_gateway()
             state = run.path("resources.json")
             with open(state, "w", encoding="utf-8") as file:
@@ -100,6 +102,8 @@ def up():
             tell(f"configuring: hnvctl apply -f {state}")
             lab.gateway.ctl("apply", "-f", state)
             lab.tell_hosts()
+            tell("the sites call: IKEv2 through the NAT")
+            lab.branches.connect()
         except Exception as error:  # noqa: BLE001 - shown with the logs that explain it
             dump_logs(run)
             print(f"lab: it did not come up: {error}", file=sys.stderr)
@@ -115,6 +119,7 @@ def prove(lab):
     checks = LiveChecks()
     prove_all(lab, checks)
     prove_nat(lab, checks)
+    prove_ipsec(lab, checks)
     checks.table()
     print(f"{len(checks.passed)} of {len(checks.rows)} proven\n")
     hints(lab)
@@ -136,6 +141,8 @@ def hints(lab):
           "  packaging/lab run contoso-web1 curl 192.0.2.80         a page on the internet, by NAT\n"
           "  packaging/lab run internet curl 198.51.100.1           the page that contoso publishes\n"
           f"  {ctl} nat sessions contoso       who talks to whom through NAT\n"
+          "  packaging/lab run contoso-web1 curl 10.200.0.1         a page of contoso's site, by IPsec\n"
+          f"  {ctl} vpn show contoso branch    the tunnel to it\n"
           "  packaging/lab run fabrikam-web1 …    the same commands, another network\n"
           "  packaging/lab run contoso-web1 tracepath -n fd10:0:0:3::11   the gateway is one hop; MTU 1400\n"
           "  packaging/lab run switch tcpdump -ni gw-fab0 proto gre\n"

@@ -11,6 +11,7 @@ import sys
 from support.capture import Capture
 from support.checks import expect, expect_equal, topology
 from support.gateway import ledger_balanced
+from support.ipsec_proofs import prove_ipsec
 from support.lab_proofs import Moved, prove_all
 from support.lab_topology import GATEWAY_PA, NOWHERE, SERVER, TENANTS, Lab
 from support.metrics import Metrics
@@ -25,8 +26,10 @@ BITRATE = "8M"
 
 def build(run, arguments):
     lab = Lab(run, arguments.gateway, arguments.hnvctl)
+    lab.add_branches()
     lab.start_gateway()
     lab.configure()
+    lab.branches.connect()
     return lab
 
 
@@ -180,6 +183,7 @@ def read_metrics(gateway):
 def prove(checks, lab):
     prove_all(lab, checks)
     prove_nat(lab, checks)
+    prove_ipsec(lab, checks)
     prove_answers_of_the_gateway(checks, lab)
     prove_agreement(checks, lab)
     prove_isolation_under_load(checks, lab)

@@ -22,10 +22,14 @@
      Both go out to the internet by NAT, under 198.51.100.16 to .19, and publish web1's page: contoso at
      198.51.100.1, fabrikam at 198.51.100.2. legacy1 has 198.51.100.11 and .12 for itself.
 
+     With add_branches() each tenant has a site over IPsec, too, both at one address; support/branches.py draws them.
+
      All of it but NAT is dual stack: 10.0.N.x is also fd10:0:0:N::x, 192.168.50.x is fd50::x. Into legacy
      packets of 1,400 bytes go and no larger ones, so that there is a path MTU to discover.
 """
 
+from .branches import Branches, ipsec_section
+from .branches import path as branch_path
 from .nat_parts import Internet, publish_page
 from .nvgre_host import Centre, GatewaySide, NvgreHost, Subnet, Tenant, Vm
 from .server import Server
@@ -63,7 +67,7 @@ class Lab(Topology):
                                routes_to={"app"}),
         }
         self.centre = Centre(self.hosts.values())
-        self.tenants, self.vms, self.servers = {}, {}, {}
+        self.tenants, self.vms, self.servers, self.branches = {}, {}, {}, None
         for name, (number, vsid, vlan) in TENANTS.items():
             tell(f"tenant {name}: VMs {', '.join(MACS)}; a physical server on VLAN {vlan}")
             self._tenant(name, number, vsid, vlan)
@@ -106,6 +110,12 @@ class Lab(Topology):
 
     def vm(self, tenant, name):
         return self.vms[tenant, name]
+
+    def add_branches(self):
+        """Before the gateway starts. branches.connect() when it is configured."""
+        self.tell("a site of each tenant's over IPsec: strongSwan, one network, one address, behind a NAT")
+        self.branches = Branches(self.run, self.internet, TENANTS)
+        self.gateway.config["ipsec"] = ipsec_section(self.run, self.gateway.binary)
 
     # -- the gateway
 
@@ -150,6 +160,8 @@ class Lab(Topology):
                  "insideAddress": "10.0.1.11", "insidePort": 80},
                 {"name": "legacy1", "externalNetwork": "internet", "protocol": "All",
                  "publicAddress": self.own_address(name), "insideAddress": "10.0.3.11"}]}})
+        if self.branches:
+            out.append({"path": branch_path(name), "body": self.branches.connection(name)})
         return out
 
     def start_gateway(self):

@@ -53,6 +53,9 @@ class Site:
         wait_for(lambda: os.path.exists(self._path), 10, f"{name}: charon's control socket", tell=self.log)
         self.vici = wait_for(lambda: Vici(self._path), 5, f"{name}: a connection to charon")
 
+    def __getstate__(self):
+        return {**self.__dict__, "vici": None}  # another command of the lab does not steer it
+
     def log(self, most=6000):
         try:
             with open(self._log, encoding="utf-8", errors="replace") as file:
@@ -69,7 +72,8 @@ class Site:
             return text in file.read()
 
     def connection(self, name, local, remote, *, local_id, remote_id, local_ts, remote_ts="0.0.0.0/0", psk=None,
-                   owners=(), certificate=None, key=None, ca=None, remote_psk=None, start="none"):
+                   owners=(), certificate=None, key=None, ca=None, remote_psk=None, start="none",
+                   ike="aes256gcm16-prfsha384-ecp384", esp="aes256gcm16-ecp384", dpd="0s"):
         """One connection; with a certificate it is presented, whatever the other side presents."""
         auth_local = {"auth": "pubkey", "id": local_id, "certs": [_pem(certificate)]} if certificate else {
             "auth": "psk", "id": local_id}
@@ -84,14 +88,15 @@ class Site:
             self.vici.must("load-shared", {"id": name + "-r", "type": "IKE", "data": remote_psk, "owners": [remote_id]})
         self.vici.must("load-conn", {name: {
             "version": "2", "local_addrs": [local], "remote_addrs": [remote], "mobike": "no",
-            "proposals": ["aes256gcm16-prfsha384-ecp384"], "unique": "replace",
+            "proposals": [ike], "unique": "replace", "dpd_delay": dpd,
             "local": auth_local, "remote": auth_remote,
             "children": {name: {"mode": "tunnel", "local_ts": [local_ts], "remote_ts": [remote_ts],
-                                "esp_proposals": ["aes256gcm16-ecp384"], "rekey_time": "1h", "start_action": start}}}})
+                                "esp_proposals": [esp], "rekey_time": "1h", "start_action": start}}}})
 
-    def forget(self, name):
+    def forget(self, name, force="no"):
+        """With force it does not wait for the other side to agree."""
         self.vici.ask("unload-conn", {"name": name})
-        self.vici.ask("terminate", {"ike": name, "timeout": "2000"})
+        self.vici.ask("terminate", {"ike": name, "timeout": "2000", "force": force})
         self.vici.ask("unload-shared", {"id": name})
         self.vici.ask("unload-shared", {"id": name + "-r"})
 
@@ -140,3 +145,18 @@ class Authority:
         call("openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
              "-days", 2, "-extfile", extensions, "-out", certificate)
         return key, certificate
+
+    def revoke(self, certificate=None):
+        """Its revocation list, with this certificate on it from now on."""
+        config, crl = self._file("ca.conf"), self._file("ca.crl")
+        if not os.path.exists(config):
+            for name, text in (("index.txt", ""), ("crlnumber", "01\n"), ("ca.conf", (
+                    f"[ca]\ndefault_ca=one\n[one]\ndatabase={self._file('index.txt')}\ncrlnumber={self._file('crlnumber')}\n"
+                    "default_md=sha256\ndefault_crl_days=1\ncrl_extensions=crl\n[crl]\nauthorityKeyIdentifier=keyid:always\n"))):
+                with open(self._file(name), "w", encoding="ascii") as file:
+                    file.write(text)
+        by = ("-config", config, "-cert", self.certificate, "-keyfile", self.key)
+        if certificate:
+            call("openssl", "ca", *by, "-revoke", certificate)
+        call("openssl", "ca", *by, "-gencrl", "-out", crl)
+        return crl

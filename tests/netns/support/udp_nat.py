@@ -1,74 +1,87 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """What a NAT does with UDP, in user space: hosts behind it reach one far address, which sees them all at one address
-of the NAT's, each of their flows at a port of its own."""
+of the NAT's, each of their flows at a port of its own. SIGHUP makes it forget its flows.
 
-import select
+Usage: udp_nat.py OUTSIDE FAR ADDRESS; in the namespace inside, which has FAR for itself, so that what is sent there
+ends here. OUTSIDE is the namespace that has ADDRESS.
+"""
+
+import ctypes
+import os
+import selectors
+import signal
 import socket
-import threading
+import sys
 
 PORTS = (500, 4500)
+_CLONE_NEWNET = 0x40000000
 
 
 class UdpNat:
-    """`inside` has the far address for itself, so that what is sent there ends here."""
+    """The process, as a topology has it."""
 
     def __init__(self, inside, outside, far, address):
-        self._outside, self._far, self._address = outside, far, address
-        self._lock = threading.Lock()
-        self._listening, self._ways, self._clients = {}, {}, {}
-        for port in PORTS:
-            sock = inside.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            sock.bind((far, port))
-            self._listening[sock] = port
-        self._wake, self._woken = socket.socketpair()
-        self._ended = False
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _way(self, client, port):
-        if (client, port) not in self._ways:
-            sock = self._outside.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            sock.bind((self._address, 0))
-            sock.connect((self._far, port))
-            self._ways[client, port] = sock
-            self._clients[sock] = (client, port)
-        return self._ways[client, port]
-
-    def _run(self):
-        while not self._ended:
-            with self._lock:
-                watched = [*self._listening, *self._clients, self._woken]
-            for sock in select.select(watched, [], [])[0]:
-                with self._lock:
-                    self._pass(sock)
-
-    def _pass(self, sock):
-        try:
-            if sock is self._woken:
-                sock.recv(1)
-            elif sock in self._listening:
-                packet, client = sock.recvfrom(65536)
-                self._way(client, self._listening[sock]).send(packet)
-            elif sock in self._clients:
-                client, port = self._clients[sock]
-                packet = sock.recv(65536)
-                next(s for s, p in self._listening.items() if p == port).sendto(packet, client)
-        except OSError:
-            pass  # nobody listens there now: a NAT does not mind
+        self.process = inside.spawn(f"udp-nat-{far}", "/usr/bin/python3", os.path.abspath(__file__), outside.id, far, address)
 
     def rebind(self):
-        """Forgets what it knew: every flow gets another port."""
-        with self._lock:
-            for sock in self._clients:
-                sock.close()
-            self._ways, self._clients = {}, {}
-        self._wake.send(b"x")
+        """It forgets what it knew: every flow gets another port."""
+        self.process.send(signal.SIGHUP)
 
-    def ports(self):
-        with self._lock:
-            return {sock.getsockname()[1] for sock in self._clients}
 
-    def close(self):
-        self._ended = True
-        self._wake.send(b"x")
-        self._thread.join(5)
+class _Flows:
+    def __init__(self, outside, far, address):
+        self._far, self._address = far, address
+        self._selector = selectors.DefaultSelector()
+        self._inside = {}
+        for port in PORTS:
+            self._inside[port] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._inside[port].bind((far, port))
+            self._selector.register(self._inside[port], selectors.EVENT_READ, (None, port))
+        with open(f"/run/netns/{outside}", "rb") as there:
+            if ctypes.CDLL(None, use_errno=True).setns(there.fileno(), _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), f"setns {outside}")
+        self._outside = {}
+
+    def run(self):
+        waking, woken = socket.socketpair()
+        waking.setblocking(False)
+        self._selector.register(woken, selectors.EVENT_READ, (None, None))
+        signal.signal(signal.SIGHUP, lambda *_: None)
+        signal.set_wakeup_fd(waking.fileno())
+        while True:
+            for key, _ in self._selector.select():
+                client, port = key.data
+                if port is None:
+                    key.fileobj.recv(64)
+                    self._forget()
+                    break  # what select said is of flows that are gone
+                self._pass(key.fileobj, client, port)
+
+    def _pass(self, sock, client, port):
+        try:
+            if client is None:
+                packet, client = sock.recvfrom(65536)
+                self._way(client, port).send(packet)
+            else:
+                self._inside[port].sendto(sock.recv(65536), client)
+        except OSError as error:
+            print(error, flush=True)  # nobody listens there now: a NAT does not mind
+
+    def _way(self, client, port):
+        if (client, port) not in self._outside:
+            sock = self._outside[client, port] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.bind((self._address, 0))
+            sock.connect((self._far, port))
+            self._selector.register(sock, selectors.EVENT_READ, (client, port))
+        return self._outside[client, port]
+
+    def _forget(self):
+        for sock in self._outside.values():
+            self._selector.unregister(sock)
+            sock.close()
+        self._outside.clear()
+
+
+if __name__ == "__main__":
+    _Flows(*sys.argv[1:4]).run()
