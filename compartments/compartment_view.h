@@ -26,6 +26,8 @@
 
 namespace hnv {
 
+class Terminated;
+
 // The gateway's NVGRE header in front of an inner IP packet, without the outer Ethernet.
 struct NvgreHeader {
   wire::Ipv4 ip;
@@ -199,6 +201,8 @@ struct alignas(128) CompartmentView {
   std::string name;
   std::vector<L2Record> l2_records;           // sorted by (subnet, mac)
   std::shared_ptr<const MovedRecords> moved;  // null: nothing moved within the last second
+  // BGP and BFD that end here (compartments/terminated.h); null: nothing does.
+  std::shared_ptr<const Terminated> terminated;
   std::shared_ptr<const Fib4> fib_owner;
   std::shared_ptr<const Fib6> fib6_owner;
   std::shared_ptr<const CustomerMap> records_owner;
