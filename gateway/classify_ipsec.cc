@@ -22,7 +22,7 @@ constexpr uint32_t kEspHeader = 8;
 constexpr uint8_t kKeepalive = 0xff;
 
 void to_charon(Packet<Side::outside> packet, Out out) {
-  packet.slot().ike = true;
+  packet.slot().punt_for = PuntFor::charon;
   out.punt(packet);
 }
 

@@ -84,6 +84,7 @@ ControlLoop::ControlLoop(Parts parts)
   addresses_ = std::make_unique<AddressWatch>(next_hops_, eal_.packets(), hand_over);
   resolver_ = std::make_unique<Resolver>(next_hops_, *addresses_, eal_.packets(), hand_over);
   advertiser_ = std::make_unique<RouterAdvertiser>(eal_.packets(), hand_over);
+  tuns_ = std::make_unique<DomainTuns>(eal_.packets(), context_.workers, hand_over);
   ipsec_ = std::make_unique<IpsecControl>(std::move(parts.ike), [this] { publish(); });
   const Model nothing;
   prepare(nothing, *parts.model, differences(nothing, *parts.model))();
@@ -130,6 +131,7 @@ void ControlLoop::run() {
   while (!stop_.load(std::memory_order_acquire)) {
     std::vector<pollfd> fds{{wake_fd_, POLLIN, 0}, {changes_->wake_fd(), POLLIN, 0}};
     ipsec_->add_to(fds);
+    tuns_->add_to(fds);
     (void)poll(fds.data(), fds.size(), to_release_.empty() ? kPollMilliseconds : 0);
     uint64_t woken = 0;
     (void)!read(wake_fd_, &woken, sizeof woken);
@@ -161,6 +163,7 @@ void ControlLoop::serve(Instant at) {
   if (at >= next_tick_) on_timer(at);
   turn_routes();
   serve_tunnels(at);
+  tuns_->step(root_.compartments);
   publish_if_dirty();
   resolver_->flush();
   published_->sweep(token_);
@@ -183,8 +186,11 @@ void ControlLoop::take_punts(Instant at) {
     for (unsigned i = 0; i < kPuntsAtOnce; ++i) {
       rte_mbuf* mbuf = nullptr;
       if (worker->punted().pop(&mbuf, 1) == 0) break;
-      if (side_note(*mbuf).ike) {
+      if (side_note(*mbuf).punt_for == PuntFor::charon) {
         if (ipsec_->takes_ike()) give_to_charon(ipsec_->tun(), *mbuf);
+        rte_pktmbuf_free(mbuf);
+      } else if (side_note(*mbuf).punt_for == PuntFor::terminated) {
+        tuns_->give(*mbuf);
         rte_pktmbuf_free(mbuf);
       } else if (side_note(*mbuf).router_solicitation()) {
         advertiser_->solicited(*mbuf, at);

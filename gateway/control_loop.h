@@ -21,6 +21,7 @@
 #include "gateway/address_watch.h"
 #include "gateway/compile.h"
 #include "gateway/dataplane.h"
+#include "gateway/domain_tuns.h"
 #include "gateway/eal.h"
 #include "gateway/ipsec_control.h"
 #include "gateway/nat_control.h"
@@ -205,6 +206,7 @@ class ControlLoop final : public Control {
   uint64_t addresses_published_ = 0;  // their version
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<RouterAdvertiser> advertiser_;
+  std::unique_ptr<DomainTuns> tuns_;
   std::unique_ptr<ChangeQueue> changes_;
   std::atomic<uint64_t> publishes_{0};
   std::atomic<uint64_t> roots_waiting_{0};

@@ -131,7 +131,7 @@ void Line::inject(rte_mbuf* mbuf) {
   counters_->injected.add();
   const SideNote& note = side_note(*mbuf);
   injected_[injected_count_++] = Reentry{.mbuf = mbuf,
-                                         .stage = Stage::rewrite,
+                                         .stage = note.at_route ? Stage::route : Stage::rewrite,
                                          .complete_frame = note.complete_frame,
                                          .origin = note.origin,
                                          .next_hop = note.next_hop,
@@ -283,11 +283,12 @@ void Line::enter(const Dataplane& plane, const NatContext& nat, const IpsecConte
 }
 
 void Line::leave(const Dataplane& plane, const NatContext& nat, const IpsecContext& ipsec) {
+  const PuntGate gate{nat.now, punts_waiting_};
   station<Stage::route, Side::inside>([&](auto in) {
     const Exit<Stage::route> out(lanes_);
     by_family(
-        lanes_, in, [&](auto ipv4) { route(ipv4, out); },
-        [&](auto ipv6) { route_ipv6(ipv6, out); });
+        lanes_, in, [&](auto ipv4) { route(ipv4, gate, out); },
+        [&](auto ipv6) { route_ipv6(ipv6, gate, out); });
   });
   station<Stage::leave_nvgre, Side::inside>([&](auto in) {
     const Exit<Stage::leave_nvgre> out(lanes_);
@@ -361,8 +362,8 @@ void Line::finish_punts(const Dataplane&) {
     note.worker = static_cast<uint8_t>(lanes_.worker());
     note.l2_bytes = slot.l2_bytes;
     note.family = slot.family;
-    note.ike = slot.ike;
-    if (slot.inside) {
+    note.punt_for = slot.punt_for;
+    if (slot.inside && slot.punt_for == PuntFor::resolver) {
       if (slot.family == Family::ipv4) {
         const be32 destination{slot.destination};
         std::memcpy(note.address.data(), &destination, sizeof destination);

@@ -68,6 +68,8 @@ class Line {
   // What goes to the control thread. Empties like an outbox: `punted` of them were taken.
   [[nodiscard]] Outbox& punts() { return punts_; }
   void punted(unsigned taken);
+  // How many of them the control thread has not taken yet, before a run.
+  void set_punts_waiting(unsigned waiting) { punts_waiting_ = waiting; }
 
   // What goes to another worker, in order. `taken` of them found room in its ring; the rest is
   // dropped as handoff_full.
@@ -125,6 +127,7 @@ class Line {
   std::vector<Outbox> outboxes_;
   std::vector<Handbox> handboxes_;  // by worker
   Outbox punts_;
+  unsigned punts_waiting_ = 0;
 };
 
 }  // namespace hnv

@@ -25,17 +25,22 @@ struct SideNote {
   wire::Address6 address{};  // whom to resolve; IPv4 in the first four bytes, as in CustomerRecord
   uint16_t l2_bytes = 0;
   Family family = Family::ipv4;
-  bool resolve = false;  // else: an ARP or ND frame to learn from, or IKE
-  bool ike = false;      // for charon: UDP to a VPN address, a frame as it came
-  uint8_t worker = 0;    // where it was; a packet to be resolved goes back there, to keep its order
+  bool resolve = false;  // of PuntFor::resolver; else: an ARP or ND frame to learn from
+  // charon: UDP to a VPN address, a frame as it came. terminated: an IP packet for the domain's
+  // TUN.
+  PuntFor punt_for = PuntFor::resolver;
+  uint8_t worker = 0;  // where it was; a packet to be resolved goes back there, to keep its order
   // control → worker
+  bool at_route = false;        // an IP packet of the origin's compartment; else:
   bool complete_frame = false;  // for mbuf->port; else to next_hop
   NextHopId next_hop{};         // invalid: none could be had
   uint64_t next_hop_uid = 0;
 
   // A virtual subnet's, as its inner Ethernet frame: nothing else comes from there to the control
   // thread but what is to be resolved.
-  [[nodiscard]] bool router_solicitation() const { return !resolve && origin.in_subnet.valid(); }
+  [[nodiscard]] bool router_solicitation() const {
+    return punt_for == PuntFor::resolver && !resolve && origin.in_subnet.valid();
+  }
   [[nodiscard]] Ip4<Space::external> address4() const {
     be32 host;
     std::memcpy(&host, address.data(), sizeof host);

@@ -28,9 +28,13 @@ OriginReason reason_for(const PacketSlot& slot) {
 }
 
 // The sender's own address space sees the error come from the address the gateway has where the
-// packet came in, else from the domain's gateway subnet.
+// packet came in, else from the domain's gateway subnet. A session that ends here is told in its
+// peer's name: the kernel behind the TUN believes nothing that comes from its own addresses.
 uint32_t icmp_source(const PacketSlot& slot) {
   const CompartmentView& tenant = *slot.compartment;
+  if (slot.ingress == Ingress::session) {
+    return rte_pktmbuf_mtod(slot.mbuf, const wire::Ipv4*)->destination.value();
+  }
   uint32_t source = 0;
   if (slot.ingress == Ingress::nvgre) source = tenant.subnet(slot.in_subnet).icmp_source;
   if (slot.ingress == Ingress::l3 || slot.ingress == Ingress::ipsec) {

@@ -25,8 +25,12 @@ OriginReason reason_for(const PacketSlot& slot) {
   }
 }
 
-const wire::Address6& icmp_source(const PacketSlot& slot) {
+// As IPv4's, in a session's case too.
+wire::Address6 icmp_source(const PacketSlot& slot) {
   const CompartmentView& tenant = *slot.compartment;
+  if (slot.ingress == Ingress::session) {
+    return rte_pktmbuf_mtod(slot.mbuf, const wire::Ipv6*)->destination;
+  }
   const wire::Address6* source = &tenant.icmp_source6;
   if (slot.ingress == Ingress::nvgre) source = &tenant.subnet(slot.in_subnet).icmp_source6;
   if (slot.ingress == Ingress::l3 || slot.ingress == Ingress::ipsec) {
@@ -37,7 +41,7 @@ const wire::Address6& icmp_source(const PacketSlot& slot) {
 
 // The packet was counted as dropped where it was refused; only an error that is sent counts here.
 void icmp_error(PacketSlot& slot, Instant now, Lanes& lanes, ReentryQueue& reentry) {
-  const wire::Address6& source = icmp_source(slot);
+  const wire::Address6 source = icmp_source(slot);
   const IcmpError error{slot.icmp_type, slot.icmp_code, slot.icmp_mtu};
   if (is_unspecified6(source) || slot.ingress == Ingress::self ||
       !may_send_icmp6_error(*slot.mbuf) ||

@@ -18,15 +18,17 @@ namespace {
 
 using Out = Exit<Stage::route>;
 
-// One of the gateway's own addresses: it answers echo requests and refuses the rest (RFC 1122
-// §3.2.2.1; a TCP segment to a port nobody serves is dropped in silence, as a firewall would).
-void deliver(Packet<Side::inside> packet, const wire::Ipv4& ip, Out out) {
+// One of the gateway's own addresses: it answers echo requests, ends sessions of configured peers
+// and refuses the rest (RFC 1122 §3.2.2.1; a TCP segment to a port nobody serves is dropped in
+// silence, as a firewall would).
+void deliver(Packet<Side::inside> packet, const wire::Ipv4& ip, const PuntGate& gate, Out out) {
   const uint32_t payload = ip.header_bytes();
   const uint32_t bytes = ip.total_length.value() - payload;
   if (ip.protocol == wire::ip_protocol::kIcmp && !ip.is_fragment() && bytes >= sizeof(wire::Icmp) &&
       packet.at<wire::Icmp>(payload).type == 8) {
     return out.respond(packet, Answer::echo_reply_inside);
   }
+  if (!ip.is_fragment() && terminate(packet, {ip.protocol, payload, bytes}, gate, out)) return;
   // NVGRE belongs on the fabric; in a tenant's own network it is somebody else's mistake or attack.
   if (ip.protocol == wire::ip_protocol::kGre)
     return out.drop(packet, DropReason::gre_not_on_fabric);
@@ -43,7 +45,7 @@ void deliver(Packet<Side::inside> packet, const wire::Ipv4& ip, Out out) {
 bool live_on(Packet<Side::inside> packet, Out out) {
   PacketSlot& slot = packet.slot();
   // Not for what was made here, nor twice for what comes by again (a fragment, another worker's).
-  if (slot.ingress == Ingress::self || slot.ttl_decremented) return true;
+  if (is_ours(slot.ingress) || slot.ttl_decremented) return true;
   auto& ip = packet.at<wire::Ipv4>(0);
   if (ip.ttl <= 1) {
     out.refuse(packet, DropReason::ttl_exceeded, IcmpError::time_exceeded());
@@ -88,7 +90,7 @@ void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
 
 }  // namespace
 
-void route(Burst<Side::inside> in, Exit<Stage::route> out) {
+void route(Burst<Side::inside> in, const PuntGate& gate, Exit<Stage::route> out) {
   Scratch<const FibRoot*, kVector> tables;
   Scratch<uint32_t, kVector> destinations;
   Scratch<HopId, kVector> hops;
@@ -115,7 +117,7 @@ void route(Burst<Side::inside> in, Exit<Stage::route> out) {
       packet.slot().subnet = on_link_subnet(id);
       out.to<Stage::leave_nvgre>(packet);
     } else if (const Hop& hop = packet.slot().compartment->hop(id); hop.kind == HopKind::local) {
-      deliver(packet, packet.at<wire::Ipv4>(0), out);
+      deliver(packet, packet.at<wire::Ipv4>(0), gate, out);
     } else if (hop.group != 0) [[unlikely]] {
       const uint32_t flow = flow_hash(packet.at<wire::Ipv4>(0));
       forward(packet, packet.slot().compartment->member(hop, flow), out);

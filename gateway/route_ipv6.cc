@@ -12,12 +12,15 @@ namespace {
 
 using Out = Exit<Stage::route>;
 
-// One of the gateway's own addresses: it answers echo requests and refuses the rest; a TCP segment
-// to a port nobody serves is dropped in silence, as a firewall would.
-void deliver(Packet<Side::inside> packet, const wire::Ipv6& ip, Out out) {
+// One of the gateway's own addresses: it answers echo requests, ends sessions of configured peers
+// and refuses the rest; a TCP segment to a port nobody serves is dropped in silence, as a firewall
+// would.
+void deliver(Packet<Side::inside> packet, const wire::Ipv6& ip, const PuntGate& gate, Out out) {
   const Upper6 upper = upper_layer_of(ip);
   if (!upper.whole) return out.drop(packet, DropReason::extension_header_bad);
   if (upper.fragment) return out.drop(packet, DropReason::local_not_served);
+  const uint32_t bytes = ip.total_length() - upper.offset;  // the chain is whole
+  if (terminate(packet, {upper.protocol, upper.offset, bytes}, gate, out)) return;
   switch (upper.protocol) {
     case wire::ip_protocol::kIcmpV6:
       if (ip.total_length() >= upper.offset + sizeof(wire::Icmp) &&
@@ -44,7 +47,7 @@ bool live_on(Packet<Side::inside> packet, Out out) {
   PacketSlot& slot = packet.slot();
   auto& ip = packet.at<wire::Ipv6>(0);
   // Not for what was made here, nor twice for what comes by again.
-  if (slot.ingress != Ingress::self && !slot.ttl_decremented) {
+  if (!is_ours(slot.ingress) && !slot.ttl_decremented) {
     if (ip.hop_limit <= 1) {
       out.refuse(packet, DropReason::ttl_exceeded, Icmp6Error::time_exceeded());
       return false;
@@ -89,7 +92,7 @@ void forward(Packet<Side::inside> packet, const Hop& hop, Out out) {
 
 }  // namespace
 
-void route_ipv6(Burst<Side::inside> in, Exit<Stage::route> out) {
+void route_ipv6(Burst<Side::inside> in, const PuntGate& gate, Exit<Stage::route> out) {
   Scratch<const Fib6*, kVector> tables;
   Scratch<CaAddress6, kVector> destinations;
   Scratch<HopId, kVector> hops;
@@ -114,7 +117,7 @@ void route_ipv6(Burst<Side::inside> in, Exit<Stage::route> out) {
       out.to<Stage::leave_nvgre>(packet);
     } else if (const Hop& hop = packet.slot().compartment->hop(hops[i]);
                hop.kind == HopKind::local) {
-      deliver(packet, packet.at<wire::Ipv6>(0), out);
+      deliver(packet, packet.at<wire::Ipv6>(0), gate, out);
     } else if (hop.group != 0) [[unlikely]] {
       const uint32_t flow = flow_of(packet.at<wire::Ipv6>(0));
       forward(packet, packet.slot().compartment->member(hop, flow), out);

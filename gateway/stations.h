@@ -7,6 +7,7 @@
 
 #include "compartments/line/exit.h"
 #include "gateway/dataplane.h"
+#include "gateway/terminate.h"
 
 namespace hnv {
 
@@ -27,7 +28,7 @@ void enter_nvgre(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::en
 // A physical network in: the destination MAC has chosen the connection.
 void enter_l3(Burst<Side::outside> in, const Dataplane& plane, Exit<Stage::enter_l3> out);
 // One longest-prefix match in the packet's compartment.
-void route(Burst<Side::inside> in, Exit<Stage::route> out);
+void route(Burst<Side::inside> in, const PuntGate& gate, Exit<Stage::route> out);
 // NVGRE out: the lookup record says where, the virtual subnet's template how.
 void leave_nvgre(Burst<Side::inside> in, const Dataplane& plane, Exit<Stage::leave_nvgre> out);
 // A physical network out.

@@ -9,6 +9,7 @@
 #include "gateway/dataplane.h"
 #include "gateway/enter_nvgre.h"
 #include "gateway/reentry.h"
+#include "gateway/terminate.h"
 
 namespace hnv {
 
@@ -22,7 +23,7 @@ void enter_nvgre_over_ipv6(Burst<Side::outside> in, const Dataplane& plane,
 void enter_nvgre_ipv6(NvgreCandidate* candidates, unsigned count, const Dataplane& plane,
                       Exit<Stage::enter_nvgre> out);
 void enter_l3_ipv6(Burst<Side::outside> in, Exit<Stage::enter_l3> out);
-void route_ipv6(Burst<Side::inside> in, Exit<Stage::route> out);
+void route_ipv6(Burst<Side::inside> in, const PuntGate& gate, Exit<Stage::route> out);
 void leave_nvgre_ipv6(Burst<Side::inside> in, const Dataplane& plane, Exit<Stage::leave_nvgre> out);
 void leave_l3_ipv6(Burst<Side::inside> in, const Dataplane& plane, Exit<Stage::leave_l3> out);
 void respond_ipv6(Packet<Side::outside> packet, const Dataplane& plane, Instant now, Lanes& lanes,

@@ -101,6 +101,7 @@ unsigned Worker::breathe(WorkerRcu& rcu) {
   const Dataplane& plane = published_.read(rcu.token());
   const Instant now = worker_clock();
   if (taken > 0 || held_before > 0) {
+    line_.set_punts_waiting(static_cast<unsigned>(punted_.size()));
     line_.run(plane, now);
   } else {
     line_.tend(plane, now);

@@ -87,6 +87,8 @@ namespace hnv {
   X(no_route,               "the compartment has no route to the destination")                     \
   X(route_unreachable,      "the best route says unreachable")                                     \
   X(local_not_served,       "nothing on the gateway serves this protocol or port")                 \
+  X(terminated_ttl,         "a BGP peer's packet has come farther than the peer may be (GTSM)")  \
+  X(terminated_rate,        "a BGP peer, or its domain, sends more than the control plane takes")  \
   X(compartment_gone,       "the routing domain was removed while the packet waited")              \
   /* leave doors and rewrite */                                                                    \
   X(record_missing,         "the virtual subnet has no record or wildcard for the next hop")       \

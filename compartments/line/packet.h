@@ -18,7 +18,27 @@
 namespace hnv {
 
 // By which door a packet came in; for ICMP errors, reverse path checks and counters.
-enum class Ingress : uint8_t { outside, nvgre, l3, self, nat, ipsec };
+enum class Ingress : uint8_t {
+  outside,
+  nvgre,
+  l3,
+  self,  // made here: its TTL is not lowered, and nobody is told what becomes of it
+  nat,
+  ipsec,
+  session,  // out of a session that ends here: as self, but errors about it go back to that
+};
+
+// Made by the gateway itself.
+[[nodiscard]] constexpr bool is_ours(Ingress ingress) {
+  return ingress == Ingress::self || ingress == Ingress::session;
+}
+
+// For whom a packet is at `punt`.
+enum class PuntFor : uint8_t {
+  resolver,    // the control thread's: ARP and ND, and what waits for a neighbour
+  charon,      // IKE
+  terminated,  // BGP of its compartment, as an IP packet
+};
 
 // What `respond` is to write.
 enum class Answer : uint8_t {
@@ -64,7 +84,7 @@ struct alignas(64) PacketSlot {
   uint16_t icmp_mtu = 0;                 // also Answer::fragment
   uint8_t owner = 0;                     // at handoff: the worker that gets it
   uint8_t handoffs = 0;                  // how often a station has handed it over
-  bool ike = false;                      // at punt: for charon
+  PuntFor punt_for = PuntFor::resolver;  // at punt
   bool ports_known = false;              // at enter_nat: a fragment, whose datagram has these:
   uint32_t ports = 0;                    // source and destination as wire::Ports lies in memory
   uint32_t public_address = 0;           // at enter_nat: the PublicAddressId it is for

@@ -26,6 +26,8 @@ TEST(DropReason, EachHasACase) {
       handoff_loop,         // Handoff.EndsWhenWorkersDoNotAgree
       neighbor_limit,       // Inject.KnowsThatNoNextHopCouldBeHad
       ecn_congestion,       // Rfc6040.HandsCongestionMarksOn
+      terminated_ttl,       // TerminatedLine.RefusesWhatIsNotAPeersAndTheTwins
+      terminated_rate,      // TerminatedLine.AFloodInOneDomainCostsTheOtherNothing
       route_unreachable,    // Route.TellsThatARouteIsUnreachable
       fragment_no_buffer,   // Rfc1812.FragmentsWholeOrNotAtAll
       // NAT's, in tests/nat:

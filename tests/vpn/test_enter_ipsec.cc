@@ -283,7 +283,7 @@ TEST(ClassifyIpsec, SortsIkeEspAndKeepalives) {
                            udp(500, Bytes(48, 1), 0x2000), udp(0, Bytes(48, 1), 6)}) {
     EXPECT_TRUE(net.from_internet(ike).empty());
     ASSERT_EQ(net.line().punts().size(), 1U);
-    EXPECT_TRUE(net.line().notes()[0].ike);
+    EXPECT_EQ(net.line().notes()[0].punt_for, PuntFor::charon);
     EXPECT_FALSE(net.line().notes()[0].resolve);
     EXPECT_EQ(net.line().notes()[0].l2_bytes, 18);
     EXPECT_EQ(Bytes(net.line().punts()[0].begin() + 18, net.line().punts()[0].end()), ike);
