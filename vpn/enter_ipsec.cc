@@ -31,6 +31,7 @@ namespace {
 
 using Out = Exit<Stage::enter_ipsec>;
 
+constexpr uint32_t kUdpBytes = 8;
 constexpr uint8_t kIpv4InIpsec = 4;  // next headers of tunnel mode
 constexpr uint8_t kIpv6InIpsec = 41;
 constexpr uint8_t kDummy = 59;
@@ -125,6 +126,13 @@ bool check(Packet<Side::outside> packet, Entering& entering, EspJob& job, Out ou
   return true;
 }
 
+// From which port of UDP its packets are expected. REQUIRES that they come in UDP.
+be16 port_of(const Sa& sa) {
+  be16 port;
+  std::memcpy(&port, sa.header.data() + sa.esp_at - kUdpBytes, sizeof port);
+  return port;
+}
+
 // RFC 7296 §2.23: the site's NAT may give it another address or port at any time; where its newest
 // authentic packet comes from is where it is now.
 void note_place(Packet<Side::outside> packet, const Entering& entering, const IpsecContext& ipsec) {
@@ -132,20 +140,25 @@ void note_place(Packet<Side::outside> packet, const Entering& entering, const Ip
   const Sa& sa = *entering.sa;
   if (!sa.udp || entering.sequence != sa.state->window.top()) return;
   const bool ipv4 = slot.family == Family::ipv4;
-  const uint32_t udp = slot.inner_at - 8U;
+  const uint32_t udp = slot.inner_at - kUdpBytes;
   const uint32_t ip_end =
       slot.l2_bytes + (ipv4 ? packet.at<wire::Ipv4>(slot.l2_bytes).header_bytes()
                             : static_cast<uint32_t>(sizeof(wire::Ipv6)));
   if (slot.inner_at == ip_end) return;  // it came without UDP
+  const be16 port = packet.at<be16>(udp);
+  const be16 expected = port_of(sa);
+  const bool there = port == expected &&
+                     (ipv4 ? packet.at<wire::Ipv4>(slot.l2_bytes).source == sa.outer_v4().source
+                           : packet.at<wire::Ipv6>(slot.l2_bytes).source == sa.outer_v6().source);
+  if (there) [[likely]] {
+    return;
+  }
   SaEndpoint seen;
-  seen.port = packet.at<be16>(udp).value();
+  seen.port = port.value();
   if (ipv4) {
     seen.address = Ip4<Space::external>(packet.at<wire::Ipv4>(slot.l2_bytes).source.value());
   } else {
     seen.address = Ip6<Space::external>(packet.at<wire::Ipv6>(slot.l2_bytes).source);
-  }
-  if (seen == sa.spec.source) [[likely]] {
-    return;
   }
   ipsec.mine.tell({.kind = IpsecNotice::Kind::moved,
                    .tunnel = entering.tunnel->id,
@@ -324,8 +337,7 @@ unsigned find_sas(Burst<Side::outside> in, Entering* entering, const IpsecContex
       out.drop(packet, DropReason::ipsec_unknown_spi);
       continue;
     }
-    const auto* lines = reinterpret_cast<const uint8_t*>(sa);
-    for (size_t line = 0; line < 4; ++line) __builtin_prefetch(lines + line * 64);
+    sa->prefetch();
     entering[found++] = {.slot = &packet.slot(), .tunnel = nullptr, .sa = sa, .sequence = 0};
   }
   for (unsigned i = 0; i < found; ++i) {
@@ -339,7 +351,7 @@ unsigned find_sas(Burst<Side::outside> in, Entering* entering, const IpsecContex
     __builtin_prefetch(reinterpret_cast<const uint8_t*>(tunnel) + 64);
     const EspKeys* keys = entering[i].sa->state->keys.get();
     __builtin_prefetch(&entering[i].sa->state->window, 1);
-    if (keys != nullptr) keys->prefetch(entering[i].slot->bytes);
+    __builtin_prefetch(keys);
   }
   return found;
 }

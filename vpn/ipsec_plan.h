@@ -120,10 +120,11 @@ struct alignas(64) TunnelView {
   SourceValidation source_validation = SourceValidation::strict;
   bool on_demand = false;  // a packet for it starts it
   TunnelRate outbound;
-  TunnelRate inbound;
   TunnelMeters* meters = nullptr;         // of meters_owner
   ConnectionCounters* traffic = nullptr;  // by worker: those of its ConnectionView
-  TunnelCounters* drops = nullptr;        // by worker
+  // Here ends the line that all packets touch.
+  TunnelRate inbound;
+  TunnelCounters* drops = nullptr;  // by worker
 
   // Slow path and owners of what the pointers above name.
   uint64_t uid = 0;  // distinguishes it from an earlier tunnel with this id

@@ -277,15 +277,14 @@ void leave(const Leaving& leaving, uint32_t inner_bytes, const IpsecContext& ips
   slot.connection = ConnectionId();
   slot.compartment = nullptr;
   out.set_family(packet, sa.outer_ipv6 ? Family::ipv6 : Family::ipv4);
-  const auto& peer = sa.spec.destination.address;
-  const CaKey key =
-      sa.outer_ipv6 ? CaKey(peer.bytes(), Family::ipv6) : CaKey(CaAddress(peer.v4().value()));
+  const CaKey key = sa.outer_ipv6 ? CaKey(sa.outer_v6().destination, Family::ipv6)
+                                  : CaKey(CaAddress(sa.outer_v4().destination.value()));
   const OutsideNext next = outside_next(network, *leaving.way, key, ipsec.links, ipsec.next_hops);
   if (next.ask) {
     if (sa.outer_ipv6) {
       slot.next_hop6 = &packet.at<wire::Ipv6>(0).destination;
     } else {
-      slot.destination = peer.v4().value();
+      slot.destination = sa.outer_v4().destination.value();
     }
     return out.punt(packet);
   }
@@ -302,14 +301,14 @@ void find_ways(Leaving* leaving, unsigned count, const IpsecContext& ipsec) {
   unsigned asked = 0;
   for (unsigned i = 0; i < count; ++i) {
     const OutsideNetwork& network = ipsec.outside[leaving[i].tunnel->network.value()];
-    const auto& peer = leaving[i].sa->spec.destination.address;
+    const Sa& sa = *leaving[i].sa;
     leaving[i].way = nullptr;
-    if (!leaving[i].sa->outer_ipv6) {
+    if (!sa.outer_ipv6) {
       tables[asked] = &network.fib;
-      destinations[asked] = peer.v4().value();
+      destinations[asked] = sa.outer_v4().destination.value();
       asking[asked++] = &leaving[i];
     } else if (network.fib6 != nullptr) {
-      const HopId hop = network.fib6->lookup(CaAddress6(peer.bytes()));
+      const HopId hop = network.fib6->lookup(CaAddress6(sa.outer_v6().destination));
       if (hop.valid()) leaving[i].way = &network.hops6[hop.value()];
     }
   }
@@ -321,7 +320,8 @@ void find_ways(Leaving* leaving, unsigned count, const IpsecContext& ipsec) {
 }
 
 // Tunnel and SA of each packet; what the next passes touch of them is fetched.
-void find_tunnels(Burst<Side::inside> in, Leaving* leaving, const IpsecContext& ipsec) {
+void find_tunnels(Burst<Side::inside> in, Leaving* leaving, const IpsecContext& ipsec,
+                  unsigned worker) {
   const unsigned count = in.size();
   for (unsigned i = 0; i < count; ++i) {
     __builtin_prefetch(&in[i].slot().compartment->connection(in[i].slot().connection));
@@ -340,9 +340,13 @@ void find_tunnels(Burst<Side::inside> in, Leaving* leaving, const IpsecContext& 
                   .sa = ipsec.plan.sas.outbound[size_t{id.value()} + 1].get(),
                   .way = nullptr};
     __builtin_prefetch(leaving[i].tunnel);
-    __builtin_prefetch(reinterpret_cast<const uint8_t*>(leaving[i].tunnel) + 64);
-    const auto* sa = reinterpret_cast<const uint8_t*>(leaving[i].sa);
-    for (size_t line = 0; line < 4; ++line) __builtin_prefetch(sa + line * 64);
+    if (leaving[i].sa != nullptr) leaving[i].sa->prefetch();
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    if (leaving[i].sa != nullptr) __builtin_prefetch(leaving[i].sa->state, 1);
+    if (leaving[i].tunnel == nullptr) continue;
+    __builtin_prefetch(leaving[i].tunnel->meters, 1);
+    __builtin_prefetch(&leaving[i].tunnel->traffic[worker], 1);
   }
 }
 
@@ -352,20 +356,15 @@ void leave_ipsec(Burst<Side::inside> in, const IpsecContext& ipsec, Exit<Stage::
   Scratch<Leaving, kVector> leaving;
   Scratch<EspJob, kVector> jobs;
   Scratch<uint32_t, kVector> inner_bytes;
-  find_tunnels(in, leaving.data(), ipsec);
+  find_tunnels(in, leaving.data(), ipsec, out.worker());
   unsigned count = 0;
   for (unsigned i = 0; i < in.size(); ++i) {
     Leaving one = leaving[i];
-    if (one.sa != nullptr) __builtin_prefetch(one.sa->state, 1);
     if (!find_sa(in[i], one, ipsec, out)) continue;
-    __builtin_prefetch(one.tunnel->meters, 1);
-    __builtin_prefetch(&one.tunnel->traffic[out.worker()], 1);
     leaving[count++] = one;
   }
+  for (unsigned i = 0; i < count; ++i) __builtin_prefetch(leaving[i].sa->state->keys.get());
   find_ways(leaving.data(), count, ipsec);
-  for (unsigned i = 0; i < count; ++i) {
-    leaving[i].sa->state->keys->prefetch(leaving[i].slot->bytes);
-  }
   unsigned ready = 0;
   for (unsigned i = 0; i < count; ++i) {
     const Leaving one = leaving[i];

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "compartments/counter.h"
+#include "compartments/wire.h"
 #include "vpn/esp_cipher.h"
 #include "vpn/replay_window.h"
 #include "vpn/sa_spec.h"
@@ -43,9 +44,11 @@ struct alignas(64) SaState {
 
 // `uid` names it for good, across changes of the endpoints.
 struct alignas(64) Sa {
-  // Two lines that packets touch. Outbound: outer IP, UDP and ESP header up to the sequence number;
-  // lengths, traffic class and IPv4's identification, flags and checksum come per packet.
+  // Two lines that packets touch. Outer IP, UDP and ESP header up to the sequence number, as they
+  // are sent or expected; lengths, traffic class and IPv4's identification, flags and checksum come
+  // per packet.
   static constexpr size_t kHeader = 56;
+  static constexpr size_t kHotBytes = 128;
   std::array<uint8_t, kHeader> header{};
   SaState* state = nullptr;  // of state_owner; never null in an SaTable
   // The second one.
@@ -68,6 +71,18 @@ struct alignas(64) Sa {
   // Slow path.
   SaSpec spec;
   std::shared_ptr<SaState> state_owner;
+
+  // Addresses of the outer header. REQUIRES that it is of that family.
+  [[nodiscard]] const wire::Ipv4& outer_v4() const {
+    return *reinterpret_cast<const wire::Ipv4*>(header.data());
+  }
+  [[nodiscard]] const wire::Ipv6& outer_v6() const {
+    return *reinterpret_cast<const wire::Ipv6*>(header.data());
+  }
+  void prefetch() const {
+    __builtin_prefetch(this);
+    __builtin_prefetch(reinterpret_cast<const uint8_t*>(this) + kHotBytes / 2);
+  }
 
   // What every packet grows by, but for padding and trailer.
   [[nodiscard]] uint32_t overhead() const {

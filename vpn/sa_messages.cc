@@ -13,7 +13,7 @@
 namespace hnv {
 namespace {
 
-namespace wire = sa_protocol;
+namespace protocol = sa_protocol;
 
 tl::unexpected<Error> bad(std::string why) {
   return fail(ErrorCode::invalid_value, "a message of the SA channel: " + std::move(why));
@@ -38,13 +38,13 @@ std::optional<IpAddress<S>> address(const uint8_t (&bytes)[16], uint8_t family) 
   return Ip4<S>(high | uint32_t{all[2]} << 8 | uint32_t{all[3]});
 }
 
-std::optional<SaEndpoint> endpoint(const wire::Endpoint& in) {
+std::optional<SaEndpoint> endpoint(const protocol::Endpoint& in) {
   const auto where = address<Space::external>(in.address, in.family);
   if (!where) return std::nullopt;
   return SaEndpoint{*where, in.port};
 }
 
-std::optional<SaSelector> selector(const wire::Selector& in) {
+std::optional<SaSelector> selector(const protocol::Selector& in) {
   const auto from = address<Space::customer>(in.from, in.family);
   const auto to = address<Space::customer>(in.to, in.family);
   // A range of ports from the last to the first means OPAQUE (RFC 4301 §4.4.1.1): not for tunnels.
@@ -52,7 +52,7 @@ std::optional<SaSelector> selector(const wire::Selector& in) {
   return SaSelector{*from, *to, in.protocol, in.from_port, in.to_port};
 }
 
-std::optional<SaName> name(const wire::SaName& in) {
+std::optional<SaName> name(const protocol::SaName& in) {
   const auto to = address<Space::external>(in.destination.address, in.destination.family);
   if (!to || in.inbound > 1) return std::nullopt;
   return SaName{in.inbound == 1 ? SaDirection::inbound : SaDirection::outbound, in.spi, *to};
@@ -87,7 +87,7 @@ constexpr IntegrityOf kIntegrities[] = {
 // strongSwan says "undefined" for the integrity of an AEAD cipher.
 constexpr bool no_integrity(uint16_t transform) { return transform == 0 || transform == 1024; }
 
-Result<void> set_algorithms(const wire::AddSa& in, SaSpec& out) {
+Result<void> set_algorithms(const protocol::AddSa& in, SaSpec& out) {
   const auto* cipher = std::find_if(std::begin(kCiphers), std::end(kCiphers),
                                     [&](const auto& c) { return c.transform == in.encryption; });
   if (cipher == std::end(kCiphers)) {
@@ -108,7 +108,7 @@ Result<void> set_algorithms(const wire::AddSa& in, SaSpec& out) {
 }
 
 // After set_algorithms.
-Result<void> set_keys(const wire::AddSa& in, SaSpec& out) {
+Result<void> set_keys(const protocol::AddSa& in, SaSpec& out) {
   const auto* cipher = std::find_if(std::begin(kCiphers), std::end(kCiphers),
                                     [&](const auto& c) { return c.cipher == out.cipher; });
   const int size = int{in.encryption_key_size} - cipher->salt;
@@ -134,9 +134,9 @@ Result<void> set_keys(const wire::AddSa& in, SaSpec& out) {
   return {};
 }
 
-Result<void> set_selectors(std::span<const uint8_t> tail, const wire::AddSa& in, SaSpec& out) {
+Result<void> set_selectors(std::span<const uint8_t> tail, const protocol::AddSa& in, SaSpec& out) {
   for (size_t i = 0; i < size_t{in.source_selectors} + in.destination_selectors; ++i) {
-    wire::Selector raw;
+    protocol::Selector raw;
     std::memcpy(&raw, tail.data() + i * sizeof raw, sizeof raw);
     const auto one = selector(raw);
     if (!one) return bad(fmt::format("traffic selector {} is none", i));
@@ -152,18 +152,19 @@ struct Wiped {
   Wiped& operator=(const Wiped&) = delete;
   ~Wiped() { explicit_bzero(&message, sizeof message); }
 
-  wire::AddSa message;
+  protocol::AddSa message;
 };
 
 Result<SaAdd> add_of(std::span<const uint8_t> bytes) {
-  if (bytes.size() < sizeof(wire::AddSa)) return bad("add_sa is too short");
+  if (bytes.size() < sizeof(protocol::AddSa)) return bad("add_sa is too short");
   Wiped copy;
   std::memcpy(&copy.message, bytes.data(), sizeof copy.message);
-  const wire::AddSa& in = copy.message;
+  const protocol::AddSa& in = copy.message;
   const auto tail = bytes.subspan(sizeof in);
-  if (in.source_selectors > wire::kMaxSelectors || in.destination_selectors > wire::kMaxSelectors ||
+  if (in.source_selectors > protocol::kMaxSelectors ||
+      in.destination_selectors > protocol::kMaxSelectors ||
       tail.size() !=
-          (size_t{in.source_selectors} + in.destination_selectors) * sizeof(wire::Selector)) {
+          (size_t{in.source_selectors} + in.destination_selectors) * sizeof(protocol::Selector)) {
     return bad("add_sa has not the selectors that it says");
   }
   const auto source = endpoint(in.source);
@@ -171,28 +172,28 @@ Result<SaAdd> add_of(std::span<const uint8_t> bytes) {
   if (!source || !destination || source->address.family() != destination->address.family()) {
     return bad("add_sa has no endpoints of one family");
   }
-  if ((in.flags & ~wire::kAllFlags) != 0) return bad("add_sa has unknown flags");
+  if ((in.flags & ~protocol::kAllFlags) != 0) return bad("add_sa has unknown flags");
   const auto has = [&in](uint32_t flag) { return (in.flags & flag) != 0; };
   SaAdd out;
-  out.origin = has(wire::kReplayed) ? SaDatabase::Origin::replayed : SaDatabase::Origin::fresh;
+  out.origin = has(protocol::kReplayed) ? SaDatabase::Origin::replayed : SaDatabase::Origin::fresh;
   // Longer than a hundred years is no lifetime, and would not fit the clock.
   out.hard = std::chrono::seconds(std::min<uint64_t>(in.lifetimes.hard_seconds, 3'153'600'000));
   SaSpec& spec = out.spec;
-  spec.direction = has(wire::kInbound) ? SaDirection::inbound : SaDirection::outbound;
+  spec.direction = has(protocol::kInbound) ? SaDirection::inbound : SaDirection::outbound;
   spec.spi = in.spi;
   spec.if_id = in.if_id;
   spec.source = *source;
   spec.destination = *destination;
-  if (has(wire::kUdpEncapsulated)) spec.encapsulation = SaEncapsulation::udp;
-  if (has(wire::kExtendedSequence)) spec.sequence = SaSequence::extended;
+  if (has(protocol::kUdpEncapsulated)) spec.encapsulation = SaEncapsulation::udp;
+  if (has(protocol::kExtendedSequence)) spec.sequence = SaSequence::extended;
   spec.replay_window = in.replay_window;
-  spec.copy_df = has(wire::kCopyDf);
-  spec.copy_ecn = has(wire::kCopyEcn);
-  spec.copy_dscp = has(wire::kCopyDscpOut);
+  spec.copy_df = has(protocol::kCopyDf);
+  spec.copy_ecn = has(protocol::kCopyEcn);
+  spec.copy_dscp = has(protocol::kCopyDscpOut);
   spec.volumes = {in.lifetimes.soft_bytes, in.lifetimes.hard_bytes, in.lifetimes.soft_packets,
                   in.lifetimes.hard_packets};
   if (auto done = set_algorithms(in, spec); !done) return tl::make_unexpected(done.error());
-  const bool bare = has(wire::kReplayed) && !has(wire::kInbound);
+  const bool bare = has(protocol::kReplayed) && !has(protocol::kInbound);
   if (bare) {
     if (in.encryption_key_size != 0 || in.integrity_key_size != 0) {
       return bad("a replayed outbound SA comes with keys");
@@ -205,7 +206,7 @@ Result<SaAdd> add_of(std::span<const uint8_t> bytes) {
 }
 
 Result<SaUpdate> update_of(std::span<const uint8_t> bytes) {
-  const auto in = fixed_part<wire::UpdateSa>(bytes);
+  const auto in = fixed_part<protocol::UpdateSa>(bytes);
   if (!in) return bad("update_sa has the wrong size");
   const auto which = name(in->name);
   const auto source = endpoint(in->source);
@@ -229,7 +230,7 @@ void put(SaMessage& out, const void* bytes, size_t size) {
 }
 
 template <class T>
-SaMessage message(wire::Type type, T fixed, size_t tail = 0) {
+SaMessage message(protocol::Type type, T fixed, size_t tail = 0) {
   fixed.header.type = static_cast<uint16_t>(type);
   fixed.header.size = static_cast<uint16_t>(sizeof fixed + tail);
   SaMessage out;
@@ -238,16 +239,16 @@ SaMessage message(wire::Type type, T fixed, size_t tail = 0) {
   return out;
 }
 
-wire::Endpoint wire_endpoint(const SaEndpoint& in) {
-  wire::Endpoint out;
+protocol::Endpoint wire_endpoint(const SaEndpoint& in) {
+  protocol::Endpoint out;
   std::memcpy(out.address, in.address.bytes().data(), sizeof out.address);
   out.family = in.address.is_v4() ? 4 : 6;
   out.port = in.port;
   return out;
 }
 
-wire::SaName wire_name(const SaName& in) {
-  wire::SaName out;
+protocol::SaName wire_name(const SaName& in) {
+  protocol::SaName out;
   out.spi = in.spi;
   out.inbound = in.direction == SaDirection::inbound ? 1 : 0;
   out.destination = wire_endpoint({in.destination, 0});
@@ -257,38 +258,38 @@ wire::SaName wire_name(const SaName& in) {
 }  // namespace
 
 Result<SaRequest> decode_sa_request(std::span<const uint8_t> bytes) {
-  if (bytes.size() < sizeof(wire::Header)) return bad("no header");
-  wire::Header header;
+  if (bytes.size() < sizeof(protocol::Header)) return bad("no header");
+  protocol::Header header;
   std::memcpy(&header, bytes.data(), sizeof header);
   if (header.size != bytes.size()) return bad("not of the size that it says");
   const uint32_t sequence = header.sequence;
-  switch (static_cast<wire::Type>(header.type)) {
-    case wire::Type::hello: {
-      const auto in = fixed_part<wire::Hello>(bytes);
+  switch (static_cast<protocol::Type>(header.type)) {
+    case protocol::Type::hello: {
+      const auto in = fixed_part<protocol::Hello>(bytes);
       if (!in) return bad("hello has the wrong size");
       return request(sequence, SaHello{in->version, in->slice, in->pid, in->incarnation});
     }
-    case wire::Type::add_sa: {
+    case protocol::Type::add_sa: {
       auto out = add_of(bytes);
       if (!out) return tl::make_unexpected(out.error());
       return request(sequence, std::move(*out));
     }
-    case wire::Type::update_sa: {
+    case protocol::Type::update_sa: {
       auto out = update_of(bytes);
       if (!out) return tl::make_unexpected(out.error());
       return request(sequence, std::move(*out));
     }
-    case wire::Type::del_sa: {
-      const auto in = fixed_part<wire::DelSa>(bytes);
+    case protocol::Type::del_sa: {
+      const auto in = fixed_part<protocol::DelSa>(bytes);
       const auto which = in ? name(in->name) : std::nullopt;
       if (!which) return bad("del_sa names no SA");
       return request(sequence, SaDelete{*which});
     }
-    case wire::Type::flush:
-      if (!fixed_part<wire::Bare>(bytes)) return bad("flush has the wrong size");
+    case protocol::Type::flush:
+      if (!fixed_part<protocol::Bare>(bytes)) return bad("flush has the wrong size");
       return request(sequence, SaFlush{});
-    case wire::Type::sync:
-      if (!fixed_part<wire::Bare>(bytes)) return bad("sync has the wrong size");
+    case protocol::Type::sync:
+      if (!fixed_part<protocol::Bare>(bytes)) return bad("sync has the wrong size");
       return request(sequence, SaSync{});
     default:
       return bad(fmt::format("unknown type {}", header.type));
@@ -296,29 +297,30 @@ Result<SaRequest> decode_sa_request(std::span<const uint8_t> bytes) {
 }
 
 SaMessage encode(const SaWelcome& welcome) {
-  wire::Welcome out;
+  protocol::Welcome out;
   out.counters_milliseconds = static_cast<uint16_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(welcome.counters_every).count());
   out.first_index = welcome.range.first;
   out.indexes = welcome.range.count;
   out.next_index = welcome.next_index;
-  return message(wire::Type::welcome, out);
+  return message(protocol::Type::welcome, out);
 }
 
-SaMessage encode_ack(uint32_t sequence, wire::Status status) {
-  wire::Ack out;
+SaMessage encode_ack(uint32_t sequence, protocol::Status status) {
+  protocol::Ack out;
   out.header.sequence = sequence;
   out.status = static_cast<uint32_t>(status);
-  return message(wire::Type::ack, out);
+  return message(protocol::Type::ack, out);
 }
 
 SaMessage encode(std::span<const SaReport> reports) {
-  assert(reports.size() <= wire::kMaxCounters);
-  wire::Counters head;
+  assert(reports.size() <= protocol::kMaxCounters);
+  protocol::Counters head;
   head.count = static_cast<uint32_t>(reports.size());
-  SaMessage out = message(wire::Type::counters, head, reports.size() * sizeof(wire::SaCounters));
+  SaMessage out =
+      message(protocol::Type::counters, head, reports.size() * sizeof(protocol::SaCounters));
   for (const SaReport& report : reports) {
-    wire::SaCounters one;
+    protocol::SaCounters one;
     one.name = wire_name(report.name);
     one.bytes = report.use.bytes;
     one.packets = report.use.packets;
@@ -329,23 +331,23 @@ SaMessage encode(std::span<const SaReport> reports) {
 }
 
 SaMessage encode(const SaExpiry& expiry) {
-  wire::Expire out;
+  protocol::Expire out;
   out.name = wire_name(expiry.name);
   out.hard = expiry.kind == SaExpiry::Kind::hard ? 1 : 0;
-  return message(wire::Type::expire, out);
+  return message(protocol::Type::expire, out);
 }
 
 SaMessage encode_mapping(const SaName& inbound, const SaEndpoint& remote) {
-  wire::Mapping out;
+  protocol::Mapping out;
   out.name = wire_name(inbound);
   out.remote = wire_endpoint(remote);
-  return message(wire::Type::mapping, out);
+  return message(protocol::Type::mapping, out);
 }
 
 SaMessage encode_acquire(uint32_t reqid) {
-  wire::Acquire out;
+  protocol::Acquire out;
   out.reqid = reqid;
-  return message(wire::Type::acquire, out);
+  return message(protocol::Type::acquire, out);
 }
 
 }  // namespace hnv
