@@ -9,16 +9,13 @@
 #include <filesystem>
 #include <fstream>
 #include <linux/capability.h>
-#include <linux/if_tun.h>
 #include <map>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <string_view>
 #include <sys/fsuid.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -35,6 +32,7 @@
 #include "bgp/bgpd_config.h"
 #include "bgp/listeners.h"
 #include "bgp/vty_client.h"
+#include "compartments/daemon_launcher.h"
 #include "compartments/fd_message.h"
 #include "compartments/route_socket.h"
 
@@ -50,24 +48,6 @@ using Ask = BgpdRequest::Kind;
 
 tl::unexpected<Error> fault(std::string_view what) {
   return fail(ErrorCode::internal, fmt::format("{}: {}", what, std::strerror(errno)));
-}
-
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path);
-  file << text;
-}
-
-// errno says why there is none.
-OwnedFd make_tun(uint32_t mtu) {
-  OwnedFd tun(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  const OwnedFd any(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::strncpy(request.ifr_name, kBgpTun, IFNAMSIZ - 1);
-  request.ifr_flags = IFF_TUN | IFF_NO_PI;
-  if (!tun || ioctl(tun.get(), TUNSETIFF, &request) != 0) return {};
-  request.ifr_mtu = static_cast<int>(mtu);
-  if (ioctl(any.get(), SIOCSIFMTU, &request) != 0) return {};
-  return tun;
 }
 
 OwnedFd namespace_now() { return OwnedFd(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)); }
@@ -101,15 +81,14 @@ class LauncherProcess {
 
   // Never returns: the process ends with it.
   [[noreturn]] void run() {
-    keep_only_control();
     if (const auto made = prepare(); !made) {
       // Read by fork_bgpd_launcher only when there was no report.
       (void)!write(control_.get(), made.error().message.data(), made.error().message.size());
       _exit(1);
     }
     serve();
-    end_bgpd();
-    remove_folder();
+    end_daemon(bgpd_, children_, kEndMilliseconds);
+    remove_folder(place_.folder, place_.user);
     _exit(0);
   }
 
@@ -121,30 +100,17 @@ class LauncherProcess {
     unsigned interface = 0;
   };
 
-  // Nothing of the gateway's but the socket and the log. Signals that end a service are the
-  // gateway's to understand: its end is ours.
-  void keep_only_control() {
-    for (const int number : {SIGTERM, SIGINT, SIGHUP}) (void)std::signal(number, SIG_IGN);
-    constexpr int kPlace = 3;
-    if (control_.get() != kPlace) {
-      (void)dup2(control_.get(), kPlace);
-      control_ = OwnedFd(kPlace);
-    }
-    (void)fcntl(kPlace, F_SETFD, FD_CLOEXEC);
-    (void)syscall(SYS_close_range, kPlace + 1U, ~0U, 0U);
-  }
-
   Result<void> prepare() {
     if (auto made = make_folder(); !made) return made;
     auto zserv = listen_for_bgpd(place_);
     if (!zserv) return tl::make_unexpected(zserv.error());
     if (auto made = leave_the_host(); !made) return made;
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &signals, nullptr);
-    children_ = OwnedFd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (auto kept = keep_capabilities(); !kept) return kept;
+    children_ = watch_children();
+    // Namespaces and what is in them, bgpd's user and its two capabilities, and ending it.
+    if (!keep_capabilities({CAP_NET_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL,
+                            CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN})) {
+      return fault("dropping capabilities");
+    }
     report({Kind::ready, {}, 0, 0, 0}, {zserv->get()});
     return {};
   }
@@ -185,23 +151,6 @@ class LauncherProcess {
     auto routes = RouteSocket::open();
     if (!routes) return tl::make_unexpected(routes.error());
     return routes->set_up(if_nametoindex("lo"));
-  }
-
-  // Namespaces and what is in them, bgpd's user and its two capabilities, and ending it.
-  static Result<void> keep_capabilities() {
-    constexpr std::array<int, 7> kKept{CAP_NET_ADMIN, CAP_SETUID, CAP_SETGID,
-                                       CAP_SETPCAP,   CAP_KILL,   CAP_NET_BIND_SERVICE,
-                                       CAP_SYS_ADMIN};
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct sets[2]{};
-    for (const int capability : kKept) {
-      sets[0].effective |= 1U << capability;
-      sets[0].permitted |= 1U << capability;
-      sets[0].inheritable |= 1U << capability;
-    }
-    if (syscall(SYS_capset, &header, sets) != 0) return fault("dropping capabilities");
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fault("no_new_privs");
-    return {};
   }
 
   void report(const BgpdReport& report, std::initializer_list<int> fds = {}) const {
@@ -281,7 +230,7 @@ class LauncherProcess {
   }
   // In the domain's namespace: the TUN, and everything through it.
   bool furnish(const BgpdRequest& request) {
-    OwnedFd tun = make_tun(request.value);
+    OwnedFd tun = make_tun(kBgpTun, request.value);
     if (!tun) return false;
     auto routes = RouteSocket::open();
     if (!routes) return false;
@@ -357,37 +306,10 @@ class LauncherProcess {
   }
 
   [[noreturn]] void become_bgpd(pid_t launcher) const {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
-    for (const int number : {SIGTERM, SIGINT, SIGHUP}) (void)std::signal(number, SIG_DFL);
-    // In this order: the bounding set needs a capability that ends with the user.
-    constexpr std::array<int, 2> kGiven{CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN};
-    bool good = true;
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct sets[2]{};
-    for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
-      if (capability == kGiven[0] || capability == kGiven[1]) {
-        sets[0].permitted |= 1U << capability;
-      } else if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL) {
-        good = false;
-      }
-    }
-    sets[0].effective = sets[0].inheritable = sets[0].permitted;
-    good = good && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 &&
-           setresgid(place_.group, place_.group, place_.group) == 0 &&
-           setresuid(place_.user, place_.user, place_.user) == 0 &&
-           syscall(SYS_capset, &header, sets) == 0;
-    for (const int capability : kGiven) {
-      good = good && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) == 0;
-    }
-    good = good && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == launcher;
-    (void)umask(077);
-    const OwnedFd null(::open("/dev/null", O_RDWR));
+    bool good = become(place_.user, place_.group, {CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN}, launcher);
     // It can write its log to standard output, but not to standard error, where ours is.
-    good = good && dup2(null.get(), STDIN_FILENO) == STDIN_FILENO &&
-           dup2(STDERR_FILENO, STDOUT_FILENO) == STDOUT_FILENO;
-    (void)syscall(SYS_close_range, 3U, ~0U, 0U);
+    good = good && dup2(STDERR_FILENO, STDOUT_FILENO) == STDOUT_FILENO;
+    close_the_rest();
     if (good) execute();
     _exit(127);
   }
@@ -413,27 +335,6 @@ class LauncherProcess {
     argv.push_back(nullptr);
     std::array<char*, 1> environment{nullptr};
     execve(place_.binary.c_str(), argv.data(), environment.data());
-  }
-
-  // What is in it is bgpd's, and so is the right to remove that.
-  void remove_folder() const {
-    setfsuid(place_.user);
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(place_.folder, ignored)) {
-      std::filesystem::remove_all(entry.path(), ignored);
-    }
-    setfsuid(0);
-    (void)rmdir(place_.folder.c_str());
-  }
-
-  void end_bgpd() {
-    if (bgpd_ < 0) return;
-    (void)kill(bgpd_, SIGTERM);
-    pollfd child{children_.get(), POLLIN, 0};
-    (void)poll(&child, 1, kEndMilliseconds);
-    if (waitpid(bgpd_, nullptr, WNOHANG) == bgpd_) return;
-    (void)kill(bgpd_, SIGKILL);
-    (void)waitpid(bgpd_, nullptr, 0);
   }
 
   const BgpdPlace place_;
@@ -490,23 +391,14 @@ std::string zserv_socket_of(const BgpdPlace& place) { return place.folder + "/zs
 std::string vty_socket_of(const BgpdPlace& place) { return place.folder + "/bgpd.vty"; }
 
 Result<BgpdLauncher> fork_bgpd_launcher(const BgpdPlace& place) {
-  std::array<int, 2> ends{};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    return fault("a socket pair");
-  }
+  auto forked = fork_daemon_launcher(
+      [&](OwnedFd control) { LauncherProcess(place, std::move(control)).run(); });
+  if (!forked) return tl::make_unexpected(forked.error());
   BgpdLauncher launcher;
-  launcher.control = OwnedFd(ends[0]);
-  OwnedFd theirs(ends[1]);
-  launcher.pid = fork();
-  if (launcher.pid < 0) return fault("forking bgpd's launcher");
-  if (launcher.pid == 0) {
-    launcher.control = OwnedFd();
-    LauncherProcess(place, std::move(theirs)).run();
-  }
-  theirs = OwnedFd();
+  launcher.control = std::move(forked->control);
+  launcher.pid = forked->pid;
   if (auto ready = take_ready(place, launcher); !ready) {
-    (void)kill(launcher.pid, SIGKILL);
-    (void)waitpid(launcher.pid, nullptr, 0);
+    end_launcher(launcher.pid);
     return tl::make_unexpected(ready.error());
   }
   (void)fcntl(launcher.control.get(), F_SETFL, O_NONBLOCK);

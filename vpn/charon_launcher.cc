@@ -7,9 +7,8 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
+#include <initializer_list>
 #include <linux/capability.h>
-#include <linux/if_tun.h>
 #include <net/if.h>
 #include <optional>
 #include <poll.h>
@@ -17,7 +16,6 @@
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -26,10 +24,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
-#include <vector>
 
 #include <fmt/format.h>
 
+#include "compartments/daemon_launcher.h"
+#include "compartments/fd_message.h"
 #include "compartments/route_socket.h"
 #include "vpn/charon_config.h"
 #include "vpn/sa_channel.h"
@@ -49,43 +48,19 @@ tl::unexpected<Error> fault(std::string_view what) {
   return fail(ErrorCode::internal, fmt::format("{}: {}", what, std::strerror(errno)));
 }
 
-// A message with file descriptors beside it.
-void send_report(int control, const LauncherReport& report, const std::vector<int>& fds = {}) {
-  iovec part{const_cast<LauncherReport*>(&report), sizeof report};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> room{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (!fds.empty()) {
-    message.msg_control = room.data();
-    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-    cmsghdr* head = CMSG_FIRSTHDR(&message);
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(head), fds.data(), fds.size() * sizeof(int));
-  }
-  (void)sendmsg(control, &message, MSG_NOSIGNAL);
+void send_report(int control, const LauncherReport& report, std::initializer_list<int> fds = {}) {
+  (void)send_with_fds(control, &report, sizeof report, fds);
 }
 
-Result<OwnedFd> make_tun(uint16_t mtu) {
-  OwnedFd tun(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (!tun) return fault("/dev/net/tun");
+Result<OwnedFd> make_ike_tun(uint16_t mtu) {
+  OwnedFd tun = make_tun(kTun, mtu);
+  if (!tun) return fault("making the TUN");
   ifreq request{};
   std::strncpy(request.ifr_name, kTun, IFNAMSIZ - 1);
-  request.ifr_flags = IFF_TUN | IFF_NO_PI;
-  if (ioctl(tun.get(), TUNSETIFF, &request) != 0) return fault("making the TUN");
-  const OwnedFd any(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  request.ifr_mtu = mtu;
-  if (ioctl(any.get(), SIOCSIFMTU, &request) != 0) return fault("the TUN's MTU");
   request.ifr_qlen = kTunQueue;
+  const OwnedFd any(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (ioctl(any.get(), SIOCSIFTXQLEN, &request) != 0) return fault("the TUN's queue");
   return tun;
-}
-
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path);
-  file << text;
 }
 
 class LauncherProcess {
@@ -95,46 +70,28 @@ class LauncherProcess {
 
   // Never returns: the process ends with it.
   [[noreturn]] void run() {
-    keep_only_control();
     if (const auto made = prepare(); !made) {
       // Read by fork_launcher only when there was no report.
       (void)!write(control_.get(), made.error().message.data(), made.error().message.size());
       _exit(1);
     }
     serve();
-    end_charon();
-    remove_folder();
+    end_daemon(charon_, children_, kEndMilliseconds);
+    remove_folder(place_.folder, place_.user);
     _exit(0);
   }
 
  private:
-  // Nothing of the gateway's but the socket and the log. Signals that end a service are the
-  // gateway's to understand: its end is ours.
-  void keep_only_control() {
-    for (const int number : {SIGTERM, SIGINT, SIGHUP}) (void)std::signal(number, SIG_IGN);
-    constexpr int kPlace = 3;
-    if (control_.get() != kPlace) {
-      (void)dup2(control_.get(), kPlace);
-      control_ = OwnedFd(kPlace);
-    }
-    (void)fcntl(kPlace, F_SETFD, FD_CLOEXEC);
-    (void)syscall(SYS_close_range, kPlace + 1U, ~0U, 0U);
-  }
-
   Result<void> prepare() {
     if (auto made = make_namespace(); !made) return made;
     if (auto made = make_folder(); !made) return made;
-    auto tun = make_tun(place_.mtu);
+    auto tun = make_ike_tun(place_.mtu);
     if (!tun) return tl::make_unexpected(tun.error());
     if (auto made = make_network(); !made) return made;
     auto sas = listen_for_sas(sa_socket_of(place_), place_.user);
     if (!sas) return tl::make_unexpected(sas.error());
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &signals, nullptr);
-    children_ = OwnedFd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (auto kept = keep_capabilities(); !kept) return kept;
+    children_ = watch_children();
+    if (auto kept = keep_privileges(); !kept) return kept;
     send_report(control_.get(), {Kind::ready, {}, 0}, {tun->get(), sas->get()});
     tun_ = std::move(*tun);  // stays also when the gateway closes its own
     return {};
@@ -184,20 +141,12 @@ class LauncherProcess {
   }
 
   // Addresses of the TUN, charon's user, its one capability, and ending it.
-  static Result<void> keep_capabilities() {
-    constexpr std::array<int, 6> kKept{CAP_NET_ADMIN, CAP_SETUID, CAP_SETGID,
-                                       CAP_SETPCAP,   CAP_KILL,   CAP_NET_BIND_SERVICE};
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct sets[2]{};
-    for (const int capability : kKept) {
-      sets[0].effective |= 1U << capability;
-      sets[0].permitted |= 1U << capability;
-      sets[0].inheritable |= 1U << capability;
-    }
-    if (syscall(SYS_capset, &header, sets) != 0) return fault("dropping capabilities");
+  static Result<void> keep_privileges() {
     const rlimit none{0, 0};
-    if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-      return fault("no_new_privs");
+    if (setrlimit(RLIMIT_CORE, &none) != 0) return fault("core dumps");
+    if (!keep_capabilities(
+            {CAP_NET_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_NET_BIND_SERVICE})) {
+      return fault("dropping capabilities");
     }
     return {};
   }
@@ -285,29 +234,10 @@ class LauncherProcess {
   }
 
   [[noreturn]] void become_charon(pid_t launcher) const {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
-    for (const int number : {SIGTERM, SIGINT, SIGHUP}) (void)std::signal(number, SIG_DFL);
-    // In this order: the bounding set and the groups need capabilities that end with the user.
-    bool good = true;
-    for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
-      if (capability == CAP_NET_BIND_SERVICE) continue;
-      if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL) good = false;
-    }
-    good = good && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && setgroups_none() &&
-           setresgid(place_.group, place_.group, place_.group) == 0 &&
-           setresuid(place_.user, place_.user, place_.user) == 0;
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct sets[2]{};
-    sets[0].effective = sets[0].permitted = sets[0].inheritable = 1U << CAP_NET_BIND_SERVICE;
-    good = good && syscall(SYS_capset, &header, sets) == 0 &&
-           prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0) == 0 &&
-           prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == launcher;
-    (void)umask(077);
-    const OwnedFd null(::open("/dev/null", O_RDWR));
-    good = good && dup2(null.get(), STDIN_FILENO) == STDIN_FILENO;
-    (void)syscall(SYS_close_range, 3U, ~0U, 0U);
+    // The groups need a capability that ends with the user.
+    const bool good = syscall(SYS_setgroups, 0, nullptr) == 0 &&
+                      become(place_.user, place_.group, {CAP_NET_BIND_SERVICE}, launcher);
+    close_the_rest();
     std::string conf = "STRONGSWAN_CONF=" + place_.folder + "/strongswan.conf";
     std::string socket = "HNV_GATEWAY_SA_SOCKET=" + sa_socket_of(place_);
     std::string gateway = fmt::format("HNV_GATEWAY_UID={}", gateway_);
@@ -317,29 +247,6 @@ class LauncherProcess {
     if (good) execve(binary.c_str(), argv.data(), environment.data());
     _exit(127);
   }
-  static bool setgroups_none() { return syscall(SYS_setgroups, 0, nullptr) == 0; }
-
-  // What is in it is charon's, and so is the right to remove that.
-  void remove_folder() const {
-    setfsuid(place_.user);
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(place_.folder, ignored)) {
-      std::filesystem::remove_all(entry.path(), ignored);
-    }
-    setfsuid(gateway_);
-    (void)rmdir(place_.folder.c_str());
-  }
-
-  void end_charon() {
-    if (charon_ < 0) return;
-    (void)kill(charon_, SIGTERM);
-    pollfd child{children_.get(), POLLIN, 0};
-    (void)poll(&child, 1, kEndMilliseconds);
-    if (waitpid(charon_, nullptr, WNOHANG) == charon_) return;
-    (void)kill(charon_, SIGKILL);
-    (void)waitpid(charon_, nullptr, 0);
-  }
-
   const CharonPlace place_;
   const uid_t gateway_ = geteuid();
   OwnedFd control_;
@@ -357,22 +264,12 @@ Result<void> take_ready(Launcher& launcher) {
     return fail(ErrorCode::internal, "charon's launcher does not come up");
   }
   std::array<char, 512> bytes{};
-  iovec part{bytes.data(), bytes.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> room{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = room.data();
-  message.msg_controllen = room.size();
-  const ssize_t n = recvmsg(launcher.control.get(), &message, MSG_CMSG_CLOEXEC);
-  const cmsghdr* head = CMSG_FIRSTHDR(&message);
-  if (n != sizeof(LauncherReport) || head == nullptr) {
-    return fail(ErrorCode::internal, std::string(bytes.data(), n > 0 ? static_cast<size_t>(n) : 0));
+  FdMessage message = receive_with_fds(launcher.control.get(), bytes.data(), bytes.size());
+  if (message.size != sizeof(LauncherReport) || !message.fds[1]) {
+    return fail(ErrorCode::internal, std::string(bytes.data(), message.size));
   }
-  std::array<int, 2> fds{};
-  std::memcpy(fds.data(), CMSG_DATA(head), sizeof fds);
-  launcher.tun = OwnedFd(fds[0]);
-  launcher.sas = OwnedFd(fds[1]);
+  launcher.tun = std::move(message.fds[0]);
+  launcher.sas = std::move(message.fds[1]);
   return {};
 }
 
@@ -382,23 +279,12 @@ std::string sa_socket_of(const CharonPlace& place) { return place.folder + "/sa"
 std::string vici_socket_of(const CharonPlace& place) { return place.folder + "/vici"; }
 
 Result<Launcher> fork_launcher(const CharonPlace& place) {
-  std::array<int, 2> ends{};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    return fault("a socket pair");
-  }
-  Launcher launcher;
-  launcher.control = OwnedFd(ends[0]);
-  OwnedFd theirs(ends[1]);
-  launcher.pid = fork();
-  if (launcher.pid < 0) return fault("forking charon's launcher");
-  if (launcher.pid == 0) {
-    launcher.control = OwnedFd();
-    LauncherProcess(place, std::move(theirs)).run();
-  }
-  theirs = OwnedFd();
+  auto forked = fork_daemon_launcher(
+      [&](OwnedFd control) { LauncherProcess(place, std::move(control)).run(); });
+  if (!forked) return tl::make_unexpected(forked.error());
+  Launcher launcher{std::move(forked->control), {}, {}, forked->pid};
   if (auto ready = take_ready(launcher); !ready) {
-    (void)kill(launcher.pid, SIGKILL);
-    (void)waitpid(launcher.pid, nullptr, 0);
+    end_launcher(launcher.pid);
     return tl::make_unexpected(ready.error());
   }
   (void)fcntl(launcher.control.get(), F_SETFL, O_NONBLOCK);

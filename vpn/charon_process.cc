@@ -12,6 +12,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "compartments/fd_message.h"
+
 namespace hnv {
 namespace {
 
@@ -79,23 +81,9 @@ void CharonProcess::add_to(std::vector<pollfd>& fds) const {
 void CharonProcess::step(Instant now) {
   for (;;) {
     LauncherReport report;
-    iovec part{&report, sizeof report};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> room{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = room.data();
-    message.msg_controllen = room.size();
-    const ssize_t n = recvmsg(control_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (n != sizeof report) break;
-    std::array<OwnedFd, 2> fds;
-    if (const cmsghdr* head = CMSG_FIRSTHDR(&message);
-        head != nullptr && head->cmsg_len == CMSG_LEN(2 * sizeof(int))) {
-      std::array<int, 2> raw{};
-      std::memcpy(raw.data(), CMSG_DATA(head), sizeof raw);
-      fds = {OwnedFd(raw[0]), OwnedFd(raw[1])};
-    }
-    take(report, std::move(fds), now);
+    FdMessage message = receive_with_fds(control_.get(), &report, sizeof report);
+    if (message.size != sizeof report) break;
+    take(report, std::move(message.fds), now);
   }
   if (wanted_ && !asked_ && pid_ < 0 && now >= next_start_) {
     asked_ = true;
