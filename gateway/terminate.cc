@@ -14,7 +14,11 @@ using Out = Exit<Stage::route>;
 using Address = Terminated::Address;
 
 constexpr be16 kBgp{179};
+constexpr be16 kBfdSingleHop{3784};
+constexpr be16 kBfdMultihop{4784};
+constexpr uint8_t kFarthest = 255;
 constexpr uint32_t kTcpHeader = 20;
+constexpr uint32_t kUdpHeader = 8;
 constexpr uint32_t kIcmpHeader = sizeof(wire::Icmp);
 
 Address bytes_of(be32 address) {
@@ -77,6 +81,24 @@ std::optional<Ends> quoted_bgp(Packet<Side::inside> packet, const UpperPart& upp
   return quoted;
 }
 
+// Which service the packet asks for.
+std::optional<TerminatedService> service_of(Packet<Side::inside> packet, const UpperPart& upper) {
+  if (upper.protocol == wire::ip_protocol::kTcp) {
+    if (upper.bytes < kTcpHeader || !is_bgp(packet.at<wire::Ports>(upper.at))) return std::nullopt;
+    return TerminatedService::bgp;
+  }
+  if (upper.protocol != wire::ip_protocol::kUdp || upper.bytes < kUdpHeader) return std::nullopt;
+  const be16 port = packet.at<wire::Ports>(upper.at).destination;
+  if (port == kBfdSingleHop) return TerminatedService::bfd_single_hop;
+  if (port == kBfdMultihop) return TerminatedService::bfd_multihop;
+  return std::nullopt;
+}
+
+// RFC 5082 §3, and RFC 5881 §5 for BFD over a single hop.
+uint8_t min_ttl_of(const Terminated::Entry& entry) {
+  return entry.service == TerminatedService::bfd_single_hop ? kFarthest : entry.min_ttl;
+}
+
 void punt(Packet<Side::inside> packet, const Terminated& terminated, const Terminated::Entry& entry,
           const PuntGate& gate, Out out) {
   if (!terminated.admit(entry, out.worker(), gate.waiting, gate.now)) {
@@ -93,28 +115,22 @@ bool terminate(Packet<Side::inside> packet, const UpperPart& upper, const PuntGa
   const Terminated* terminated = packet.slot().compartment->terminated.get();
   if (terminated == nullptr) return false;
   const Ends ends = ends_of(packet);
-  if (upper.protocol == wire::ip_protocol::kTcp) {
-    if (upper.bytes < kTcpHeader || !is_bgp(packet.at<wire::Ports>(upper.at))) return false;
-    const Terminated::Entry* entry =
-        terminated->find(TerminatedService::bgp, ends.family, ends.source, ends.destination);
-    if (entry == nullptr) return false;
-    // RFC 5082 §3: what has come farther than the peer is cannot be the peer's. Before its meter,
-    // which is the peer's.
-    if (ends.ttl < entry->min_ttl) {
+  const Terminated::Entry* entry = nullptr;
+  if (const auto service = service_of(packet, upper)) {
+    entry = terminated->find(*service, ends.family, ends.source, ends.destination);
+    // What has come farther than the peer is cannot be the peer's. Before its meter, which is the
+    // peer's.
+    if (entry != nullptr && ends.ttl < min_ttl_of(*entry)) {
       out.drop(packet, DropReason::terminated_ttl);
-    } else {
-      punt(packet, *terminated, *entry, gate, out);
+      return true;
     }
-    return true;
+  } else if (upper.bytes >= kIcmpHeader &&
+             is_icmp_error(upper.protocol, packet.at<wire::Icmp>(upper.at).type)) {
+    if (const auto quoted = quoted_bgp(packet, upper, ends)) {
+      entry = terminated->find(TerminatedService::bgp, ends.family, quoted->destination,
+                               quoted->source);
+    }
   }
-  if (upper.bytes < sizeof(wire::Icmp) ||
-      !is_icmp_error(upper.protocol, packet.at<wire::Icmp>(upper.at).type)) {
-    return false;
-  }
-  const auto quoted = quoted_bgp(packet, upper, ends);
-  if (!quoted) return false;
-  const Terminated::Entry* entry =
-      terminated->find(TerminatedService::bgp, ends.family, quoted->destination, quoted->source);
   if (entry == nullptr) return false;
   punt(packet, *terminated, *entry, gate, out);
   return true;

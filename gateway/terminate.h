@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The part of `route` that lets what the gateway itself ends, and nothing else, go to the control
-// thread: segments of BGP sessions, from configured peers (compartments/terminated.h), and ICMP
-// errors that quote one of ours.
+// thread: segments of BGP sessions and BFD's packets, from configured peers
+// (compartments/terminated.h), and ICMP errors that quote a BGP segment of ours.
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,8 @@
 //
 // BGP sessions that end in the gateway: what of them goes to the control thread, what does not, and
 // how what is sent in them leaves. Contoso has peers; its twin, with the same addresses, has none.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "compartments/terminated.h"
@@ -39,11 +41,7 @@ class TerminatedLine : public ::testing::Test {
               {peer(kPeer, kOwn), peer(kFarPeer, kOwn, 254), peer(kVm, kVmOwn),
                peer(kVm6, kVmOwn6, 255)});
   }
-  ~TerminatedLine() override { EXPECT_EQ(line_.fault(), ""); }
-  TerminatedLine(const TerminatedLine&) = delete;
-  TerminatedLine& operator=(const TerminatedLine&) = delete;
-  TerminatedLine(TerminatedLine&&) = delete;
-  TerminatedLine& operator=(TerminatedLine&&) = delete;
+  void TearDown() override { EXPECT_EQ(line_.fault(), ""); }
 
   // As one that DomainTuns has read from the domain's TUN.
   std::vector<Sent> session_sends(const Frame& packet, const char* domain = "contoso") {
@@ -102,12 +100,36 @@ TEST_F(TerminatedLine, TakesItFromAVmInBothFamilies) {
   EXPECT_EQ(line_.notes()[1].family, Family::ipv6);
 }
 
+TEST_F(TerminatedLine, TakesBfdOfItsPeersFromWhereItMayCome) {
+  TerminatedPeer near = peer(kPeer, kOwn), far = peer(kFarPeer, kOwn);
+  near.service = TerminatedService::bfd_single_hop;
+  far.service = TerminatedService::bfd_multihop;
+  let_speak(line_, "contoso", {near, far});
+  const auto bfd = [](const char* from, uint8_t ttl, uint16_t port) {
+    return on_link(Frame(ip(from, kOwn).with([ttl](IpLayer& l) { l.ttl = ttl; })) /
+                   udp(49152, port) / payload(24));
+  };
+  EXPECT_TRUE(line_.run(kWanPort, bfd(kPeer, 255, 3784)).empty());
+  EXPECT_TRUE(line_.run(kWanPort, bfd(kFarPeer, 200, 4784)).empty());
+  EXPECT_EQ(line_.punts().size(), 2U);
+  EXPECT_TRUE(line_.run(kWanPort, bfd(kPeer, 254, 3784)).empty());  // RFC 5881 §5
+  EXPECT_EQ(line_.drops(DropReason::terminated_ttl), 1U);
+  // Another service than the peer's, and BGP, for which these are no peers.
+  (void)line_.run(kWanPort, bfd(kPeer, 255, 4784));
+  (void)line_.run(kWanPort, bfd(kFarPeer, 255, 3784));
+  (void)line_.run(kWanPort, on_link(segment(kPeer, kOwn, 255)));
+  // The refusal toward the peer asks for its neighbour; no more.
+  const auto for_control = [](const SideNote& n) { return n.punt_for == PuntFor::terminated; };
+  EXPECT_EQ(std::count_if(line_.notes().begin(), line_.notes().end(), for_control), 2);
+  EXPECT_EQ(line_.drops(DropReason::local_not_served), 3U);
+}
+
 TEST_F(TerminatedLine, RefusesWhatIsNotAPeersAndTheTwins) {
   struct Case {
-    const char* name;
-    Frame in;
-    unsigned port;
-    DropReason drop;
+    const char* name = "";
+    Frame in{};
+    unsigned port = kFabricPort;
+    DropReason drop = DropReason::local_not_served;
   };
   using enum DropReason;
   const Case cases[] = {
