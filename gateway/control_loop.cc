@@ -268,8 +268,12 @@ void ControlLoop::serve_tunnels(Instant at) {
 void ControlLoop::turn_tunnels(Instant at) {
   if (under_way_ || turned_tunnels_.empty() || changes_ == nullptr) return;
   const TurnedTunnels turned = std::exchange(turned_tunnels_, {});
-  Compilation done =
-      compile_turned(compiled_, *changes_->current(), turned, context_, next_hops_, at);
+  // Others are served while it compiles; what it builds on stays, and nothing else is built on
+  // that.
+  under_way_ = true;
+  const std::shared_ptr<const Compiled> before = compiled_;
+  Compilation done = compile_turned(before, *changes_->current(), turned, context_, next_hops_, at);
+  under_way_ = false;
   to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());
   {
     const std::scoped_lock lock(compiled_mutex_);
