@@ -290,7 +290,7 @@ void ControlLoop::send_ike(Instant at) {
     const ssize_t bytes = read(ipsec_->tun(), packet.data(), packet.size());
     if (bytes <= 0) break;
     const std::span<const uint8_t> sent(packet.data(), static_cast<size_t>(bytes));
-    const auto way = way_of(sent, *compiled_->ipsec, root_);
+    const auto way = way_of(sent, ipsec_->addresses(), root_);
     if (!way || way->next.failed) continue;
     rte_mbuf* mbuf = packet_to_inject(eal_.packets(), sent);
     if (mbuf == nullptr) break;

@@ -47,13 +47,16 @@ void give_to_charon(int tun, const rte_mbuf& frame) {
   (void)!write(tun, packet, bytes);
 }
 
-std::optional<IkeWay> way_of(std::span<const uint8_t> packet, const CompiledIpsec& ipsec,
-                             const Dataplane& plane) {
+std::optional<IkeWay> way_of(
+    std::span<const uint8_t> packet,
+    const std::map<IpAddress<Space::external>, OutsideNetworkId>& addresses,
+    const Dataplane& plane) {
   const auto ends = ends_of(packet);
   if (!ends || !ends->udp) return std::nullopt;
-  const auto own = ipsec.own.find(ends->source);
-  if (own == ipsec.own.end()) return std::nullopt;
+  const auto own = addresses.find(ends->source);
+  if (own == addresses.end()) return std::nullopt;
   const OutsideNetwork& network = (*plane.outside)[own->second.value()];
+  if (network.name.empty()) return std::nullopt;  // it went before the address's last packets
   const CaKey key(ends->destination.bytes(), ends->destination.family());
   const OutsideHop* hop = nullptr;
   if (ends->destination.is_v4()) {

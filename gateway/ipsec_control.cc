@@ -14,6 +14,7 @@ namespace hnv {
 namespace {
 
 constexpr Duration kUseEvery = std::chrono::milliseconds(500);
+constexpr Duration kFarewells = std::chrono::seconds(5);
 constexpr uint32_t kSpis = 1U << 15;  // inbound SAs that there can be at once
 
 uint32_t if_id_of(TunnelId tunnel) { return tunnel.value() + 1; }
@@ -92,13 +93,29 @@ void IpsecControl::configure(const std::shared_ptr<const Compiled>& compiled, In
                           sas_.add_tunnel(if_id_of(id), 0);
                           ike_->set(if_id_of(id), *spec_of(*is), now);
                         });
-    std::vector<IpAddress<Space::external>> addresses;
-    for (const auto& [address, network] : after.own) addresses.push_back(address);
-    process_->set_addresses(std::move(addresses));
+    keep_addresses(before, after, now);
     // Nobody needs charon before there is a tunnel.
     if (!after.own.empty()) process_->start();
   }
   compiled_ = compiled;
+}
+
+void IpsecControl::keep_addresses(const CompiledIpsec& before, const CompiledIpsec& after,
+                                  Instant now) {
+  for (const auto& [address, network] : before.own) {
+    if (!after.own.contains(address)) leaving_.emplace(address, now + kFarewells);
+  }
+  for (const auto& [address, network] : after.own) {
+    leaving_.erase(address);
+    addresses_.insert_or_assign(address, network);
+  }
+  tell_addresses();
+}
+
+void IpsecControl::tell_addresses() {
+  std::vector<IpAddress<Space::external>> addresses;
+  for (const auto& [address, network] : addresses_) addresses.push_back(address);
+  process_->set_addresses(std::move(addresses));
 }
 
 void IpsecControl::add_to(std::vector<pollfd>& fds) const {
@@ -136,6 +153,11 @@ void IpsecControl::step(Instant now) {
   process_->step(now);
   channel_->step(now);
   ike_->step(now);
+  if (std::erase_if(leaving_, [&](const auto& one) {
+        return one.second <= now && addresses_.erase(one.first) > 0;
+      }) > 0) {
+    tell_addresses();
+  }
   collect_use(now);
   for (const uint32_t if_id : sas_.take_changed_tunnels()) {
     const TunnelId id = tunnel_of(if_id);

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <poll.h>
@@ -52,6 +53,11 @@ class IpsecControl {
   [[nodiscard]] const SaTable& sas() const { return sas_.table(); }
   // charon's TUN; -1: there is none.
   [[nodiscard]] int tun() const { return tun_.get(); }
+  // Where charon may speak from: tunnels' addresses, and for some seconds those of tunnels that are
+  // gone, whose sites are to hear of it.
+  [[nodiscard]] const std::map<IpAddress<Space::external>, OutsideNetworkId>& addresses() const {
+    return addresses_;
+  }
   // charon has every tunnel. Before, it would refuse a site whose tunnel it does not know yet, and
   // the site may not ask again; to silence it does.
   [[nodiscard]] bool takes_ike() const { return ike_ && ike_->state() == IkeControl::State::ready; }
@@ -65,6 +71,8 @@ class IpsecControl {
   void describe(SystemState& out) const;
 
  private:
+  void keep_addresses(const CompiledIpsec& before, const CompiledIpsec& after, Instant now);
+  void tell_addresses();
   void collect_use(Instant now);
   [[nodiscard]] std::string reason(const CompiledTunnel& tunnel, uint32_t if_id) const;
   void add_sas(uint32_t if_id, Instant now, TunnelState& out) const;
@@ -74,7 +82,9 @@ class IpsecControl {
   std::shared_ptr<const Compiled> compiled_;  // as it is configured
   SaDatabase sas_;
   OwnedFd tun_;
-  std::map<TunnelId, Instant> up_;  // since when
+  std::map<IpAddress<Space::external>, OutsideNetworkId> addresses_;
+  std::map<IpAddress<Space::external>, Instant> leaving_;  // of them, until when
+  std::map<TunnelId, Instant> up_;                         // since when
   TurnedTunnels turned_;
   Instant next_use_;
   std::map<uint64_t, Instant> sas_since_;  // by uid, for answers
