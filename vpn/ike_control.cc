@@ -10,6 +10,8 @@
 namespace hnv {
 namespace {
 
+constexpr ptrdiff_t kAtOnce = 128;  // starts that wait for their answer
+constexpr Duration kAnswered = std::chrono::seconds(4);
 constexpr Duration kBetweenStarts = Duration(std::chrono::seconds(1)) / IkeControl::kStartsASecond;
 constexpr Duration kLookEvery = std::chrono::milliseconds(200);
 // Loading waits for nobody; an answer that takes longer is none.
@@ -222,7 +224,14 @@ void IkeControl::start_some() {
   if (state_ != State::ready) return;
   // After a pause no more at once than the pace allows in one look.
   if (next_start_ + kLookEvery < now_) next_start_ = now_ - kLookEvery;
-  while (!starts_.empty() && next_start_ <= now_) {
+  if (starts_.empty() || next_start_ > now_) return;
+  // A slow charon on either side: more at once would only be sent again. Sites that have been
+  // silent for long hold nobody up.
+  auto waiting = std::count_if(tunnels_.begin(), tunnels_.end(), [this](const auto& one) {
+    const IkeTunnelState& state = one.second.state;
+    return state.phase == Phase::connecting && now_ - state.since < kAnswered;
+  });
+  while (!starts_.empty() && next_start_ <= now_ && waiting < kAtOnce) {
     const uint32_t if_id = starts_.front();
     starts_.pop_front();
     const auto at = tunnels_.find(if_id);
@@ -232,6 +241,7 @@ void IkeControl::start_some() {
     const TunnelSpec* spec = config_.find(if_id);
     if (spec == nullptr || !tunnel.wanted || tunnel.state.phase == Phase::up) continue;
     next_start_ = next_start_ + kBetweenStarts;
+    ++waiting;
     ++tunnel.state.tries;
     enter(tunnel.state, Phase::connecting, now_);
     tunnel.next_try = now_ + std::chrono::seconds(spec->retry_interval_seconds);

@@ -156,8 +156,25 @@ TEST_F(IkeControlTest, StartsAtABoundedPace) {
   const auto in_a_second = initiated();
   EXPECT_LE(in_a_second, 100);
   EXPECT_GE(in_a_second, 90);
-  pass(seconds(3));
+  pass(seconds(11));
   for (uint32_t i = 0; i < kMany; ++i) EXPECT_EQ(ike.tunnel(100 + i)->tries, 1U);
+}
+
+TEST_F(IkeControlTest, NoMoreThanSomeWaitForAnswersAtOnce) {
+  for (uint32_t i = 0; i < 300; ++i) {
+    ike.set(100 + i, psk_tunnel("site" + std::to_string(i)), clock.now());
+  }
+  attach();
+  settle();
+  pass(seconds(3));
+  EXPECT_EQ(initiated(), 128);
+  // Who is up waits no more.
+  tell(1, {ViciType::event, "child-updown",
+           ViciSection().add("up", "yes").add("t100", ViciSection().add("child-sas", child("1")))});
+  pass(milliseconds(500));
+  EXPECT_EQ(initiated(), 1);
+  pass(seconds(2));
+  EXPECT_GT(initiated(), 50) << "those whose sites are silent hold up the others";
 }
 
 TEST_F(IkeControlTest, IsUpWhileThereIsAChild) {
