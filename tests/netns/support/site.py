@@ -9,12 +9,13 @@ from .vici import Vici
 from .wait import wait_for
 
 PLUGINS = ("random nonce openssl pem pkcs1 pkcs8 x509 revocation constraints pubkey kdf hmac aes gcm sha1 sha2 "
-           "kernel-libipsec kernel-netlink socket-default").split()
+           "kernel-libipsec socket-default").split()
 CONF = """
 charon-systemd {{
   load_modular = yes
   block_threshold = 10000
   cookie_threshold = 10000
+  cookie_threshold_ip = 10000
   retransmit_timeout = 1
   retransmit_tries = 3
   journal {{
@@ -30,6 +31,11 @@ charon-systemd {{
   }}
   plugins {{
     {plugins}
+    # Its own routes are no reason to look whether every SA still has its way.
+    kernel-netlink {{
+      load = yes
+      roam_events = no
+    }}
     vici {{
       load = yes
       socket = unix://{vici}
@@ -104,10 +110,10 @@ class Site:
         """Whether it came up."""
         return self.vici.ask("initiate", {"child": name, "ike": name, "timeout": str(timeout)}).get("success") == "yes"
 
-    def children(self, name):
-        """The installed children of a connection, by charon's number."""
+    def children(self, name=None):
+        """The installed children of a connection (None: of all), by charon's number."""
         found = {}
-        for event in self.vici.ask("list-sas", {"ike": name}, stream="list-sa"):
+        for event in self.vici.ask("list-sas", {"ike": name} if name else {}, stream="list-sa"):
             for ike in event.values():
                 for child in ike.get("child-sas", {}).values():
                     if child.get("state") == "INSTALLED":
