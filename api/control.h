@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "api/state.h"
+#include "bgp/bgp_spec.h"
 #include "compartments/result.h"
 #include "compartments/spec.h"
 #include "nat/nat_spec.h"
@@ -64,13 +65,37 @@ struct NatKey {  // a domain has one at most: there is no collection
   friend auto operator<=>(const NatKey&, const NatKey&) = default;
 };
 
+struct BgpRouterKey {  // likewise
+  std::string domain;
+  friend auto operator<=>(const BgpRouterKey&, const BgpRouterKey&) = default;
+};
+struct PolicyMapKey {
+  std::string domain, name;
+  friend auto operator<=>(const PolicyMapKey&, const PolicyMapKey&) = default;
+};
+struct BgpPeerKey {
+  std::string domain, name;
+  friend auto operator<=>(const BgpPeerKey&, const BgpPeerKey&) = default;
+};
+struct BgpCustomRoutesKey {  // a domain has one list at most
+  std::string domain;
+  friend auto operator<=>(const BgpCustomRoutesKey&, const BgpCustomRoutesKey&) = default;
+};
+struct BgpAggregatesKey {  // likewise
+  std::string domain;
+  friend auto operator<=>(const BgpAggregatesKey&, const BgpAggregatesKey&) = default;
+};
+
 using ResourceKey = std::variant<ProviderNetworkKey, ExternalNetworkKey, RoutingDomainKey,
                                  VirtualSubnetKey, LookupRecordKey, CustomerRouteKey,
-                                 NetworkConnectionKey, PublicAddressPoolKey, NatKey>;
+                                 NetworkConnectionKey, PublicAddressPoolKey, NatKey, BgpRouterKey,
+                                 PolicyMapKey, BgpPeerKey, BgpCustomRoutesKey, BgpAggregatesKey>;
 // The alternatives stand in the order of ResourceKey's.
-using ResourceSpec = std::variant<ProviderNetworkSpec, ExternalNetworkSpec, RoutingDomainSpec,
-                                  VirtualSubnetSpec, LookupRecordSpec, CustomerRouteSpec,
-                                  NetworkConnectionSpec, PublicAddressPoolSpec, NatSpec>;
+using ResourceSpec =
+    std::variant<ProviderNetworkSpec, ExternalNetworkSpec, RoutingDomainSpec, VirtualSubnetSpec,
+                 LookupRecordSpec, CustomerRouteSpec, NetworkConnectionSpec, PublicAddressPoolSpec,
+                 NatSpec, BgpRouterSpec, PolicyMapSpec, BgpPeerSpec, BgpCustomRoutesSpec,
+                 BgpAggregatesSpec>;
 
 // "/v1/routingDomains/contoso/virtualSubnets/web", as in URLs, errors and the store.
 [[nodiscard]] std::string resource_path(const ResourceKey& key);
@@ -87,6 +112,8 @@ enum class Collection : uint8_t {
   customer_routes,
   network_connections,
   public_address_pools,
+  policy_maps,
+  bgp_peers,
 };
 struct CollectionKey {
   Collection collection = Collection::provider_networks;

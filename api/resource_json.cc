@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "api/bgp.h"
 #include "api/customer_routes.h"
 #include "api/external_networks.h"
 #include "api/lookup_records.h"
@@ -20,6 +21,7 @@ struct Encode {
   Secrets secrets;
 
   Json operator()(const NetworkConnectionSpec& spec) const { return encode(spec, secrets); }
+  Json operator()(const BgpPeerSpec& spec) const { return encode(spec, secrets); }
   template <class Spec>
   Json operator()(const Spec& spec) const {
     return encode(spec);
@@ -56,6 +58,19 @@ struct Decode {
     return decode_public_address_pool(place, json, faults);
   }
   ResourceSpec operator()(const NatKey&) const { return decode_nat(place, json, faults); }
+  ResourceSpec operator()(const BgpRouterKey&) const {
+    return decode_bgp_router(place, json, faults);
+  }
+  ResourceSpec operator()(const PolicyMapKey&) const {
+    return decode_policy_map(place, json, faults);
+  }
+  ResourceSpec operator()(const BgpPeerKey&) const { return decode_bgp_peer(place, json, faults); }
+  ResourceSpec operator()(const BgpCustomRoutesKey&) const {
+    return decode_bgp_custom_routes(place, json, faults);
+  }
+  ResourceSpec operator()(const BgpAggregatesKey&) const {
+    return decode_bgp_aggregates(place, json, faults);
+  }
 };
 
 }  // namespace

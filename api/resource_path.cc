@@ -44,6 +44,21 @@ struct PathOf {
   std::string operator()(const NatKey& k) const {
     return fmt::format("/v1/routingDomains/{}/nat", k.domain);
   }
+  std::string operator()(const BgpRouterKey& k) const {
+    return fmt::format("/v1/routingDomains/{}/bgpRouter", k.domain);
+  }
+  std::string operator()(const PolicyMapKey& k) const {
+    return fmt::format("/v1/routingDomains/{}/policyMaps/{}", k.domain, k.name);
+  }
+  std::string operator()(const BgpPeerKey& k) const {
+    return fmt::format("/v1/routingDomains/{}/bgpPeers/{}", k.domain, k.name);
+  }
+  std::string operator()(const BgpCustomRoutesKey& k) const {
+    return fmt::format("/v1/routingDomains/{}/bgpCustomRoutes", k.domain);
+  }
+  std::string operator()(const BgpAggregatesKey& k) const {
+    return fmt::format("/v1/routingDomains/{}/bgpAggregates", k.domain);
+  }
 };
 
 // The segments behind "/v1/"; empty when the path does not begin so or has an empty segment.
@@ -70,10 +85,21 @@ std::optional<ResourceKey> inside_domain(const std::vector<std::string>& s) {
     if (kind == "virtualSubnets") return VirtualSubnetKey{domain, name};
     if (kind == "customerRoutes") return CustomerRouteKey{domain, name};
     if (kind == "networkConnections") return NetworkConnectionKey{domain, name};
+    if (kind == "bgpPeers") return BgpPeerKey{domain, name};
+    if (kind == "policyMaps") return PolicyMapKey{domain, name};
     return std::nullopt;
   }
   if (kind != "virtualSubnets" || s[4] != "lookupRecords") return std::nullopt;
   if (const auto id = parse_record_id(s[5])) return LookupRecordKey{domain, name, *id};
+  return std::nullopt;
+}
+
+// What a domain has one of.
+std::optional<ResourceKey> one_of_domain(const std::string& domain, const std::string& kind) {
+  if (kind == "nat") return NatKey{domain};
+  if (kind == "bgpRouter") return BgpRouterKey{domain};
+  if (kind == "bgpCustomRoutes") return BgpCustomRoutesKey{domain};
+  if (kind == "bgpAggregates") return BgpAggregatesKey{domain};
   return std::nullopt;
 }
 
@@ -96,9 +122,8 @@ std::optional<ResourceKey> parse_resource_path(std::string_view path) {
     if (segments[0] == "routingDomains") return RoutingDomainKey{segments[1]};
     if (segments[0] == "publicIPAddresses") return PublicAddressPoolKey{segments[1]};
   }
-  if (segments.size() == 3 && segments[0] == "routingDomains" && segments[2] == "nat" &&
-      valid_resource_name(segments[1])) {
-    return NatKey{segments[1]};
+  if (segments.size() == 3 && segments[0] == "routingDomains" && valid_resource_name(segments[1])) {
+    return one_of_domain(segments[1], segments[2]);
   }
   if ((segments.size() == 4 || segments.size() == 6) && segments[0] == "routingDomains") {
     return inside_domain(segments);

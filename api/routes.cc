@@ -16,13 +16,6 @@
 namespace hnv {
 namespace {
 
-// Part of the design, refused by name until it is built, so that nobody searches for a typing
-// error.
-HttpAnswer not_built(const Call& call) {
-  return error_answer({ErrorCode::not_supported, "BGP is not built yet", call.request.path, {}});
-}
-
-// A route without a method takes every method and is not part of openapi.yaml.
 constexpr Route kRoutes[] = {
     {"GET", "/v1/system", get_system},
     {"GET", "/v1/ports", get_ports},
@@ -101,12 +94,23 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/routingDomains/{domain}/natSessions", get_nat_sessions},
     {"DELETE", "/v1/routingDomains/{domain}/natSessions", delete_nat_sessions},
 
-    {"", "/v1/routingDomains/{domain}/bgpRouter", not_built},
-    {"", "/v1/routingDomains/{domain}/bgpPeers", not_built},
-    {"", "/v1/routingDomains/{domain}/bgpPeers/{name}", not_built},
-    {"", "/v1/routingDomains/{domain}/bgpCustomRoutes", not_built},
-    {"", "/v1/routingDomains/{domain}/bgpAggregates", not_built},
-    {"", "/v1/routingDomains/{domain}/policyMaps/{name}", not_built},
+    {"GET", "/v1/routingDomains/{domain}/bgpRouter", get_resource},
+    {"PUT", "/v1/routingDomains/{domain}/bgpRouter", put_resource},
+    {"DELETE", "/v1/routingDomains/{domain}/bgpRouter", delete_resource},
+    {"GET", "/v1/routingDomains/{domain}/bgpCustomRoutes", get_resource},
+    {"PUT", "/v1/routingDomains/{domain}/bgpCustomRoutes", put_resource},
+    {"DELETE", "/v1/routingDomains/{domain}/bgpCustomRoutes", delete_resource},
+    {"GET", "/v1/routingDomains/{domain}/bgpAggregates", get_resource},
+    {"PUT", "/v1/routingDomains/{domain}/bgpAggregates", put_resource},
+    {"DELETE", "/v1/routingDomains/{domain}/bgpAggregates", delete_resource},
+    {"GET", "/v1/routingDomains/{domain}/bgpPeers", get_collection<Collection::bgp_peers>},
+    {"GET", "/v1/routingDomains/{domain}/bgpPeers/{name}", get_resource},
+    {"PUT", "/v1/routingDomains/{domain}/bgpPeers/{name}", put_resource},
+    {"DELETE", "/v1/routingDomains/{domain}/bgpPeers/{name}", delete_resource},
+    {"GET", "/v1/routingDomains/{domain}/policyMaps", get_collection<Collection::policy_maps>},
+    {"GET", "/v1/routingDomains/{domain}/policyMaps/{name}", get_resource},
+    {"PUT", "/v1/routingDomains/{domain}/policyMaps/{name}", put_resource},
+    {"DELETE", "/v1/routingDomains/{domain}/policyMaps/{name}", delete_resource},
 };
 
 std::string_view take_segment(std::string_view& path) {
@@ -143,7 +147,7 @@ HttpAnswer dispatch(const HttpRequest& request, Control& control) {
   for (const auto& route : kRoutes) {
     auto parameters = match(route.pattern, request.path);
     if (!parameters) continue;
-    if (route.method == request.method || route.method.empty()) {
+    if (route.method == request.method) {
       return route.handler(Call{request, control, std::move(*parameters)});
     }
     if (!allowed.empty()) allowed += ", ";

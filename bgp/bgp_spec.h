@@ -110,6 +110,15 @@ struct BgpAggregateSpec {
   friend bool operator==(const BgpAggregateSpec&, const BgpAggregateSpec&) = default;
 };
 
+struct BgpCustomRoutesSpec {
+  std::vector<BgpCustomRouteSpec> routes{};
+  friend bool operator==(const BgpCustomRoutesSpec&, const BgpCustomRoutesSpec&) = default;
+};
+struct BgpAggregatesSpec {
+  std::vector<BgpAggregateSpec> aggregates{};
+  friend bool operator==(const BgpAggregatesSpec&, const BgpAggregatesSpec&) = default;
+};
+
 // A prefix and, with lengths, what lies in it.
 struct PolicyPrefix {
   Prefix<Space::customer> prefix;

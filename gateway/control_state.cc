@@ -306,6 +306,10 @@ std::vector<ControlLoop::AddressFault> ControlLoop::address_faults(LinkId link) 
 std::optional<ConfigurationState> ControlLoop::configuration_state(const ResourceKey& key) const {
   // A network whose next hops do not answer is configured, and does not work: both are said.
   ConfigurationState state;
+  if (std::holds_alternative<BgpRouterKey>(key) || std::holds_alternative<BgpPeerKey>(key)) {
+    return ConfigurationState{
+        "Failure", {{"bgp", "notBuilt", "this gateway keeps it, but does not run BGP yet"}}};
+  }
   std::string link_name;
   if (const auto* provider = std::get_if<ProviderNetworkKey>(&key)) {
     link_name = "providerNetworks/" + provider->name;

@@ -37,6 +37,25 @@ LookupRecordSpec shown(const RecordId& id, const LookupRecord& record) {
   return spec;
 }
 
+// What of a domain's BGP has this key; nullptr: there is none.
+const BgpModel<BgpRouterSpec>* bgp_resource(const DomainModel& domain, const BgpRouterKey&) {
+  return domain.bgp_router.get();
+}
+const BgpModel<PolicyMapSpec>* bgp_resource(const DomainModel& domain, const PolicyMapKey& k) {
+  return pointee(domain.policy_maps.find(k.name));
+}
+const BgpModel<BgpPeerSpec>* bgp_resource(const DomainModel& domain, const BgpPeerKey& k) {
+  return pointee(domain.bgp_peers.find(k.name));
+}
+const BgpModel<BgpCustomRoutesSpec>* bgp_resource(const DomainModel& domain,
+                                                  const BgpCustomRoutesKey&) {
+  return domain.bgp_custom_routes.get();
+}
+const BgpModel<BgpAggregatesSpec>* bgp_resource(const DomainModel& domain,
+                                                const BgpAggregatesKey&) {
+  return domain.bgp_aggregates.get();
+}
+
 struct FindResource {
   const DesiredState& state;
   const ResourceKey& key;
@@ -89,6 +108,13 @@ struct FindResource {
     if (found == nullptr) return std::nullopt;
     return Resource{key, found->spec, found->etag};
   }
+  template <class BgpKey>
+  std::optional<Resource> operator()(const BgpKey& k) const {
+    const auto* domain = state.domain(k.domain);
+    const auto* found = domain == nullptr ? nullptr : bgp_resource(*domain, k);
+    if (found == nullptr) return std::nullopt;
+    return Resource{key, found->spec, found->etag};
+  }
 };
 
 struct FindEtag {
@@ -122,6 +148,11 @@ struct FindEtag {
     return of(state.public_address_pool(k.name));
   }
   std::optional<uint64_t> operator()(const NatKey& k) const { return of(state.nat(k.domain)); }
+  template <class BgpKey>
+  std::optional<uint64_t> operator()(const BgpKey& k) const {
+    const auto* domain = state.domain(k.domain);
+    return domain == nullptr ? std::nullopt : of(bgp_resource(*domain, k));
+  }
 
   template <class Found>
   static std::optional<uint64_t> of(const Found* found) {
@@ -283,6 +314,12 @@ std::optional<std::vector<Resource>> Model::list(const CollectionKey& collection
   if (collection.collection == Collection::network_connections) {
     return in_domain(owner->connections, NetworkConnectionKey{});
   }
+  if (collection.collection == Collection::policy_maps) {
+    return in_domain(owner->policy_maps, PolicyMapKey{});
+  }
+  if (collection.collection == Collection::bgp_peers) {
+    return in_domain(owner->bgp_peers, BgpPeerKey{});
+  }
 
   const SubnetModel* subnet = owner->subnet(collection.subnet);
   if (subnet == nullptr) return std::nullopt;
@@ -313,6 +350,10 @@ std::optional<size_t> Model::count(const CollectionKey& collection) const {
       return owner == nullptr ? std::nullopt : std::optional(owner->connections.size());
     case Collection::public_address_pools:
       return public_address_pools.size();
+    case Collection::policy_maps:
+      return owner == nullptr ? std::nullopt : std::optional(owner->policy_maps.size());
+    case Collection::bgp_peers:
+      return owner == nullptr ? std::nullopt : std::optional(owner->bgp_peers.size());
   }
   return std::nullopt;
 }

@@ -6,7 +6,8 @@
 //                 ├─ public address pools                           by name
 //                 ├─ domains ── subnets ── lookup records           by name, by RecordId
 //                 │         ├── customer routes, connections        by name
-//                 │         └── NAT                                 one
+//                 │         ├── NAT, BGP router and its routes      one
+//                 │         └── BGP peers, policy maps              by name
 //                 └─ indexes: VSID, routing domain GUID, (port, VLAN), users of a network, of a
 //                    pool, of public addresses and ports
 //
@@ -29,6 +30,7 @@
 #include <vector>
 
 #include "api/control.h"
+#include "bgp/bgp_spec.h"
 #include "compartments/cow_map.h"
 #include "compartments/result.h"
 #include "compartments/spec.h"
@@ -118,6 +120,13 @@ struct NatModel {
   uint64_t etag = 0;
 };
 
+template <class Spec>
+struct BgpModel {
+  Spec spec;
+  uint64_t etag = 0;
+  BgpModel(Spec asked, uint64_t changed) : spec(std::move(asked)), etag(changed) {}
+};
+
 // What a prefix that is on-link in a domain belongs to. Prefixes of a domain never overlap.
 struct OnLink {
   Prefix<Space::customer> prefix;
@@ -150,6 +159,12 @@ struct DomainModel {
   CowMap<std::string, std::shared_ptr<const CustomerRouteModel>> routes;
   CowMap<std::string, std::shared_ptr<const ConnectionModel>> connections;
   std::shared_ptr<const NatModel> nat;  // or nullptr
+  // BGP. The router, or nullptr: then there is none of the others but policy maps.
+  std::shared_ptr<const BgpModel<BgpRouterSpec>> bgp_router;
+  CowMap<std::string, std::shared_ptr<const BgpModel<PolicyMapSpec>>> policy_maps;
+  CowMap<std::string, std::shared_ptr<const BgpModel<BgpPeerSpec>>> bgp_peers;
+  std::shared_ptr<const BgpModel<BgpCustomRoutesSpec>> bgp_custom_routes;  // or nullptr
+  std::shared_ptr<const BgpModel<BgpAggregatesSpec>> bgp_aggregates;       // or nullptr
 
   CowMap<IpAddress<Space::customer>, OnLink> on_link;  // index, by the prefix's first address
   CowMap<RouteVia, std::string> routes_by_via;         // index: the route's id
@@ -168,6 +183,9 @@ struct DomainModel {
   // The subnet or connection where `ca` is the gateway's own address; nullopt where it is not.
   [[nodiscard]] std::optional<ResourceKey> owner_of(const IpAddress<Space::customer>& ca) const;
 };
+
+// All that a domain's BGP is asked for; nothing without a router.
+[[nodiscard]] std::optional<BgpDomainSpec> bgp_of(const DomainModel& domain);
 
 struct PortVlan {
   std::string port;
@@ -377,12 +395,17 @@ struct TouchedNat {
   std::string domain;
   friend bool operator==(const TouchedNat&, const TouchedNat&) = default;
 };
+struct TouchedBgp {
+  // Something of the domain's BGP came, went or differs; also when it came or went with its domain.
+  std::string domain;
+  friend bool operator==(const TouchedBgp&, const TouchedBgp&) = default;
+};
 using Touched = std::variant<TouchedProviderNetwork, TouchedExternalNetwork, TouchedDomain,
-                             TouchedRoute, TouchedRecord, TouchedPool, TouchedNat>;
+                             TouchedRoute, TouchedRecord, TouchedPool, TouchedNat, TouchedBgp>;
 
 // In this order: provider networks, external networks, pools, then domain by domain (itself first,
-// then its NAT, its routes, its records by subnet). Cost: that of what differs, not of what there
-// is. The two need not be neighbouring generations.
+// then its NAT, its BGP, its routes, its records by subnet). Cost: that of what differs, not of
+// what there is. The two need not be neighbouring generations.
 [[nodiscard]] std::vector<Touched> differences(const DesiredState& before,
                                                const DesiredState& after, const Pause& pause = {});
 

@@ -65,6 +65,15 @@ struct RequireParent {
   }
   Result<void> operator()(const PublicAddressPoolKey& /*key*/) const { return {}; }
   Result<void> operator()(const NatKey& k) const { return require_domain(state, k.domain); }
+  Result<void> operator()(const BgpRouterKey& k) const { return require_domain(state, k.domain); }
+  Result<void> operator()(const PolicyMapKey& k) const { return require_domain(state, k.domain); }
+  Result<void> operator()(const BgpPeerKey& k) const { return require_domain(state, k.domain); }
+  Result<void> operator()(const BgpCustomRoutesKey& k) const {
+    return require_domain(state, k.domain);
+  }
+  Result<void> operator()(const BgpAggregatesKey& k) const {
+    return require_domain(state, k.domain);
+  }
 };
 
 // The spec that goes with each kind of key (ResourceSpec stands in the order of ResourceKey).
@@ -105,6 +114,26 @@ struct SpecOf<PublicAddressPoolKey> {
 template <>
 struct SpecOf<NatKey> {
   using type = NatSpec;  // NOLINT(readability-identifier-naming)
+};
+template <>
+struct SpecOf<BgpRouterKey> {
+  using type = BgpRouterSpec;  // NOLINT(readability-identifier-naming)
+};
+template <>
+struct SpecOf<PolicyMapKey> {
+  using type = PolicyMapSpec;  // NOLINT(readability-identifier-naming)
+};
+template <>
+struct SpecOf<BgpPeerKey> {
+  using type = BgpPeerSpec;  // NOLINT(readability-identifier-naming)
+};
+template <>
+struct SpecOf<BgpCustomRoutesKey> {
+  using type = BgpCustomRoutesSpec;  // NOLINT(readability-identifier-naming)
+};
+template <>
+struct SpecOf<BgpAggregatesKey> {
+  using type = BgpAggregatesSpec;  // NOLINT(readability-identifier-naming)
 };
 
 Result<Outcome> put_resource(ModelDraft& draft, const ResourceKey& key, const ResourceSpec& spec) {
@@ -183,7 +212,7 @@ Result<ModelPtr> restore(uint64_t generation, const std::vector<Resource>& resou
                          const PortCatalog& ports, const ServerChoices& choices) {
   // The order in which resources refer to each other: that of ResourceKey, but for routes, which
   // may lead through connections.
-  constexpr size_t kKinds[] = {0, 1, 2, 3, 4, 6, 5, 7, 8};
+  constexpr size_t kKinds[] = {0, 1, 2, 3, 4, 6, 5, 7, 8, 9, 10, 11, 12, 13};
   static_assert(std::size(kKinds) == std::variant_size_v<ResourceKey>);
   std::vector<const Resource*> ordered;
   ordered.reserve(resources.size());

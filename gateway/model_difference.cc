@@ -42,6 +42,12 @@ class DifferenceWalk {
     const size_t at = touched_.size();
     bool structural = before.etag != after.etag || !(before.connections == after.connections);
     if (before.nat != after.nat) touched_.emplace_back(TouchedNat{name});
+    if (before.bgp_router != after.bgp_router || !(before.policy_maps == after.policy_maps) ||
+        !(before.bgp_peers == after.bgp_peers) ||
+        before.bgp_custom_routes != after.bgp_custom_routes ||
+        before.bgp_aggregates != after.bgp_aggregates) {
+      touched_.emplace_back(TouchedBgp{name});
+    }
     decltype(before.routes)::difference(before.routes, after.routes,
                                         [&](const std::string& id, const auto*, const auto*) {
                                           touched_.emplace_back(TouchedRoute{name, id});

@@ -46,6 +46,11 @@ class ModelDraft {
   Outcome put(const NetworkConnectionKey& key, NetworkConnectionSpec spec, Faults& faults);
   Outcome put(const PublicAddressPoolKey& key, PublicAddressPoolSpec spec, Faults& faults);
   Outcome put(const NatKey& key, NatSpec spec, Faults& faults);
+  Outcome put(const BgpRouterKey& key, const BgpRouterSpec& spec, Faults& faults);
+  Outcome put(const PolicyMapKey& key, PolicyMapSpec spec, Faults& faults);
+  Outcome put(const BgpPeerKey& key, BgpPeerSpec spec, Faults& faults);
+  Outcome put(const BgpCustomRoutesKey& key, BgpCustomRoutesSpec spec, Faults& faults);
+  Outcome put(const BgpAggregatesKey& key, BgpAggregatesSpec spec, Faults& faults);
 
   Result<Outcome> erase(const ProviderNetworkKey& key);
   Result<Outcome> erase(const ExternalNetworkKey& key);
@@ -56,6 +61,11 @@ class ModelDraft {
   Result<Outcome> erase(const NetworkConnectionKey& key);
   Result<Outcome> erase(const PublicAddressPoolKey& key);
   Result<Outcome> erase(const NatKey& key);
+  Result<Outcome> erase(const BgpRouterKey& key);
+  Result<Outcome> erase(const PolicyMapKey& key);
+  Result<Outcome> erase(const BgpPeerKey& key);
+  Result<Outcome> erase(const BgpCustomRoutesKey& key);
+  Result<Outcome> erase(const BgpAggregatesKey& key);
 
   // REQUIRES that the subnet exists. Targets are pointers "/value/INDEX/…".
   void replace_records(const ReplaceRecords& all, Faults& faults);

@@ -25,6 +25,13 @@ std::optional<ResourceKey> first_child(const DomainModel& domain) {
     return NetworkConnectionKey{domain.name, domain.connections.begin()->first};
   }
   if (domain.nat) return NatKey{domain.name};
+  if (!domain.bgp_peers.empty()) return BgpPeerKey{domain.name, domain.bgp_peers.begin()->first};
+  if (domain.bgp_custom_routes) return BgpCustomRoutesKey{domain.name};
+  if (domain.bgp_aggregates) return BgpAggregatesKey{domain.name};
+  if (!domain.policy_maps.empty()) {
+    return PolicyMapKey{domain.name, domain.policy_maps.begin()->first};
+  }
+  if (domain.bgp_router) return BgpRouterKey{domain.name};
   return std::nullopt;
 }
 

@@ -69,6 +69,24 @@ class WriteWalk {
       return NetworkConnectionKey{name, id};
     });
     if (before.nat != after.nat) row("nat", NatKey{name}, before.nat.get(), after.nat.get());
+    bgp(name, before, after);
+  }
+
+  void bgp(const std::string& name, const DomainModel& before, const DomainModel& after) {
+    const auto one = [&](std::string_view kind, const ResourceKey& key, const auto& was,
+                         const auto& is) {
+      if (was != is) row(kind, key, was.get(), is.get());
+    };
+    one("bgpRouter", BgpRouterKey{name}, before.bgp_router, after.bgp_router);
+    rows("policyMaps", before.policy_maps, after.policy_maps, [&](const std::string& id) {
+      return PolicyMapKey{name, id};
+    });
+    rows("bgpPeers", before.bgp_peers, after.bgp_peers, [&](const std::string& id) {
+      return BgpPeerKey{name, id};
+    });
+    one("bgpCustomRoutes", BgpCustomRoutesKey{name}, before.bgp_custom_routes,
+        after.bgp_custom_routes);
+    one("bgpAggregates", BgpAggregatesKey{name}, before.bgp_aggregates, after.bgp_aggregates);
   }
 
   void records(const std::string& domain, const std::string& subnet, const SubnetModel* was,

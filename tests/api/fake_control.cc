@@ -11,6 +11,12 @@ namespace {
 
 // Whether a key belongs to a collection.
 bool belongs(const ResourceKey& key, const CollectionKey& to) {
+  if (to.collection == Collection::bgp_peers || to.collection == Collection::policy_maps) {
+    const auto* peer = std::get_if<BgpPeerKey>(&key);
+    const auto* map = std::get_if<PolicyMapKey>(&key);
+    return to.collection == Collection::bgp_peers ? peer != nullptr && peer->domain == to.domain
+                                                  : map != nullptr && map->domain == to.domain;
+  }
   if (key.index() != static_cast<size_t>(to.collection)) return false;
   if (const auto* subnet = std::get_if<VirtualSubnetKey>(&key)) return subnet->domain == to.domain;
   if (const auto* route = std::get_if<CustomerRouteKey>(&key)) return route->domain == to.domain;

@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   const std::string_view verb = argc > 1 ? argv[1] : "";
   if (verb == "routes") {
     for (const auto& route : hnv::api_routes()) {
-      if (!route.method.empty()) fmt::print("{} {}\n", route.method, route.pattern);
+      fmt::print("{} {}\n", route.method, route.pattern);
     }
     return 0;
   }

@@ -37,6 +37,15 @@ NAT = {"excludePrefixes": ["10.0.0.0/8"], "filtering": "AddressDependent", "refu
                          {"name": "own", "sourcePrefixes": ["10.0.0.0/24"], "externalNetwork": "inet",
                           "publicAddresses": ["203.0.113.6"]}],
        "staticMappings": [MAPPING], "timeouts": {"udp": 120, "portRest": 0}, "limits": {"sessionsPerDomain": 5}}
+BGP = "/v1/routingDomains/contoso/"
+ROUTER = {"asNumber": 65001, "routerId": "10.0.0.1", "transitRouting": "Enabled", "dampening": {"reuse": 800}}
+PEER = {"peerIpAddress": "172.16.0.1", "asNumber": "0.65010", "password": "swordfish", "policyMapIn": "in",
+        "addressFamilies": ["IPv4"], "ttlSecurity": 1}
+POLICY = {"policyMapEntryList": [
+    {"sequence": 10, "match": {"prefixes": [{"prefix": "10.0.0.0/8", "maxLength": 24}],
+                               "asnRanges": [{"first": 64512, "last": 65534}], "communities": ["65001:1"]},
+     "set": {"localPreference": 200, "prependAsPath": [65001, 65001]}},
+    {"sequence": 20, "action": "Deny"}]}
 SESSIONS = "/v1/routingDomains/contoso/natSessions"
 ROUTE = {"destinationPrefix": "0.0.0.0/0", "nextHop": "192.0.2.254"}
 
@@ -62,6 +71,19 @@ WALK = [
     ("PUT", "/v1/publicIPAddresses/p", POOL, 201),
     ("PUT", "/v1/routingDomains/contoso/nat", NAT, 201),
     ("PUT", "/v1/routingDomains/contoso/nat", {}, 200),
+    ("PUT", BGP + "bgpRouter", ROUTER, 201),
+    ("GET", BGP + "bgpRouter", None, 200),
+    ("PUT", BGP + "policyMaps/in", POLICY, 201),
+    ("GET", BGP + "policyMaps", None, 200),
+    ("GET", BGP + "policyMaps/in", None, 200),
+    ("PUT", BGP + "bgpPeers/site", PEER, 201),
+    ("GET", BGP + "bgpPeers", None, 200),
+    ("GET", BGP + "bgpPeers/site", None, 200),
+    ("PUT", BGP + "bgpPeers/site", {**PEER, "bfd": {}}, 422),
+    ("PUT", BGP + "bgpCustomRoutes", {"routes": [{"prefix": "10.0.0.0/24"}]}, 201),
+    ("GET", BGP + "bgpCustomRoutes", None, 200),
+    ("PUT", BGP + "bgpAggregates", {"aggregates": [{"prefix": "10.0.0.0/16", "summaryOnly": "Enabled"}]}, 201),
+    ("GET", BGP + "bgpAggregates", None, 200),
     ("PUT", RECORDS, {"value": [RECORD]}, 200),
     ("PATCH", RECORDS, [{"op": "put", "record": RECORD}, {"op": "delete", "id": "10.0.0.9"}], 200),
     ("POST", "/v1/batch", [{"method": "PUT", "path": "/v1/routingDomains/contoso", "body": {}},
@@ -103,6 +125,11 @@ WALK = [
     ("DELETE", SESSIONS + "?inside=10.0.0.1", None, 200),
     ("DELETE", SESSIONS + "?all=true", None, 200),
     ("DELETE", "/v1/routingDomains/contoso/nat", None, 204),
+    ("DELETE", BGP + "bgpAggregates", None, 204),
+    ("DELETE", BGP + "bgpCustomRoutes", None, 204),
+    ("DELETE", BGP + "bgpPeers/site", None, 204),
+    ("DELETE", BGP + "policyMaps/in", None, 204),
+    ("DELETE", BGP + "bgpRouter", None, 204),
     ("DELETE", "/v1/publicIPAddresses/p", None, 204),
     ("PUT", "/v1/routingDomains/contoso", {"x": 1, "limits": 2}, 400),
     ("GET", "/v1/routingDomains/none", None, 404),

@@ -83,6 +83,29 @@ constexpr Row kComplete[] = {
             "insideAddress":"10.0.0.4","insidePort":8443},
           {"name":"host","externalNetwork":"inet","protocol":"All","publicAddress":"2001:db8::5","insideAddress":"fd00::5"}],
         "timeouts":{"icmp":61,"portRest":0,"tcpEstablished":7441,"tcpTransitory":241,"udp":121}})"},
+    {"/v1/routingDomains/contoso/bgpRouter",
+     R"({"asNumber":4200000000,"clusterId":"10.0.0.9","compareMedAcrossAsn":"Enabled","dampening":{"halfLifeMinutes":10,
+          "maxSuppressMinutes":40,"reuse":800,"suppress":2500},"defaultGatewayRouting":"Enabled","ebgpRequiresPolicy":"Disabled",
+        "ecmp":4,"holdTimeSeconds":30,"redistributeConnected":"Enabled","redistributeStatic":"Enabled","routerId":"10.0.0.1",
+        "transitRouting":"Enabled"})"},
+    {"/v1/routingDomains/contoso/policyMaps/in",
+     R"({"policyMapEntryList":[{"action":"Permit","match":{"asnRanges":[{"first":64512,"last":65534}],"communities":["65001:100"],
+          "ignorePrefixes":[{"prefix":"10.66.0.0/16"}],"nextHops":["172.16.0.1"],
+          "prefixes":[{"maxLength":24,"minLength":17,"prefix":"10.0.0.0/8"}]},"sequence":10,
+        "set":{"addCommunities":["no-export"],"localPreference":200,"med":5,"nextHop":"172.16.0.9","prependAsPath":[65001,65001],
+          "removeCommunities":["65001:1"],"weight":7}},
+        {"action":"Deny","match":{"asnRanges":[],"communities":[],"ignorePrefixes":[],"nextHops":[],"prefixes":[]},"sequence":20}]})"},
+    {"/v1/routingDomains/contoso/bgpPeers/site",
+     R"({"addressFamilies":["IPv4","IPv6"],"adminStatus":"disabled","asNumber":65010,"gracefulRestart":"Disabled","holdTimeSeconds":9,
+        "localIPAddress":"172.16.0.2","maxAllowedPrefix":100,"operationMode":"Server","password":"swordfish","peerIpAddress":"172.16.0.1",
+        "policyMapIn":"in","policyMapOut":"out","routeReflectorClient":"Enabled","ttlSecurity":1,"weight":3})"},
+    {"/v1/routingDomains/contoso/bgpPeers/far",
+     R"({"adminStatus":"enabled","asNumber":65010,"gracefulRestart":"Enabled","maxAllowedPrefix":10000,"multihop":5,
+        "operationMode":"Mixed","peerIpAddress":"2001:db8::1","routeReflectorClient":"Disabled","weight":0})"},
+    {"/v1/routingDomains/contoso/bgpCustomRoutes",
+     R"({"routes":[{"prefix":"10.0.0.0/24"},{"prefix":"fd00::/64"}]})"},
+    {"/v1/routingDomains/contoso/bgpAggregates",
+     R"({"aggregates":[{"prefix":"10.0.0.0/16","summaryOnly":"Enabled"},{"prefix":"fd00::/48","summaryOnly":"Disabled"}]})"},
 };
 
 TEST(ResourceJson, StoresEveryPropertyWithoutLoss) {
@@ -104,6 +127,7 @@ constexpr std::string_view kBranch = "/v1/routingDomains/contoso/networkConnecti
 
 // A client that reads and writes back says nothing of secrets.
 void forget_secrets(ResourceSpec& spec) {
+  if (auto* peer = std::get_if<BgpPeerSpec>(&spec)) peer->password = SharedSecret();
   auto* connection = std::get_if<NetworkConnectionSpec>(&spec);
   if (connection == nullptr || !connection->tunnel) return;
   connection->tunnel->shared_secret = SharedSecret();
@@ -244,6 +268,36 @@ struct BadBody {
 };
 
 constexpr BadBody kBadBodies[] = {
+    {"/v1/routingDomains/c/bgpRouter", R"({})", "invalidValue /asNumber, invalidValue /routerId"},
+    {"/v1/routingDomains/c/bgpRouter",
+     R"({"asNumber":23456,"routerId":"fd00::1","transitRouting":true,"dampening":{"half":1}})",
+     "invalidValue /asNumber, invalidValue /routerId, invalidValue /transitRouting, "
+     "unknownProperty "
+     "/dampening/half"},
+    {"/v1/routingDomains/c/bgpRouter",
+     R"({"asNumber":"0.65001","extAsNumber":"0.65001","routerId":"10.0.0.1"})",
+     "invalidValue /extAsNumber"},
+    {"/v1/routingDomains/c/bgpRouter",
+     R"({"extAsNumber":"1.1","routerId":"10.0.0.1","holdTimeSeconds":2,"ecmp":17})",
+     "invalidValue /holdTimeSeconds, invalidValue /ecmp"},
+    {"/v1/routingDomains/c/bgpPeers/p",
+     R"({"peerIpAddress":"224.0.0.1","asNumber":"x","password":"","bfd":{},"addressFamilies":["IPv5"]})",
+     "invalidValue /peerIpAddress, invalidValue /asNumber, invalidValue /password, notSupported "
+     "/bfd, invalidValue /addressFamilies/0"},
+    {"/v1/routingDomains/c/bgpPeers/p",
+     R"({"peerIpAddress":"10.0.0.1","asNumber":1,"password":"a b","ttlSecurity":1,"multihop":2})",
+     "invalidValue /password, invalidValue /ttlSecurity"},
+    {"/v1/routingDomains/c/bgpCustomRoutes", R"({"routes":[{"prefix":"10.0.0.1/24"},{}]})",
+     "invalidValue /routes/0/prefix, invalidValue /routes/1/prefix"},
+    {"/v1/routingDomains/c/bgpAggregates",
+     R"({"aggregates":[{"prefix":"10.0.0.0/8","summaryOnly":1}]})",
+     "invalidValue /aggregates/0/summaryOnly"},
+    {"/v1/routingDomains/c/policyMaps/m",
+     R"({"policyMapEntryList":[{"sequence":0,"action":"Deny","set":{"med":1}},
+         {"sequence":0,"match":{"communities":["x"]}}]})",
+     "invalidValue /policyMapEntryList/0/sequence, invalidValue /policyMapEntryList/0/set, "
+     "invalidValue "
+     "/policyMapEntryList/1/sequence, invalidValue /policyMapEntryList/1/match/communities/0"},
     {"/v1/providerNetworks/f", R"(7)", "invalidValue "},
     {"/v1/providerNetworks/f", R"({)", "invalidValue "},
     {"/v1/providerNetworks/f",

@@ -20,6 +20,11 @@ constexpr std::string_view kPaths[] = {
     "/v1/routingDomains/contoso/networkConnections/mpls",
     "/v1/publicIPAddresses/shared",
     "/v1/routingDomains/contoso/nat",
+    "/v1/routingDomains/contoso/bgpRouter",
+    "/v1/routingDomains/contoso/policyMaps/in",
+    "/v1/routingDomains/contoso/bgpPeers/site",
+    "/v1/routingDomains/contoso/bgpCustomRoutes",
+    "/v1/routingDomains/contoso/bgpAggregates",
 };
 
 TEST(ResourcePath, EveryKindReadsBackAsItself) {

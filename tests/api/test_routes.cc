@@ -104,7 +104,7 @@ TEST_F(Routes, RefusalsSayWhy) {
       {"GET", "/v1/routingDomains?limit=x", "", 400, "invalidValue"},
       {"PUT", "/v1/routingDomains/contoso", "", 400, "invalidValue"},
       {"PUT", "/v1/routingDomains/contoso", "{}x", 400, "invalidValue"},
-      {"PUT", "/v1/routingDomains/contoso/bgpRouter", "{}", 422, "notSupported"},
+      {"PUT", "/v1/routingDomains/contoso/bgpRouter", "{}", 400, "invalidValue"},
       {"PUT", "/v1/trace", R"({"routingDomain":"fabrikam"})", 422, "unfit"},
       {"PUT", "/v1/trace", R"({"protocol":300})", 400, "invalidValue"},
   };

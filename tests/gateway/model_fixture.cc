@@ -168,6 +168,13 @@ std::vector<Resource> all_resources(const Model& model) {
     append(all, listed(model, {Collection::customer_routes, name, ""}));
     append(all, listed(model, {Collection::network_connections, name, ""}));
     if (auto nat = model.find(NatKey{name})) all.push_back(std::move(*nat));
+    append(all, listed(model, {Collection::bgp_peers, name, ""}));
+    append(all, listed(model, {Collection::policy_maps, name, ""}));
+    const ResourceKey single[] = {BgpAggregatesKey{name}, BgpCustomRoutesKey{name},
+                                  BgpRouterKey{name}};
+    for (const ResourceKey& key : single) {
+      if (auto one = model.find(key)) all.push_back(std::move(*one));
+    }
   }
   return all;
 }
