@@ -228,6 +228,9 @@ class Control {
       const ResourceKey& key) const = 0;
   [[nodiscard]] virtual std::optional<ConnectionState> connection_state(
       const NetworkConnectionKey& key) const = 0;
+  // nullopt: no such peer.
+  [[nodiscard]] virtual std::optional<BgpPeerStatus> bgp_peer_state(
+      const BgpPeerKey& key) const = 0;
   // What an operator does to a tunnel by hand. The error: no such connection (not_found), not of
   // type IPSec or disabled (unfit), or IPsec is off (unavailable).
   [[nodiscard]] virtual Result<void> act_on_tunnel(const NetworkConnectionKey& key,

@@ -72,6 +72,8 @@ Json resource_with_state(const Resource& resource, const Control& control) {
     }
   } else if (const auto* nat = std::get_if<NatKey>(&resource.key)) {
     if (const auto state = control.nat_state(nat->domain)) json["status"] = state_json(*state);
+  } else if (const auto* peer = std::get_if<BgpPeerKey>(&resource.key)) {
+    if (const auto state = control.bgp_peer_state(*peer)) json["status"] = state_json(*state);
   } else if (const auto* pool = std::get_if<PublicAddressPoolKey>(&resource.key)) {
     if (const auto state = control.nat_pool_state(pool->name)) json["status"] = state_json(*state);
   }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "bgp/peer_state.h"
 #include "compartments/address.h"
 #include "compartments/ids.h"
 
@@ -38,6 +39,16 @@ struct SystemState {
   std::string ipsec;                 // off, down, up (charon), and why: "off: …"
   uint64_t ipsec_restarts = 0;       // of charon
   uint64_t tunnels = 0, tunnels_up = 0;
+  std::string bgp;            // off, idle, down, up (bgpd), and why: "off: …"
+  uint64_t bgp_restarts = 0;  // of bgpd
+  uint64_t bgp_peers = 0, bgp_peers_established = 0;
+};
+
+// A BGP peer.
+struct BgpPeerStatus {
+  std::string why;                        // there can be no session; empty: there can
+  std::string note;                       // what the operator may not expect of one
+  std::optional<BgpPeerState> session{};  // as bgpd said last; nothing: it has not yet
 };
 
 struct PortState {

@@ -87,6 +87,10 @@ Json state_json(const SystemState& state) {
           {"ipsecRestarts", state.ipsec_restarts},
           {"tunnels", state.tunnels},
           {"tunnelsUp", state.tunnels_up},
+          {"bgp", state.bgp},
+          {"bgpRestarts", state.bgp_restarts},
+          {"bgpPeers", state.bgp_peers},
+          {"bgpPeersEstablished", state.bgp_peers_established},
           {"macAddress", state.mac_address}};
 }
 
@@ -241,6 +245,39 @@ Json state_json(const ConnectionState& state) {
   json["ikeSas"] = ike_sas(tunnel.ike_sas);
   json["childSas"] = child_sas(tunnel.child_sas);
   return json;
+}
+
+namespace {
+
+Json messages(const BgpMessageCounts& counted) {
+  return {{"opens", counted.opens},
+          {"notifications", counted.notifications},
+          {"updates", counted.updates},
+          {"keepAlives", counted.keepalives},
+          {"routeRefreshes", counted.route_refreshes}};
+}
+
+}  // namespace
+
+Json state_json(const BgpPeerStatus& state) {
+  static const BgpPeerState kNoSession;
+  const BgpPeerState& session = state.session ? *state.session : kNoSession;
+  std::string error = session.last_reset;
+  if (!session.last_notification.empty()) {
+    error += (error.empty() ? "" : ": ") + session.last_notification;
+  }
+  return {{"connectionState", session.connection_state},
+          {"connectionUpTime", static_cast<double>(session.up_milliseconds) / 1000},
+          {"unreachabilityReason", state.why},
+          {"note", state.note},
+          {"lastError", error},
+          {"timesEstablished", session.established},
+          {"timesDropped", session.dropped},
+          {"holdTimeSeconds", session.hold_time_seconds},
+          {"messagesSent", messages(session.sent)},
+          {"messagesReceived", messages(session.received)},
+          {"prefixesAccepted", session.prefixes_accepted},
+          {"prefixesSent", session.prefixes_sent}};
 }
 
 Json state_json(const NatSessionState& state) {

@@ -192,6 +192,11 @@ class RouteTable {
     return failed_ != nullptr && failed_->contains(hop);
   }
 
+  // Null: nobody offers that. Pointers hold until the next change of the table.
+  [[nodiscard]] const RouteCandidate* find(const Prefix<Space::customer>& prefix,
+                                           RouteSource source, RouteOrigin origin) const {
+    return candidates_.find(Key{prefix, source, origin});
+  }
   // The best candidate, or null. Pointers hold until the next change of the table.
   [[nodiscard]] const RouteCandidate* best(const Prefix<Space::customer>& prefix) const;
   // The best candidate of the longest prefix that holds the address, or null.
@@ -238,6 +243,18 @@ class RouteTable {
       if (prefix.length() >= block.length()) visit(prefix, choice_of(at, group));
       at = group.end;
     }
+  }
+  // Calls visit(const Prefix<Space::customer>&) for each prefix whose candidates differ, once, in
+  // that order. Costs what differs where one table was made from a copy of the other.
+  template <class Visit>
+  static void for_each_changed(const RouteTable& before, const RouteTable& after, Visit visit) {
+    std::optional<Prefix<Space::customer>> last;
+    Candidates::difference(before.candidates_, after.candidates_,
+                           [&](const Key& key, const RouteCandidate*, const RouteCandidate*) {
+                             if (last == key.prefix) return;
+                             last = key.prefix;
+                             visit(key.prefix);
+                           });
   }
   template <class Visit>
   void for_each_candidate(Visit visit) const {

@@ -131,6 +131,8 @@ void run_gateway(const Bootstrap& bootstrap) {
   make_directory(bootstrap.runtime_directory, "runtimeDirectory");
   IkeStart ike = start_ike(bootstrap.ipsec, bootstrap.runtime_directory);
   if (bootstrap.ipsec && !ike.off.empty()) spdlog::error("IPsec is off: {}", ike.off);
+  BgpStart bgp = start_bgp(bootstrap.bgp, bootstrap.runtime_directory);
+  if (bootstrap.bgp && !bgp.off.empty()) spdlog::error("BGP is off: {}", bgp.off);
   // Every thread inherits this: signals come to the one that waits for them below.
   const sigset_t signals = termination_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
@@ -157,7 +159,8 @@ void run_gateway(const Bootstrap& bootstrap) {
                        .choices = restored.choices,
                        .model = restored.model,
                        .store = *store,
-                       .ike = std::move(ike)});
+                       .ike = std::move(ike),
+                       .bgp = std::move(bgp)});
   const std::string nat_sessions =
       (std::filesystem::path(bootstrap.store).parent_path() / "nat-sessions").string();
   control.restore_nat(nat_sessions);

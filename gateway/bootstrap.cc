@@ -140,6 +140,17 @@ struct IpsecSectionReader {
   }
 };
 
+struct BgpSectionReader {
+  void operator()(const Place& place, const Json& json, Faults& faults, BgpConfig& out) const {
+    ObjectReader in(place, json, faults);
+    in.optional("bgpd", out.bgpd, AbsolutePath{});
+    in.optional("user", out.user, kNameReader);
+    in.optional("folder", out.folder, AbsolutePath{});
+    in.optional("processes", out.processes, WholeNumber{1, 16});
+    in.finish();
+  }
+};
+
 struct LogReader {
   void operator()(const Place& place, const Json& json, Faults& faults, Bootstrap& out) const {
     ObjectReader in(place, json, faults);
@@ -192,6 +203,7 @@ Result<Bootstrap> parse_bootstrap(std::string_view text) {
   in.optional("log", out, LogReader{});
   in.optional("nat", out.nat, NatReader{});
   in.optional("ipsec", out.ipsec, IpsecSectionReader{});
+  in.optional("bgp", out.bgp, BgpSectionReader{});
   in.finish();
   if (faults.empty()) {
     check_ports(out, in);

@@ -44,6 +44,15 @@ struct IpsecConfig {
   std::optional<std::string> plugins;
 };
 
+// BGP: FRR's bgpd, which the gateway starts and watches. Needs root.
+struct BgpConfig {
+  std::string bgpd = "/usr/lib/frr/bgpd";
+  std::string user = "nobody";  // bgpd's; it has a primary group of its own
+  // Where its sockets are, with a number behind it; made. Default: "bgp" in the runtime directory.
+  std::optional<std::string> folder;
+  uint32_t processes = 1;  // 1 to 16: each serves at most 500 routing domains
+};
+
 struct Bootstrap {
   // Processors. A worker that sleeps when idle (not busy_poll) may share the control thread's.
   unsigned control_lcore = 0;
@@ -58,6 +67,7 @@ struct Bootstrap {
   ApiConfig api;
   NatConfig nat;
   std::optional<IpsecConfig> ipsec;  // absent: tunnels stay down
+  std::optional<BgpConfig> bgp;      // absent: BGP routers stay idle
   std::string log_level = "info";
 };
 

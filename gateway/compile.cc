@@ -254,6 +254,7 @@ void Compiler::compile_domain(const std::string& name, bool structural,
   }
   DomainCompiler domain(*this, name, before.get(), id);
   if (structural) domain.structure();
+  if (structural || touched.bgp) domain.bgp();
   domain.routes(touched);
   for (const TouchedRecord* record : touched.records) {
     pause();
@@ -302,6 +303,8 @@ void Compiler::sort_out(const std::vector<Touched>& touched) {
       inside_[nat->domain].nat = true;
       nat_touched_ = true;
       nat_of_.insert(nat->domain);
+    } else if (const auto* bgp = std::get_if<TouchedBgp>(&thing)) {
+      inside_[bgp->domain].bgp = true;
     } else if (const auto* pool = std::get_if<TouchedPool>(&thing)) {
       nat_touched_ = true;
       pools_touched_ = true;

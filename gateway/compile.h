@@ -8,6 +8,7 @@
 //
 //   a lookup record   → one page of its domain's CustomerMap
 //   a customer route  → one entry of its domain's route table and FIB
+//   routes of BGP     → likewise, many at once, without a change of the model
 //   a domain          → its CompartmentView: subnets, connections, and the routes that they offer
 //   a network, or a subnet or connection that comes or goes → the tables of VSIDs, MACs,
 //   attachments
@@ -23,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "bgp/bgp_spec.h"
 #include "compartments/clock.h"
 #include "compartments/cow_array.h"
 #include "compartments/cow_map.h"
@@ -52,6 +54,14 @@ struct AdvertisedSubnet {
   friend bool operator==(const AdvertisedSubnet&, const AdvertisedSubnet&) = default;
 };
 
+// What a domain asks of BGP, and what BGP needs to know of the domain.
+struct CompiledBgp {
+  BgpDomainSpec spec;
+  std::vector<InterfaceAddress<Space::customer>> addresses;  // the gateway's own in the domain
+  uint16_t mtu = 1500;  // that every interface of the domain carries
+  friend bool operator==(const CompiledBgp&, const CompiledBgp&) = default;
+};
+
 // Control side of one domain's compiled form. Immutable, as everything below.
 struct CompiledDomain {
   std::shared_ptr<const CompartmentView> view;
@@ -66,6 +76,7 @@ struct CompiledDomain {
   HopTable hops;
   std::vector<VsidSpec> vsids;
   std::map<SubnetId, AdvertisedSubnet> advertised;
+  std::shared_ptr<const CompiledBgp> bgp;  // null: it has none; the same while nothing differs
 };
 
 // External networks. They keep their numbers, those that are gone too: there are few.
@@ -188,6 +199,23 @@ using TurnedTunnels = std::map<TunnelId, bool>;  // whether it is up
                                          const DesiredState& model, const TurnedTunnels& turned,
                                          const CompileContext& context, NextHops& next_hops,
                                          Instant now);
+
+// What BGP chose for a prefix.
+struct LearnedRoute {
+  Prefix<Space::customer> prefix;
+  bool withdrawn = false;  // then the rest means nothing
+  RouteSource source = RouteSource::ebgp;
+  // Found in the domain's table, at most kMaxSharing; none: packets are refused (an aggregate).
+  std::vector<IpAddress<Space::customer>> next_hops{};
+  uint32_t metric = 0;
+};
+// By domain, each prefix once. Domains that are not there are left out.
+using LearnedRoutes = std::map<std::string, std::vector<LearnedRoute>>;
+// `before`, with these routes in the domains' tables. REQUIRES the model that it is of.
+[[nodiscard]] Compilation compile_learned(const std::shared_ptr<const Compiled>& before,
+                                          const DesiredState& model, const LearnedRoutes& learned,
+                                          const CompileContext& context, NextHops& next_hops,
+                                          Instant now);
 
 // The first one: nothing is configured.
 [[nodiscard]] std::shared_ptr<const Compiled> compile_nothing(const CompileContext& context);

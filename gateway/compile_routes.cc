@@ -252,13 +252,17 @@ void DomainCompiler::offer_routes(const std::vector<std::string>& ids, RouteTabl
 void DomainCompiler::routes(const TouchedInDomain& touched_inside) {
   tunnels_turned_ = touched_inside.tunnels;
   const bool interfaces = structural_ || tunnels_turned_;
-  if (!interfaces && touched_inside.routes.empty() && !touched_inside.nat) return;
+  if (!interfaces && touched_inside.routes.empty() && !touched_inside.nat &&
+      touched_inside.learned == nullptr) {
+    return;
+  }
   auto table = std::make_shared<RouteTable>(*next_.routes);
   Prefixes touched;
   if (interfaces) offer_interfaces(*table, touched);
   if (structural_) offer_routes(rerouted(), *table, touched);
   offer_routes(touched_inside.routes, *table, touched);
   if (touched_inside.nat) offer_nat(*table, touched);
+  if (touched_inside.learned != nullptr) offer_learned(*touched_inside.learned, *table, touched);
   const bool weighed_anew = table->preferences() != model_.spec.route_preferences;
   if (weighed_anew) (void)table->set_preferences(model_.spec.route_preferences);
   if (before_ == nullptr || weighed_anew) {

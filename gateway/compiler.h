@@ -18,7 +18,9 @@ struct TouchedInDomain {
   std::vector<std::string> routes;  // customer routes, by id
   std::vector<const TouchedRecord*> records;
   bool nat = false;
-  bool tunnels = false;  // some are up or down now
+  bool tunnels = false;                                // some are up or down now
+  bool bgp = false;                                    // what is asked of it
+  const std::vector<LearnedRoute>* learned = nullptr;  // or what it says
 };
 
 class Compiler {
@@ -38,6 +40,7 @@ class Compiler {
 
   [[nodiscard]] Compilation run(const std::vector<Touched>& touched);
   [[nodiscard]] Compilation turn(const TurnedTunnels& turned);
+  [[nodiscard]] Compilation learn(const LearnedRoutes& learned);
 
   // --- for DomainCompiler ---
   [[nodiscard]] const DesiredState& old_model() const { return old_; }
@@ -120,6 +123,8 @@ class DomainCompiler {
   // These customer routes, and what structure() has to say of routes; it goes first.
   void routes(const TouchedInDomain& touched);
   void record(const TouchedRecord& touched);
+  // What BGP is asked for, once the interfaces are made.
+  void bgp();
   [[nodiscard]] std::shared_ptr<const CompiledDomain> finish();
 
  private:
@@ -149,6 +154,8 @@ class DomainCompiler {
   void offer_interfaces(RouteTable& table, Prefixes& touched);
   void offer_nat(RouteTable& table, Prefixes& touched);
   void offer_routes(const std::vector<std::string>& ids, RouteTable& table, Prefixes& touched);
+  void offer_learned(const std::vector<LearnedRoute>& learned, RouteTable& table,
+                     Prefixes& touched);
   [[nodiscard]] std::vector<std::string> rerouted() const;
   template <class Route>
   [[nodiscard]] RoutesIn<Route> routes_in(const RouteTable& table);

@@ -86,6 +86,12 @@ ControlLoop::ControlLoop(Parts parts)
   advertiser_ = std::make_unique<RouterAdvertiser>(eal_.packets(), hand_over);
   tuns_ = std::make_unique<DomainTuns>(eal_.packets(), context_.workers, hand_over);
   ipsec_ = std::make_unique<IpsecControl>(std::move(parts.ike), [this] { publish(); });
+  bgp_ = std::make_unique<BgpGateway>(
+      std::move(parts.bgp),
+      BgpGateway::Events{[this](CompartmentId domain, uint64_t uid, OwnedFd tun) {
+                           tuns_->add(domain, uid, std::move(tun));
+                         },
+                         [this](uint64_t uid) { tuns_->remove(uid); }});
   const Model nothing;
   prepare(nothing, *parts.model, differences(nothing, *parts.model))();
   changes_ = std::make_unique<ChangeQueue>(
@@ -131,6 +137,7 @@ void ControlLoop::run() {
   while (!stop_.load(std::memory_order_acquire)) {
     std::vector<pollfd> fds{{wake_fd_, POLLIN, 0}, {changes_->wake_fd(), POLLIN, 0}};
     ipsec_->add_to(fds);
+    bgp_->add_to(fds);
     tuns_->add_to(fds);
     (void)poll(fds.data(), fds.size(), to_release_.empty() ? kPollMilliseconds : 0);
     uint64_t woken = 0;
@@ -163,6 +170,7 @@ void ControlLoop::serve(Instant at) {
   if (at >= next_tick_) on_timer(at);
   turn_routes();
   serve_tunnels(at);
+  serve_bgp(at);
   tuns_->step(root_.compartments);
   publish_if_dirty();
   resolver_->flush();
@@ -245,9 +253,15 @@ void ControlLoop::turn_routes() {
                  next_hops_.has_failed(target) ? "does not answer" : "answers again");
   }
   auto next = with_turned(compiled_, turned, next_hops_);
-  if (next == compiled_) return;
-  const std::scoped_lock lock(compiled_mutex_);
-  compiled_ = std::move(next);
+  if (next != compiled_) put_live(std::move(next), now());
+}
+
+void ControlLoop::put_live(std::shared_ptr<const Compiled> next, Instant at) {
+  {
+    const std::scoped_lock lock(compiled_mutex_);
+    compiled_ = std::move(next);
+  }
+  bgp_->configure(compiled_, at);
   root_dirty_ = true;
 }
 
@@ -275,13 +289,26 @@ void ControlLoop::turn_tunnels(Instant at) {
   Compilation done = compile_turned(before, *changes_->current(), turned, context_, next_hops_, at);
   under_way_ = false;
   to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());
-  {
-    const std::scoped_lock lock(compiled_mutex_);
-    compiled_ = std::move(done.next);
-  }
+  put_live(std::move(done.next), at);
   ipsec_->configure(compiled_, at);
   resolver_->act(done.actions);
-  root_dirty_ = true;
+}
+
+// Routes that BGP brings and takes. Not while a compilation is under way, as above; this one is,
+// while it looks after others.
+void ControlLoop::serve_bgp(Instant at) {
+  bgp_->step(at);
+  if (under_way_ || changes_ == nullptr) return;
+  const LearnedRoutes learned = bgp_->take_learned(at);
+  if (learned.empty()) return;
+  under_way_ = true;
+  const std::shared_ptr<const Compiled> before = compiled_;
+  Compilation done =
+      compile_learned(before, *changes_->current(), learned, context_, next_hops_, at);
+  under_way_ = false;
+  to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());
+  put_live(std::move(done.next), at);
+  resolver_->act(done.actions);
 }
 
 void ControlLoop::send_ike(Instant at) {
@@ -412,6 +439,7 @@ void ControlLoop::publish_change(Compilation& done) {
   }
   nat_->learn_names(*compiled_);
   ipsec_->configure(compiled_, at);
+  bgp_->configure(compiled_, at);
   resolver_->act(actions);
   root_dirty_ = true;
   publish_if_dirty();

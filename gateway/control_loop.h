@@ -19,6 +19,7 @@
 #include "api/control.h"
 #include "compartments/published.h"
 #include "gateway/address_watch.h"
+#include "gateway/bgp_gateway.h"
 #include "gateway/compile.h"
 #include "gateway/dataplane.h"
 #include "gateway/domain_tuns.h"
@@ -47,6 +48,7 @@ class ControlLoop final : public Control {
     ModelPtr model;  // as the store kept it
     Store& store;
     IkeStart ike;
+    BgpStart bgp;
   };
   // Compiles and publishes what the store kept. REQUIRES the constructing thread to be the one that
   // calls run().
@@ -88,6 +90,7 @@ class ControlLoop final : public Control {
       const ResourceKey& key) const override;
   [[nodiscard]] std::optional<ConnectionState> connection_state(
       const NetworkConnectionKey& key) const override;
+  [[nodiscard]] std::optional<BgpPeerStatus> bgp_peer_state(const BgpPeerKey& key) const override;
   [[nodiscard]] Result<void> act_on_tunnel(const NetworkConnectionKey& key,
                                            TunnelAction action) override;
   [[nodiscard]] Result<LookupExplanation> explain(
@@ -125,6 +128,7 @@ class ControlLoop final : public Control {
   void turn_routes();
   void serve_tunnels(Instant now);
   void turn_tunnels(Instant now);
+  void serve_bgp(Instant now);
   // What charon sends, on its way out.
   void send_ike(Instant now);
   [[nodiscard]] ConnectionState tunnel_state(const ConnectionView& view) const;
@@ -152,6 +156,8 @@ class ControlLoop final : public Control {
   [[nodiscard]] ChangeQueue::Publish prepare(const Model& before, const Model& after,
                                              const std::vector<Touched>& touched);
   void publish_change(Compilation& done);
+  // Makes it what is compiled, between two changes of the configuration.
+  void put_live(std::shared_ptr<const Compiled> next, Instant now);
   void abandon_change(const Compilation& lost);
   void release_some();
 
@@ -199,6 +205,7 @@ class ControlLoop final : public Control {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<NatControl> nat_;
   std::unique_ptr<IpsecControl> ipsec_;
+  std::unique_ptr<BgpGateway> bgp_;
   TurnedTunnels turned_tunnels_;      // not compiled yet
   std::vector<WorkerWatch> watches_;  // by worker
   std::atomic<uint64_t> stuck_{0};    // a bit a worker

@@ -164,6 +164,7 @@ SystemState ControlLoop::system() const {
   });
   ask([&] {
     ipsec_->describe(state);
+    bgp_->describe(state);
     return true;
   });
   return state;
@@ -306,9 +307,8 @@ std::vector<ControlLoop::AddressFault> ControlLoop::address_faults(LinkId link) 
 std::optional<ConfigurationState> ControlLoop::configuration_state(const ResourceKey& key) const {
   // A network whose next hops do not answer is configured, and does not work: both are said.
   ConfigurationState state;
-  if (std::holds_alternative<BgpRouterKey>(key) || std::holds_alternative<BgpPeerKey>(key)) {
-    return ConfigurationState{
-        "Failure", {{"bgp", "notBuilt", "this gateway keeps it, but does not run BGP yet"}}};
+  if (const auto* router = std::get_if<BgpRouterKey>(&key)) {
+    return ask([&] { return bgp_->state(router->domain); });
   }
   std::string link_name;
   if (const auto* provider = std::get_if<ProviderNetworkKey>(&key)) {
@@ -391,6 +391,10 @@ ConnectionState ControlLoop::tunnel_state(const ConnectionView& view) const {
     if (drops[i] != 0) state.tunnel->drops.push_back({std::string(to_string(reason)), drops[i]});
   }
   return state;
+}
+
+std::optional<BgpPeerStatus> ControlLoop::bgp_peer_state(const BgpPeerKey& key) const {
+  return ask([&] { return bgp_->peer(key.domain, key.name); });
 }
 
 Result<void> ControlLoop::act_on_tunnel(const NetworkConnectionKey& key, TunnelAction action) {

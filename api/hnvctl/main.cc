@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "api/hnvctl/bgp.h"
 #include "api/hnvctl/commands.h"
 #include "api/hnvctl/nat.h"
 #include "api/hnvctl/table.h"
@@ -213,6 +214,32 @@ void add_vpn_verbs(CLI::App& app, Arguments& args, Action& action) {
   }
 }
 
+void add_bgp_verbs(CLI::App& app, Arguments& args, Action& action) {
+  auto* bgp = app.add_subcommand("bgp", "BGP of a routing domain");
+  bgp->require_subcommand(1);
+  using Show = void (*)(Client&, Output, const std::string&);
+  const auto add = [&](const char* name, const char* what, Show show_it) {
+    auto* verb = bgp->add_subcommand(name, what);
+    verb->add_option("domain", args.domain)->required();
+    verb->callback([&, show_it] {
+      action = [&, show_it](Client& c) { show_it(c, args.output, args.domain); };
+    });
+  };
+  add("summary", "The router, and a line for each peer", bgp_summary);
+  add("routes", "What BGP brought into the domain's table, and what became of it", bgp_routes);
+  using ShowOne = void (*)(Client&, Output, const std::string&, const std::string&);
+  const auto add_one = [&](const char* name, const char* what, ShowOne show_it) {
+    auto* verb = bgp->add_subcommand(name, what);
+    verb->add_option("domain", args.domain)->required();
+    verb->add_option("name", args.connection)->required();
+    verb->callback([&, show_it] {
+      action = [&, show_it](Client& c) { show_it(c, args.output, args.domain, args.connection); };
+    });
+  };
+  add_one("peers", "One peer, with its messages", bgp_peer);
+  add_one("policy", "A policy map", bgp_policy);
+}
+
 void add_trace_verb(CLI::App& app, Arguments& args, Action& action) {
   auto* trace_verb = app.add_subcommand("trace", "Show a domain's packets on their way");
   trace_verb->add_option("domain", args.trace.domain)->required();
@@ -240,6 +267,7 @@ int main(int argc, char** argv) {
   add_domain_verbs(app, args, action);
   add_nat_verbs(app, args, action);
   add_vpn_verbs(app, args, action);
+  add_bgp_verbs(app, args, action);
   add_trace_verb(app, args, action);
   CLI11_PARSE(app, argc, argv);
   if (args.format == "json") args.output = Output::json;

@@ -301,6 +301,18 @@ std::optional<ConnectionState> FakeControl::connection_state(
   return state;
 }
 
+std::optional<BgpPeerStatus> FakeControl::bgp_peer_state(const BgpPeerKey& key) const {
+  if (!config()->find(key)) return std::nullopt;
+  BgpPeerStatus status{.why = {}, .note = "no policies", .session = BgpPeerState{}};
+  status.session->connection_state = "Established";
+  status.session->up_milliseconds = 1'500;
+  status.session->last_reset = "Peer closed the session";
+  status.session->last_notification = "Cease/Administrative Reset";
+  status.session->received.updates = 3;
+  status.session->prefixes_accepted = 2;
+  return status;
+}
+
 Result<void> FakeControl::act_on_tunnel(const NetworkConnectionKey& key, TunnelAction /*action*/) {
   const auto found = config()->find(key);
   if (!found) {

@@ -41,6 +41,7 @@ class FakeControl : public Control {
       const ResourceKey& key) const override;
   [[nodiscard]] std::optional<ConnectionState> connection_state(
       const NetworkConnectionKey& key) const override;
+  [[nodiscard]] std::optional<BgpPeerStatus> bgp_peer_state(const BgpPeerKey& key) const override;
   [[nodiscard]] Result<void> act_on_tunnel(const NetworkConnectionKey& key,
                                            TunnelAction action) override;
   [[nodiscard]] Result<LookupExplanation> explain(

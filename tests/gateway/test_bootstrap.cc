@@ -18,10 +18,12 @@ std::string fault_of_file(const std::string& lcores, const std::string& more = "
   return error.details[0].target + " " + error.details[0].message;
 }
 
+// With a section more.
+auto parse(const std::string& more) {
+  return parse_bootstrap(R"({"ports":[{"name":"a","device":"net_null0"}])" + more + "}");
+}
+
 TEST(Bootstrap, IpsecIsOffUntilItsSectionIsThere) {
-  const auto parse = [](const std::string& more) {
-    return parse_bootstrap(R"({"ports":[{"name":"a","device":"net_null0"}])" + more + "}");
-  };
   EXPECT_FALSE(parse("")->ipsec);
   ASSERT_TRUE(parse(R"(,"ipsec":{})")->ipsec);
   EXPECT_EQ(parse(R"(,"ipsec":{})")->ipsec->charon, "/usr/sbin/charon-systemd");
@@ -34,6 +36,22 @@ TEST(Bootstrap, IpsecIsOffUntilItsSectionIsThere) {
   ASSERT_EQ(wrong.error().details.size(), 2U);
   EXPECT_EQ(wrong.error().details[0].target, "/ipsec/charon");
   EXPECT_EQ(wrong.error().details[1].target, "/ipsec/users");
+}
+
+TEST(Bootstrap, RunsBgpdOnlyWhereItIsAskedTo) {
+  EXPECT_FALSE(parse("")->bgp);
+  ASSERT_TRUE(parse(R"(,"bgp":{})")->bgp);
+  EXPECT_EQ(parse(R"(,"bgp":{})")->bgp->bgpd, "/usr/lib/frr/bgpd");
+  EXPECT_EQ(parse(R"(,"bgp":{})")->bgp->processes, 1U);
+  const auto given =
+      parse(R"(,"bgp":{"bgpd":"/opt/bgpd","user":"frr","folder":"/run/b","processes":8})");
+  ASSERT_TRUE(given);
+  EXPECT_EQ(given->bgp->user, "frr");
+  EXPECT_EQ(given->bgp->processes, 8U);
+  const auto wrong = parse(R"(,"bgp":{"bgpd":"bgpd","processes":17,"users":"x"})");
+  ASSERT_FALSE(wrong);
+  ASSERT_EQ(wrong.error().details.size(), 3U);
+  EXPECT_EQ(wrong.error().details[1].target, "/bgp/processes");
 }
 
 }  // namespace

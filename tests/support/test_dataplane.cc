@@ -76,6 +76,10 @@ Compilation TestDataplane::compiled_to(const Model& after) {
                  clock_.now());
 }
 
+void TestDataplane::learn(const LearnedRoutes& learned) {
+  commit(compile_learned(compiled_, *model_, learned, context_, next_hops_, clock_.now()));
+}
+
 void TestDataplane::change(const std::vector<TestRequest>& requests) {
   const auto done = applied(requests);
   if (!done) {

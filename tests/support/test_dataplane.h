@@ -45,6 +45,8 @@ class TestDataplane {
   // A change that is compiled and then cannot be stored: everything is given back. False when the
   // model refuses it.
   bool lose(const std::vector<TestRequest>& requests);
+  // What BGP says of prefixes, published.
+  void learn(const LearnedRoutes& learned);
   // Runs between two steps of a compilation, as what the control loop does then.
   void on_pause(const std::function<void()>& hook);
   // Another one, compiled from nothing in one go from the desired state of this one.
