@@ -120,7 +120,7 @@ std::string forward_secrecy_of(const TunnelSpec& spec) {
     case ForwardSecrecy::ecp384:
       return "-ecp384";
     case ForwardSecrecy::main_mode:
-      return "-" + group_of(spec);
+      return fmt::format("-{}", group_of(spec));
   }
   return "";
 }
@@ -132,7 +132,9 @@ std::vector<std::string> texts_of(const std::vector<VpnTrafficSelector>& selecto
   std::vector<std::string> out;
   for (const VpnTrafficSelector& one : selectors) {
     std::string text = one.ip_address_start.to_string();
-    if (one.ip_address_end != one.ip_address_start) text += "-" + one.ip_address_end.to_string();
+    if (one.ip_address_end != one.ip_address_start) {
+      text += fmt::format("-{}", one.ip_address_end.to_string());
+    }
     if (one.protocol_id != 0) {
       const std::string_view format = one.port_start == 0 && one.port_end == 65'535 ? "[{}]"
                                       : one.port_start == one.port_end              ? "[{}/{}]"

@@ -235,7 +235,8 @@ SaMessage message(protocol::Type type, T fixed, size_t tail = 0) {
   fixed.header.size = static_cast<uint16_t>(sizeof fixed + tail);
   SaMessage out;
   out.reserve(sizeof fixed + tail);
-  put(out, &fixed, sizeof fixed);
+  out.resize(sizeof fixed);
+  std::memcpy(out.data(), &fixed, sizeof fixed);
   return out;
 }
 

@@ -112,20 +112,22 @@ std::string view_tunnel(const Json& json) {
   for (const auto& [name, value] : statistics.items()) {
     if (!value.is_object()) text += fmt::format("{:<30}{}\n", name, cell(value));
   }
-  text += "\n" + table({{"IKE SA", "algorithms"},
-                        {"LOCAL", "localAddress"},
-                        {"REMOTE", "remoteAddress"},
-                        {"AGE", "age"}},
-                       at(json, "/status/ikeSas"));
-  text += "\n" + table({{"CHILD SA", "spi"},
-                        {"DIRECTION", "direction"},
-                        {"ALGORITHMS", "algorithms"},
-                        {"SOURCE", "source"},
-                        {"DESTINATION", "destination"},
-                        {"AGE", "age"},
-                        {"PACKETS", "packets"},
-                        {"BYTES", "bytes"}},
-                       at(json, "/status/childSas"));
+  text += '\n';
+  text += table({{"IKE SA", "algorithms"},
+                 {"LOCAL", "localAddress"},
+                 {"REMOTE", "remoteAddress"},
+                 {"AGE", "age"}},
+                at(json, "/status/ikeSas"));
+  text += '\n';
+  text += table({{"CHILD SA", "spi"},
+                 {"DIRECTION", "direction"},
+                 {"ALGORITHMS", "algorithms"},
+                 {"SOURCE", "source"},
+                 {"DESTINATION", "destination"},
+                 {"AGE", "age"},
+                 {"PACKETS", "packets"},
+                 {"BYTES", "bytes"}},
+                at(json, "/status/childSas"));
   return text;
 }
 
