@@ -271,7 +271,7 @@ std::string BgpGateway::why_not(const Domain& domain) const {
         "bgp.processes in the bootstrap file",
         controls_.size(), kDomainsOfOne);
   }
-  const std::string fault = domain.control->fault();
+  std::string fault = domain.control->fault();
   switch (domain.control->state()) {
     case BgpControl::State::away:
       return fault.empty() ? "bgpd is starting" : fault;
