@@ -21,7 +21,7 @@ using CaPrefix = Prefix<Space::customer>;
 
 CaPrefix prefix(const char* text) { return CaPrefix::parse(text).value(); }
 
-LearnedRoute learned(const char* to, std::vector<const char*> next_hops,
+LearnedRoute learned(const char* to, const std::vector<const char*>& next_hops,
                      RouteSource source = RouteSource::ebgp) {
   LearnedRoute out{.prefix = prefix(to), .source = source};
   for (const char* via : next_hops) out.next_hops.push_back(Ca::parse(via).value());
