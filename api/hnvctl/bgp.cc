@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/hnvctl/bgp.h"
 
-#include <iostream>
-
 #include <fmt/format.h>
 
 #include "api/hnvctl/table.h"
@@ -12,20 +10,6 @@ namespace {
 
 std::string path_of(const std::string& domain, const std::string& what) {
   return fmt::format("/v1/routingDomains/{}/{}", domain, what);
-}
-
-void print(Output output, const Json& json, View view) {
-  std::cout << (output == Output::json
-                    ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
-                    : view(json))
-            << std::flush;
-  if (!std::cout) throw Failure("cannot write the output");
-}
-
-const Json& at(const Json& json, const char* pointer) {
-  static const Json kNothing;
-  const Json::json_pointer where(pointer);
-  return json.contains(where) ? json.at(where) : kNothing;
 }
 
 std::string line(const char* name, const Json& value) {

@@ -32,11 +32,6 @@ void catch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-void print(std::string_view text) {
-  std::cout << text << std::flush;
-  if (!std::cout) throw Failure("cannot write the output");
-}
-
 std::string json_text(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -119,6 +114,13 @@ Json filter_of(const TraceRequest& request) {
 }
 
 }  // namespace
+
+void print(std::string_view text) {
+  std::cout << text << std::flush;
+  if (!std::cout) throw Failure("cannot write the output");
+}
+
+void print(Output output, const Json& json, View view) { print(text_of(output, json, view)); }
 
 void show(Client& client, Output output, const std::string& path, View view) {
   print(shown(client, output, path, view));

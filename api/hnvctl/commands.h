@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "api/hnvctl/client.h"
 #include "api/hnvctl/views.h"
@@ -13,6 +14,11 @@
 namespace hnv::ctl {
 
 enum class Output : uint8_t { table, json };
+
+// To stdout, at once.
+void print(std::string_view text);
+// As the view says, or as JSON.
+void print(Output output, const Json& json, View view);
 
 // GET and show, as the view says or as JSON.
 void show(Client& client, Output output, const std::string& path, View view);

@@ -35,11 +35,6 @@ std::string query_of(const SessionFilter& filter) {
   return query;
 }
 
-void print(const std::string& text) {
-  std::cout << text << std::flush;
-  if (!std::cout) throw Failure("cannot write the output");
-}
-
 // "10.0.0.4:80"; IPv6 in brackets. Without a port the address alone.
 std::string endpoint(const Json& row, const std::string& side) {
   std::string address = cell(row.value(side + "Address", Json()));

@@ -102,4 +102,10 @@ std::string by_shape(const Json& json) {
   return json.is_object() ? properties(json) : cell(json) + "\n";
 }
 
+const Json& at(const Json& json, const char* pointer) {
+  static const Json kNothing;
+  const Json::json_pointer where(pointer);
+  return json.contains(where) ? json.at(where) : kNothing;
+}
+
 }  // namespace hnv::ctl

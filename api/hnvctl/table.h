@@ -27,4 +27,7 @@ struct Column {
 // One value as a cell: text without quotes, lists joined by commas.
 [[nodiscard]] std::string cell(const Json& value);
 
+// What is at a JSON pointer; null where nothing is.
+[[nodiscard]] const Json& at(const Json& json, const char* pointer);
+
 }  // namespace hnv::ctl

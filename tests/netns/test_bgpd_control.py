@@ -12,16 +12,15 @@
 Both domains have the same AS, addresses, peers' addresses and prefixes.
 """
 
-import json
 import os
 import pwd
-import select
 import signal
 import sys
 import time
 
 from support.bgp_peers import Bird, Exabgp, Gobgp
 from support.checks import expect, expect_equal, topology
+from support.driver import Driver
 from support.run import call
 from support.wait import wait_for
 
@@ -32,43 +31,11 @@ SHARED = "192.168.10.0/24"
 KEPT = (1 << 10) | (1 << 21)  # CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN
 
 
-class Driver:
-    """hnv_bgpd_driver: a line of JSON for a line of JSON."""
+class Bgpd(Driver):
+    """hnv_bgpd_driver."""
 
     def __init__(self, run, space, tree, user):
-        reading, self._write = os.pipe()
-        self._read, writing = os.pipe()
-        self._rest = b""
-        self.process = space.spawn("driver", "/bin/sh", "-c", f"exec \"$@\" <&{reading} >&{writing}", "sh",
-                                   f"{tree}/tests/bgp/hnv_bgpd_driver", run.path("bgp"), user,
-                                   pass_fds=(reading, writing))
-        os.close(reading)
-        os.close(writing)
-        expect(self._line(15).get("ready"), "the driver comes up")
-
-    def _line(self, timeout):
-        end = time.monotonic() + timeout
-        while b"\n" not in self._rest:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self._read], [], [], left)[0]:
-                raise AssertionError(f"the driver is silent: {self.process.output()[-2000:]}")
-            piece = os.read(self._read, 1 << 20)
-            if not piece:
-                raise AssertionError(f"the driver ended: {self.process.output()[-2000:]}")
-            self._rest += piece
-        line, _, self._rest = self._rest.partition(b"\n")
-        return json.loads(line)
-
-    def ask(self, what, **arguments):
-        os.write(self._write, json.dumps({"do": what, **arguments}).encode() + b"\n")
-        return self._line(20)
-
-    def must(self, what, **arguments):
-        answer = self.ask(what, **arguments)
-        expect(answer.get("ok"), f"{what}: {answer}")
-
-    def state(self):
-        return self.ask("state")
+        super().__init__(space, f"{tree}/tests/bgp/hnv_bgpd_driver", run.path("bgp"), user)
 
     def domain(self, number):
         return self.state()["domains"].get(str(number), {})
@@ -97,7 +64,7 @@ class Made:
         tree = os.path.dirname(os.path.dirname(os.path.abspath(arguments.gateway)))
         self.gate = run.namespace("gate")
         self.user = pwd.getpwnam("frr").pw_uid
-        self.driver = Driver(run, self.gate, tree, self.user)
+        self.driver = Bgpd(run, self.gate, tree, self.user)
         self.specs = {d: {"as": AS, "routerId": OWN, "hold": 30, "requirePolicy": False, "networks": ["172.16.0.0/16"],
                           "peers": {}} for d in (CONTOSO, FABRIKAM)}
         self.gobgp = self.router(Gobgp, "a-gobgp", CONTOSO, "10.0.0.2/24", "fd00:1::2/64")

@@ -12,15 +12,14 @@
 The site's networks are 10.2.0.0/24 for every tenant alike; those who ask for an answer use 10.2.0.1.
 """
 
-import json
 import os
-import select
 import shutil
 import signal
 import sys
 import time
 
 from support.checks import expect, expect_equal, topology
+from support.driver import Driver
 from support.run import veth
 from support.site import Authority, Site
 from support.wait import wait_for
@@ -33,48 +32,15 @@ ID = {CONTOSO: "site.contoso.example", FABRIKAM: "site.fabrikam.example"}
 MANY = 200
 
 
-class Driver:
-    """hnv_charon_driver: a line of JSON for a line of JSON."""
+class Charon(Driver):
+    """hnv_charon_driver."""
 
     def __init__(self, run, space, tree):
         plugins = run.path("plugins", "x")[:-2]
         for file in os.listdir("/usr/lib/ipsec/plugins"):
             shutil.copy(f"/usr/lib/ipsec/plugins/{file}", plugins)
         shutil.copy(f"{tree}/vpn/charon/libstrongswan-hnv-gateway.so", plugins)
-        reading, self._write = os.pipe()
-        self._read, writing = os.pipe()
-        self._rest = b""
-        # Its own stdin and stdout; the rest of its life is the run's.
-        self.process = space.spawn("driver", "/bin/sh", "-c", f"exec \"$@\" <&{reading} >&{writing}", "sh",
-                                   f"{tree}/tests/vpn/hnv_charon_driver", run.path("ike"), USER, plugins,
-                                   pass_fds=(reading, writing))
-        os.close(reading)
-        os.close(writing)
-        expect(self._line(15).get("ready"), "the driver comes up")
-
-    def _line(self, timeout):
-        end = time.monotonic() + timeout
-        while b"\n" not in self._rest:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self._read], [], [], left)[0]:
-                raise AssertionError(f"the driver is silent: {self.process.output()[-2000:]}")
-            piece = os.read(self._read, 1 << 20)
-            if not piece:
-                raise AssertionError(f"the driver ended: {self.process.output()[-2000:]}")
-            self._rest += piece
-        line, _, self._rest = self._rest.partition(b"\n")
-        return json.loads(line)
-
-    def ask(self, what, **arguments):
-        os.write(self._write, json.dumps({"do": what, **arguments}).encode() + b"\n")
-        return self._line(20)
-
-    def must(self, what, **arguments):
-        answer = self.ask(what, **arguments)
-        expect(answer.get("ok"), f"{what}: {answer}")
-
-    def state(self):
-        return self.ask("state")
+        super().__init__(space, f"{tree}/tests/vpn/hnv_charon_driver", run.path("ike"), USER, plugins)
 
     def tunnel(self, if_id):
         return self.state()["tunnels"][str(if_id)]
@@ -97,7 +63,7 @@ class Made:
         self.outside.ip(f"addr add {SITE}/24 dev eth0", "route add 203.0.113.0/24 via 198.51.100.1",
                         "addr add 10.2.0.1/32 dev lo")
         self.gate("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0")
-        self.driver = Driver(run, self.gate, tree)
+        self.driver = Charon(run, self.gate, tree)
         self.gate.ip("link set wire0 up mtu 9000", "route add 203.0.113.0/24 dev wire0")
         self.site = Site(run, self.outside, "site")
         self.driver.must("addresses", list=[VIP, VIP2])
