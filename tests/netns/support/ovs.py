@@ -5,11 +5,17 @@ and the VLAN switch that stands between gateway, hosts and physical networks.
 The kernel here may know neither VLANs nor GRE; Open vSwitch's netdev datapath needs neither.
 """
 
+import ctypes
 import os
+import socket
 
 from .run import call, veth
+from .traffic import SO_RCVBUFFORCE
 
 _SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+_PIDFD_GETFD = 438  # asm-generic/unistd.h; Python has no call for it
+_QUEUE = 8 << 20    # bytes
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Ovs:
@@ -40,7 +46,29 @@ class Ovs:
             run.record_daemon(f"{space.name}-{daemon}", self.pid)
 
     def vsctl(self, *argv):
-        return call("ovs-vsctl", f"--db={self._socket}", "--timeout=20", *argv).stdout.strip()
+        answer = call("ovs-vsctl", f"--db={self._socket}", "--timeout=20", *argv).stdout.strip()
+        if "add-port" in argv:
+            self._deepen_queues()
+        return answer
+
+    def _deepen_queues(self):
+        """Open vSwitch reads each port from a socket that holds about 200 packets, and from all of
+        them in the thread that also does its configuration. What a busy machine makes it lose so
+        would look like the gateway's loss."""
+        daemon = os.pidfd_open(self.pid)
+        try:
+            for number in os.listdir(f"/proc/{self.pid}/fd"):
+                copy = _libc.syscall(_PIDFD_GETFD, daemon, int(number), 0)
+                if copy < 0:
+                    continue  # closed meanwhile
+                try:
+                    with socket.socket(fileno=copy) as sock:
+                        if sock.family == socket.AF_PACKET:
+                            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _QUEUE)
+                except OSError:
+                    os.close(copy)  # no socket
+        finally:
+            os.close(daemon)
 
     def ofctl(self, command, bridge, *argv, **options):
         return call("ovs-ofctl", "-O", "OpenFlow13,OpenFlow10", command,

@@ -13,7 +13,7 @@ import time
 
 from .wait import wait_for
 
-_SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
 
 
 def family_of(address):
@@ -41,7 +41,7 @@ class Receiver:
 
     def __init__(self, space, port, marker, address=""):
         self._sock = space.socket(family_of(address), socket.SOCK_DGRAM)
-        self._sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 16 << 20)
+        self._sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         self._sock.bind((address, port))
         self._sock.settimeout(0.2)
         self.marker = marker.encode()
@@ -123,7 +123,7 @@ class Sender:
     def burst(self, count):
         """count datagrams at the rate, without the thread; answers their numbers.
 
-        Never all at once: Open vSwitch reads from sockets that hold about 200 packets.
+        Never all at once: a host's sockets hold about 200 packets.
         """
         begin = time.monotonic()
         for number in range(count):
