@@ -309,7 +309,7 @@ def prove_many(checks, made):
         begin = time.monotonic()
         for n in numbers:
             driver.must("set", ifId=n, spec={"source": VIP, "destination": SITE, "remoteId": f"site{n}.example",
-                                             "psk": f"secret-of-{n}", "retry": 60})
+                                             "psk": f"secret-of-{n}", "retry": 10})
         wait_for(lambda: all(t["phase"] == "up" and t["outbound"] == "open"
                              for t in driver.state()["tunnels"].values()), 60, "all up",
                  tell=lambda: sum(t["phase"] == "up" for t in driver.state()["tunnels"].values()))

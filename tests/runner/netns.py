@@ -13,6 +13,7 @@ FOLDER = os.path.join(TOP, "tests", "netns")
 TIME_LIMIT = 600 * (3 if trees.SANITIZE else 1)
 # charon's plugin, and what test_charon_control and test_bgpd_control run in the place of a gateway.
 PARTS = ("hnv_charon_driver", "strongswan-hnv-gateway", "hnv_bgpd_driver")
+RELEASE = bool(os.environ.get("HNV_RELEASE"))  # the gateway that packaging/lab starts
 TAIL = 80  # lines of a failed topology's log that are shown; it ends with drops and traces
 
 
@@ -24,7 +25,7 @@ def netns(report, wanted, inspect=False):
     if os.geteuid() != 0:
         report.failed("netns", "network namespaces need root")
         return
-    tree = (trees.test() if trees.SANITIZE else trees.release()).build("hnv-gateway", "hnvctl", *PARTS)
+    tree = (trees.release() if RELEASE else trees.test()).build("hnv-gateway", "hnvctl", *PARTS)
     binaries = [f"--gateway={tree.path}/gateway/hnv-gateway", f"--hnvctl={tree.path}/api/hnvctl"]
     for script in scripts:
         _topology(report, script, [*binaries, *(["-i"] if inspect else [])], show_all=len(scripts) == 1)

@@ -70,8 +70,8 @@ def expect_equal(seen, wanted, what):
 def options(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("-i", "--inspect", action="store_true", help="leave the topology up")
-    parser.add_argument("--gateway", default=f"{TOP}/build/release/gateway/hnv-gateway")
-    parser.add_argument("--hnvctl", default=f"{TOP}/build/release/api/hnvctl")
+    parser.add_argument("--gateway", default=f"{TOP}/build/test/gateway/hnv-gateway")
+    parser.add_argument("--hnvctl", default=f"{TOP}/build/test/api/hnvctl")
     parser.add_argument("--run-id", help="name of the run (namespaces hnv-ID-*); default from the pid")
     return parser.parse_args()
 
