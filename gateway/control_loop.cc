@@ -2,9 +2,7 @@
 #include "gateway/control_loop.h"
 
 #include <algorithm>
-#include <array>
 #include <poll.h>
-#include <span>
 #include <stdexcept>
 #include <sys/eventfd.h>
 #include <utility>
@@ -30,7 +28,6 @@ constexpr size_t kReleasesAtOnce = 1024;
 constexpr size_t kTurnsAtOnce = 64;
 // How long frames from a record's previous PA are still accepted, from when the change is live.
 constexpr Duration kMovedGrace = std::chrono::seconds(1);
-constexpr Duration kFarewell = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -263,89 +260,6 @@ void ControlLoop::put_live(std::shared_ptr<const Compiled> next, Instant at) {
   }
   bgp_->configure(compiled_, at);
   root_dirty_ = true;
-}
-
-void ControlLoop::serve_tunnels(Instant at) {
-  for (auto& worker : workers_) {
-    IpsecNotice notice;
-    for (unsigned i = 0; i < kPuntsAtOnce && worker->ipsec_notices().pop(&notice, 1) == 1; ++i) {
-      ipsec_->take(notice, at);
-    }
-  }
-  send_ike(at);
-  ipsec_->step(at);
-  for (const auto& [tunnel, up] : ipsec_->take_turned()) turned_tunnels_[tunnel] = up;
-  turn_tunnels(at);
-}
-
-// Routes through tunnels that went up or down. Not while a compilation is under way, as above.
-void ControlLoop::turn_tunnels(Instant at) {
-  if (under_way_ || turned_tunnels_.empty() || changes_ == nullptr) return;
-  const TurnedTunnels turned = std::exchange(turned_tunnels_, {});
-  // Others are served while it compiles; what it builds on stays, and nothing else is built on
-  // that.
-  under_way_ = true;
-  const std::shared_ptr<const Compiled> before = compiled_;
-  Compilation done = compile_turned(before, *changes_->current(), turned, context_, next_hops_, at);
-  under_way_ = false;
-  to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());
-  put_live(std::move(done.next), at);
-  ipsec_->configure(compiled_, at);
-  resolver_->act(done.actions);
-}
-
-// Routes that BGP brings and takes. Not while a compilation is under way, as above; this one is,
-// while it looks after others.
-void ControlLoop::serve_bgp(Instant at) {
-  bgp_->step(at);
-  if (under_way_ || changes_ == nullptr) return;
-  const LearnedRoutes learned = bgp_->take_learned(at);
-  if (learned.empty()) return;
-  under_way_ = true;
-  const std::shared_ptr<const Compiled> before = compiled_;
-  Compilation done =
-      compile_learned(before, *changes_->current(), learned, context_, next_hops_, at);
-  under_way_ = false;
-  to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());
-  put_live(std::move(done.next), at);
-  resolver_->act(done.actions);
-}
-
-void ControlLoop::send_ike(Instant at) {
-  std::array<uint8_t, 9'600> packet{};
-  for (unsigned i = 0; i < kPuntsAtOnce && ipsec_->tun() >= 0; ++i) {
-    const ssize_t bytes = read(ipsec_->tun(), packet.data(), packet.size());
-    if (bytes <= 0) break;
-    const std::span<const uint8_t> sent(packet.data(), static_cast<size_t>(bytes));
-    const auto way = way_of(sent, ipsec_->addresses(), root_);
-    if (!way || way->next.failed) continue;
-    rte_mbuf* mbuf = packet_to_inject(eal_.packets(), sent);
-    if (mbuf == nullptr) break;
-    SideNote& note = side_note(*mbuf);
-    if (way->next.ask) {  // goes on when the neighbour's next hop is published
-      note.resolve = true;
-      note.attachment = (*root_.outside)[way->network.value()].attachment;
-      note.family = way->destination.family();
-      note.address = way->destination.bytes();
-      resolver_->take(mbuf, *compiled_, at);
-      continue;
-    }
-    note.next_hop = way->next.hop;
-    note.next_hop_uid = root_.next_hops[way->next.hop.value()].uid;
-    if (!inject(mbuf)) rte_pktmbuf_free(mbuf);
-  }
-}
-
-void ControlLoop::end_tunnels() {
-  ipsec_->stop();
-  const Instant until = now() + kFarewell;
-  while (!ipsec_->ended() && now() < until) {
-    std::vector<pollfd> fds;
-    ipsec_->add_to(fds);
-    (void)poll(fds.data(), fds.size(), kPollMilliseconds);
-    serve(now());
-  }
-  send_ike(now());  // charon's last words may have come after the last look
 }
 
 void ControlLoop::watch_workers(Instant at) {
