@@ -58,6 +58,16 @@ struct DampeningReader {
   }
 };
 
+struct BfdReader {
+  void operator()(const Place& place, const Json& json, Faults& faults, BgpBfdSpec& out) const {
+    ObjectReader in(place, json, faults);
+    in.optional("minReceiveMilliseconds", out.min_receive_milliseconds, kNumber);
+    in.optional("minTransmitMilliseconds", out.min_transmit_milliseconds, kNumber);
+    in.optional("multiplier", out.multiplier, kNumber);
+    in.finish();
+  }
+};
+
 struct PasswordReader {
   void operator()(const Place& place, const Json& json, Faults& faults, SharedSecret& out) const {
     const std::string* text = string_of(place, json, faults, "a string");
@@ -255,7 +265,7 @@ BgpPeerSpec decode_bgp_peer(const Place& place, const Json& json, Faults& faults
   in.optional("ttlSecurity", out.ttl_security, kNumber);
   in.optional("multihop", out.multihop, kNumber);
   in.optional("gracefulRestart", out.graceful_restart, OneOf{kBgpSwitchNames});
-  in.unsupported("bfd");
+  in.optional("bfd", out.bfd, BfdReader{});
   in.optional("addressFamilies", out.address_families, ListOf{OneOf{kFamilyNames}, 2});
   in.optional("policyMapIn", out.policy_map_in, kNameReader);
   in.optional("policyMapOut", out.policy_map_out, kNameReader);
@@ -331,6 +341,11 @@ Json encode(const BgpPeerSpec& spec, Secrets secrets) {
   put(json, "holdTimeSeconds", spec.hold_time_seconds);
   put(json, "ttlSecurity", spec.ttl_security);
   put(json, "multihop", spec.multihop);
+  if (spec.bfd) {
+    json["bfd"] = {{"minReceiveMilliseconds", spec.bfd->min_receive_milliseconds},
+                   {"minTransmitMilliseconds", spec.bfd->min_transmit_milliseconds},
+                   {"multiplier", spec.bfd->multiplier}};
+  }
   if (!spec.address_families.empty()) {
     Json& list = json["addressFamilies"] = Json::array();
     for (const Family family : spec.address_families) list.push_back(word_of(kFamilyNames, family));

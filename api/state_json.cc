@@ -266,18 +266,20 @@ Json state_json(const BgpPeerStatus& state) {
   if (!session.last_notification.empty()) {
     error += (error.empty() ? "" : ": ") + session.last_notification;
   }
-  return {{"connectionState", session.connection_state},
-          {"connectionUpTime", static_cast<double>(session.up_milliseconds) / 1000},
-          {"unreachabilityReason", state.why},
-          {"note", state.note},
-          {"lastError", error},
-          {"timesEstablished", session.established},
-          {"timesDropped", session.dropped},
-          {"holdTimeSeconds", session.hold_time_seconds},
-          {"messagesSent", messages(session.sent)},
-          {"messagesReceived", messages(session.received)},
-          {"prefixesAccepted", session.prefixes_accepted},
-          {"prefixesSent", session.prefixes_sent}};
+  Json json{{"connectionState", session.connection_state},
+            {"connectionUpTime", static_cast<double>(session.up_milliseconds) / 1000},
+            {"unreachabilityReason", state.why},
+            {"note", state.note},
+            {"lastError", error},
+            {"timesEstablished", session.established},
+            {"timesDropped", session.dropped},
+            {"holdTimeSeconds", session.hold_time_seconds},
+            {"messagesSent", messages(session.sent)},
+            {"messagesReceived", messages(session.received)},
+            {"prefixesAccepted", session.prefixes_accepted},
+            {"prefixesSent", session.prefixes_sent}};
+  if (!session.bfd.empty()) json["bfd"] = {{"state", session.bfd}};
+  return json;
 }
 
 Json state_json(const NatSessionState& state) {

@@ -26,6 +26,35 @@ RouteKnowledge::Reach reach_of(const RouteCandidate& route) {
   return {route.prefix, route.source, route.metric};
 }
 
+std::string word_of(BfdState state) {
+  switch (state) {
+    case BfdState::admin_down:
+      return "AdminDown";
+    case BfdState::down:
+      return "Down";
+    case BfdState::init:
+      return "Init";
+    case BfdState::up:
+      return "Up";
+  }
+  return {};
+}
+
+// RFC 5880 §4.1.
+std::string words_of(BfdDiagnostic diagnostic) {
+  switch (diagnostic) {
+    case BfdDiagnostic::none:
+      return {};
+    case BfdDiagnostic::detection_time_expired:
+      return "nothing was heard of the peer for the detection time";
+    case BfdDiagnostic::neighbor_signaled_down:
+      return "the peer said that it is down";
+    case BfdDiagnostic::administratively_down:
+      return "ended by configuration";
+  }
+  return {};
+}
+
 }  // namespace
 
 BgpStart start_bgp(const std::optional<BgpConfig>& config, const std::string& runtime_directory) {
@@ -51,8 +80,12 @@ BgpStart start_bgp(const std::optional<BgpConfig>& config, const std::string& ru
   return start;
 }
 
-BgpGateway::BgpGateway(BgpStart start, Events events)
-    : off_(std::move(start.off)), events_(std::move(events)) {
+BgpGateway::BgpGateway(BgpStart start, BfdControl& bfd, Events events)
+    : off_(std::move(start.off)),
+      events_(std::move(events)),
+      bfd_(bfd, [this](uint32_t number, const ZapiBfdSession& session, ZapiBfdState state) {
+        domains_.at(number).control->tell_bfd(number, session, state);
+      }) {
   for (BgpdLauncher& launcher : start.launchers) {
     ZservServer::Options options;
     options.user = start.user;
@@ -64,7 +97,9 @@ BgpGateway::BgpGateway(BgpStart start, Events events)
                              if (at == domains_.end() || at->second.gone || !events_.tun) return;
                              events_.tun(at->second.compartment, at->second.uid, std::move(tun));
                            },
-                           {}}));
+                           [this](uint32_t number, const ZapiBfdSession& session) {
+                             bfd_.take(number, session);
+                           }}));
   }
 }
 
@@ -98,6 +133,7 @@ void BgpGateway::configure_domain(const std::string& name, const CompiledDomain*
   if (domain.control == nullptr) return;
   if (domain.told != after->bgp) {
     domain.told = after->bgp;
+    bfd_.configure(known->second, domain.compartment, domain.uid, after->bgp);
     domain.control->set(known->second, after->bgp->spec, {after->bgp->addresses, after->bgp->mtu},
                         now);
   }
@@ -131,6 +167,7 @@ void BgpGateway::remove(uint32_t number) {
   numbers_.erase(domain.name);
   domain.gone = true;
   ++gone_;
+  bfd_.remove(number);
   if (domain.control != nullptr) domain.control->remove(number);
   if (events_.tun_gone) events_.tun_gone(domain.uid);
 }
@@ -221,6 +258,7 @@ void BgpGateway::add_to(std::vector<pollfd>& fds) const {
 void BgpGateway::step(Instant now) {
   now_ = now;
   for (const auto& control : controls_) control->step(now);
+  bfd_.step(now);
   if (waiting_ == 0 && gone_ != 0) forget_gone();
 }
 
@@ -310,6 +348,20 @@ std::optional<ConfigurationState> BgpGateway::state(std::string_view name) const
   return out;
 }
 
+// Ours, not what bgpd remembers of what it was told.
+void BgpGateway::describe_bfd(uint32_t number, const BgpPeerSpec& peer, BgpPeerStatus& out) const {
+  if (out.session) out.session->bfd.clear();
+  if (!peer.bfd) return;
+  if (!out.session) out.session = BgpPeerState{};
+  const BfdSession* session = bfd_.session(number, peer.peer_ip_address);
+  const BfdState state = session == nullptr ? BfdState::admin_down : session->state();
+  out.session->bfd = word_of(state);
+  if (session == nullptr || state == BfdState::up || !out.why.empty()) return;
+  const std::string why = words_of(session->diagnostic());
+  if (why.empty()) return;
+  out.note += fmt::format("{}BFD: {}", out.note.empty() ? "" : "; ", why);
+}
+
 std::optional<BgpPeerStatus> BgpGateway::peer(std::string_view name,
                                               const std::string& peer) const {
   const Domain* domain = find(name);
@@ -349,6 +401,7 @@ std::optional<BgpPeerStatus> BgpGateway::peer(std::string_view name,
           ? nullptr
           : domain->control->peer(numbers_.find(name)->second, spec->second.peer_ip_address);
   if (state != nullptr) out.session = *state;
+  describe_bfd(numbers_.find(name)->second, spec->second, out);
   return out;
 }
 

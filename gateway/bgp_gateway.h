@@ -27,6 +27,7 @@
 
 #include "api/control.h"
 #include "bgp/bgp_control.h"
+#include "gateway/bgp_bfd.h"
 #include "gateway/compile.h"
 
 namespace hnv {
@@ -52,7 +53,8 @@ class BgpGateway final : private RouteKnowledge {
     std::function<void(uint64_t uid)> tun_gone;  // by the compartment's uid
   };
 
-  BgpGateway(BgpStart start, Events events);
+  // `bfd` outlives it.
+  BgpGateway(BgpStart start, BfdControl& bfd, Events events);
 
   // What is compiled is live, or about to be: what differs in it for BGP is told to bgpd.
   void configure(const std::shared_ptr<const Compiled>& compiled, Instant now);
@@ -62,6 +64,8 @@ class BgpGateway final : private RouteKnowledge {
   // Routes that wait, some thousand at most; empty while it is better to wait for more. Those that
   // are taken have to be compiled.
   [[nodiscard]] LearnedRoutes take_learned(Instant now);
+  // What `bfd` has to say of a session.
+  void bfd_turned(const BfdControl::Path& path, BfdState state) { bfd_.turned(path, state); }
 
   // By the domain's name. nullopt: it has no BGP router.
   [[nodiscard]] std::optional<ConfigurationState> state(std::string_view domain) const;
@@ -95,6 +99,7 @@ class BgpGateway final : private RouteKnowledge {
   void forget_gone();
   [[nodiscard]] const RouteTable* table_of(uint32_t domain) const;
   [[nodiscard]] const Domain* find(std::string_view name) const;
+  void describe_bfd(uint32_t number, const BgpPeerSpec& peer, BgpPeerStatus& out) const;
   [[nodiscard]] std::string why_not(const Domain& domain) const;  // empty: bgpd does its work
 
   std::string off_;
@@ -109,6 +114,7 @@ class BgpGateway final : private RouteKnowledge {
   size_t seen_waiting_ = 0;  // at the last look
   bool started_ = false;
   Instant now_;
+  BgpBfd bfd_;
   std::vector<std::unique_ptr<BgpControl>> controls_;  // last: their callbacks use what is above
 };
 

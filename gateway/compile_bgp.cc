@@ -11,7 +11,7 @@
 namespace hnv {
 namespace {
 
-// Peers whose packets are let through to bgpd.
+// Peers whose packets are let through to bgpd, and to BFD.
 std::vector<TerminatedPeer> enabled_peers(const BgpDomainSpec& spec) {
   std::vector<TerminatedPeer> out;
   for (const auto& [name, peer] : spec.peers) {
@@ -20,6 +20,14 @@ std::vector<TerminatedPeer> enabled_peers(const BgpDomainSpec& spec) {
     // RFC 5082 §3: a peer sends 255, and each hop takes one off it.
     if (peer.ttl_security) one.min_ttl = static_cast<uint8_t>(256 - *peer.ttl_security);
     out.push_back(one);
+    if (!peer.bfd) continue;
+    // Which of both it is, is bgpd's to say. Farther peers may begin with any TTL (RFC 5883 §5).
+    one.min_ttl = 0;
+    for (const auto service :
+         {TerminatedService::bfd_single_hop, TerminatedService::bfd_multihop}) {
+      one.service = service;
+      out.push_back(one);
+    }
   }
   return out;
 }

@@ -50,9 +50,10 @@ void ControlLoop::turn_tunnels(Instant at) {
   resolver_->act(done.actions);
 }
 
-// Routes that BGP brings and takes. Not while a compilation is under way,
+// BFD's sessions, and routes that BGP brings and takes. Those not while a compilation is under way,
 // as above; this one is, while it looks after others.
 void ControlLoop::serve_bgp(Instant at) {
+  bfd_->step(at);  // before bgpd is told what came of it
   bgp_->step(at);
   if (under_way_ || changes_ == nullptr) return;
   const LearnedRoutes learned = bgp_->take_learned(at);

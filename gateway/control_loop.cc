@@ -83,8 +83,11 @@ ControlLoop::ControlLoop(Parts parts)
   advertiser_ = std::make_unique<RouterAdvertiser>(eal_.packets(), hand_over);
   tuns_ = std::make_unique<DomainTuns>(eal_.packets(), context_.workers, hand_over);
   ipsec_ = std::make_unique<IpsecControl>(std::move(parts.ike), [this] { publish(); });
+  bfd_ = std::make_unique<BfdControl>(
+      eal_.packets(), context_.workers, hand_over,
+      [this](const BfdControl::Path& path, BfdState state) { bgp_->bfd_turned(path, state); });
   bgp_ = std::make_unique<BgpGateway>(
-      std::move(parts.bgp),
+      std::move(parts.bgp), *bfd_,
       BgpGateway::Events{[this](CompartmentId domain, uint64_t uid, OwnedFd tun) {
                            tuns_->add(domain, uid, std::move(tun));
                          },
@@ -195,7 +198,7 @@ void ControlLoop::take_punts(Instant at) {
         if (ipsec_->takes_ike()) give_to_charon(ipsec_->tun(), *mbuf);
         rte_pktmbuf_free(mbuf);
       } else if (side_note(*mbuf).punt_for == PuntFor::terminated) {
-        tuns_->give(*mbuf);
+        if (!bfd_->take(*mbuf, at)) tuns_->give(*mbuf);
         rte_pktmbuf_free(mbuf);
       } else if (side_note(*mbuf).router_solicitation()) {
         advertiser_->solicited(*mbuf, at);

@@ -19,6 +19,7 @@
 #include "api/control.h"
 #include "compartments/published.h"
 #include "gateway/address_watch.h"
+#include "gateway/bfd_control.h"
 #include "gateway/bgp_gateway.h"
 #include "gateway/compile.h"
 #include "gateway/dataplane.h"
@@ -205,6 +206,7 @@ class ControlLoop final : public Control {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<NatControl> nat_;
   std::unique_ptr<IpsecControl> ipsec_;
+  std::unique_ptr<BfdControl> bfd_;
   std::unique_ptr<BgpGateway> bgp_;
   TurnedTunnels turned_tunnels_;      // not compiled yet
   std::vector<WorkerWatch> watches_;  // by worker

@@ -91,6 +91,7 @@ std::string view_bgp_summary(const Json& json) {
                     {"as", at(peer, "/asNumber")},
                     {"state", at(peer, "/status/connectionState")},
                     {"up", at(peer, "/status/connectionUpTime")},
+                    {"bfd", at(peer, "/status/bfd/state")},
                     {"in", at(peer, "/status/prefixesAccepted")},
                     {"out", at(peer, "/status/prefixesSent")},
                     {"reason", reason}});
@@ -101,6 +102,7 @@ std::string view_bgp_summary(const Json& json) {
                 {"AS", "as"},
                 {"STATE", "state"},
                 {"UP", "up"},
+                {"BFD", "bfd"},
                 {"ACCEPTED", "in"},
                 {"TOLD", "out"},
                 {"REASON", "reason"}},
@@ -118,6 +120,7 @@ std::string view_bgp_peer(const Json& json) {
     if (value.is_object()) continue;
     text += line(name.c_str(), value);
   }
+  if (status.contains("bfd")) text += line("BFD", at(status, "/bfd/state"));
   Json rows = Json::array();
   const Json sent = at(status, "/messagesSent");
   for (const auto& [name, value] : sent.items()) {

@@ -308,6 +308,7 @@ std::optional<BgpPeerStatus> FakeControl::bgp_peer_state(const BgpPeerKey& key) 
   status.session->up_milliseconds = 1'500;
   status.session->last_reset = "Peer closed the session";
   status.session->last_notification = "Cease/Administrative Reset";
+  status.session->bfd = "Up";
   status.session->received.updates = 3;
   status.session->prefixes_accepted = 2;
   return status;

@@ -138,6 +138,7 @@ TEST_F(CompileBgp, IsToldItsDomainsAddresses) {
   const auto terminated = contoso().view->terminated;
   ASSERT_NE(terminated, nullptr);
   EXPECT_EQ(terminated->peers().at(0).peer.to_string(), "192.168.7.254");
+  EXPECT_EQ(terminated->peers().size(), 1U);
   EXPECT_LE(told->mtu, 1400) << "of the smallest interface";
   network_.change({{CONTOSO "/customerRoutes/x",
                     R"({"destinationPrefix":"172.29.0.0/16","nextHop":"10.0.1.12"})"}});
@@ -160,6 +161,24 @@ TEST_F(CompileBgp, IsToldItsDomainsAddresses) {
   EXPECT_EQ(contoso().view->terminated, nullptr) << "nobody may speak";
   network_.change({{CONTOSO "/bgpPeers/site", ""}, {CONTOSO "/bgpRouter", ""}});
   EXPECT_EQ(contoso().bgp, nullptr);
+}
+
+TEST_F(CompileBgp, LetsBfdInOfPeersThatHaveIt) {
+  network_.change(
+      {{CONTOSO "/bgpRouter", R"({"asNumber":65001,"routerId":"10.0.0.2"})"},
+       {CONTOSO "/bgpPeers/site",
+        R"({"peerIpAddress":"192.168.7.254","asNumber":65010,"bfd":{},"ttlSecurity":1})"},
+       {CONTOSO "/bgpPeers/far", R"({"peerIpAddress":"10.99.0.1","asNumber":65011})"}});
+  const auto site = Ca::parse("192.168.7.254").value();
+  std::vector<TerminatedService> services;
+  for (const TerminatedPeer& one : contoso().view->terminated->peers()) {
+    if (one.peer != site) continue;
+    services.push_back(one.service);
+    EXPECT_EQ(one.min_ttl, one.service == TerminatedService::bgp ? 255 : 0);
+  }
+  EXPECT_EQ(services, (std::vector{TerminatedService::bgp, TerminatedService::bfd_single_hop,
+                                   TerminatedService::bfd_multihop}));
+  EXPECT_EQ(contoso().view->terminated->peers().size(), 4U);
 }
 
 }  // namespace
