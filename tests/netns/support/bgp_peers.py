@@ -135,6 +135,67 @@ protocol bgp hub {{
         return {line.split()[0] for line in text.splitlines() if "/" in line.split(" ")[0]}
 
 
+def bird_session(name, own, own_as, peer, peer_as, *, hold=9, med=0, multihop=None, bfd=True):
+    """A session of BIRD's as its configuration says it: announces everything, with this MED."""
+    return f"""
+protocol bgp to_{name} {{
+  local {own} as {own_as};
+  neighbor {peer} as {peer_as};
+  {f"multihop {multihop};" if multihop else ""}
+  hold time {hold};
+  connect retry time 1;
+  error wait time 1, 2;
+  {"bfd yes;" if bfd else ""}
+  ipv4 {{ import all; export filter {{ if proto != "announced" then reject; bgp_med = {med}; accept; }}; }};
+}}
+"""
+
+
+class BirdIn:
+    """BIRD 2 in a namespace that is there already. It offers BFD every 50 ms, and follows who wants it slower.
+    `through`: (interface, prefix), where a way to the gateway is not a network of this namespace's own."""
+
+    def __init__(self, run, space, name, router_id, announced, sessions, through=None):
+        self.space = space
+        routes = "".join(f"  route {prefix} blackhole;\n" for prefix in announced)
+        ways = f'protocol static {{ ipv4 {{ preference 50; }}; route {through[1]} via "{through[0]}"; }}' if through else ""
+        conf, self.control = run.path(name, "bird.conf"), run.path(name, "bird.ctl")
+        with open(conf, "w", encoding="utf-8") as file:
+            file.write(f"""
+router id {router_id};
+log stderr all;
+protocol device {{ }}
+protocol bfd {{
+  interface "*" {{ min rx interval 50 ms; min tx interval 50 ms; multiplier 3; }};
+  multihop {{ min rx interval 50 ms; min tx interval 50 ms; multiplier 3; }};
+}}
+protocol static announced {{
+  ipv4;
+{routes}}}
+{ways}
+{"".join(sessions)}
+""")
+        self.process = space.spawn(f"{name}-bird", "bird", "-f", "-c", conf, "-s", self.control,
+                                   "-P", run.path(name, "bird.pid"))
+        wait_for(lambda: "Daemon is up" in self.birdc("show", "status"), 10, f"{name}: BIRD", tell=self.process.output)
+
+    def birdc(self, *words):
+        return self.space("birdc", "-s", self.control, *words, check=False).stdout
+
+    def learned(self, session):
+        """Prefixes that the gateway announced."""
+        text = self.birdc("show", "route", "protocol", f"to_{session}")
+        return {line.split()[0] for line in text.splitlines() if "/" in line.split(" ")[0]}
+
+    def bfd(self, peer):
+        """(state, milliseconds of silence that it takes for a failure) of its session with `peer`, as agreed."""
+        for line in self.birdc("show", "bfd", "sessions").splitlines():
+            words = line.split()
+            if words and words[0] == peer:
+                return words[2], round(float(words[-1]) * 1000)
+        return None
+
+
 class Exabgp(Router):
     """Announces what it is told, whatever that is."""
 

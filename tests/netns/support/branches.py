@@ -42,6 +42,8 @@ def ipsec_section(run, gateway_binary):
 
 
 class Branches:
+    selector = NETWORK  # what a site says is behind it
+
     def __init__(self, run, internet, tenants):
         self.vip = internet.gateway
         self.edge = run.namespace("edge")
@@ -81,9 +83,8 @@ class Branches:
         claims = claims or identity(tenant)
         if not more.get("certificate"):
             more |= {"psk": psk or secret(tenant), "owners": [claims]}
-        more = {"remote_id": vip or self.vip, "dpd": "5s", **more}
-        self.sites[tenant].connection(name, self.address(tenant), vip or self.vip, local_id=claims, local_ts=NETWORK,
-                                      remote_ts=TENANT_NETWORK, **more)
+        more = {"remote_id": vip or self.vip, "dpd": "5s", "local_ts": self.selector, "remote_ts": TENANT_NETWORK, **more}
+        self.sites[tenant].connection(name, self.address(tenant), vip or self.vip, local_id=claims, **more)
 
     def connect(self):
         """Every site begins."""
