@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 
+from support.bgp_proofs import prove_bgp
 from support.checks import Checks, dump_logs
 from support.gateway import ledger_balanced
 from support.ipsec_proofs import prove_ipsec
@@ -95,6 +96,7 @@ def up():
         try:
             lab = Lab(run, *binaries(), tell=tell)
             lab.add_branches()
+            lab.add_bgp()
             lab.start_gateway()
             state = run.path("resources.json")
             with open(state, "w", encoding="utf-8") as file:
@@ -104,6 +106,9 @@ def up():
             lab.tell_hosts()
             tell("the sites call: IKEv2 through the NAT")
             lab.branches.connect()
+            tell("and speak BGP over their tunnels")
+            lab.bgp.start()
+            lab.bgp.wait()
         except Exception as error:  # noqa: BLE001 - shown with the logs that explain it
             dump_logs(run)
             print(f"lab: it did not come up: {error}", file=sys.stderr)
@@ -120,6 +125,7 @@ def prove(lab):
     prove_all(lab, checks)
     prove_nat(lab, checks)
     prove_ipsec(lab, checks)
+    prove_bgp(lab, checks)
     checks.table()
     print(f"{len(checks.passed)} of {len(checks.rows)} proven\n")
     hints(lab)
@@ -143,6 +149,9 @@ def hints(lab):
           f"  {ctl} nat sessions contoso       who talks to whom through NAT\n"
           "  packaging/lab run contoso-web1 curl 10.200.0.1         a page of contoso's site, by IPsec\n"
           f"  {ctl} vpn show contoso branch    the tunnel to it\n"
+          f"  {ctl} bgp summary contoso        its BGP session over that tunnel, and BFD\n"
+          f"  {ctl} bgp routes contoso         what the site announced\n"
+          "  packaging/lab run contoso-web1 curl 10.201.0.1         by a route that only BGP knows\n"
           "  packaging/lab run fabrikam-web1 …    the same commands, another network\n"
           "  packaging/lab run contoso-web1 tracepath -n fd10:0:0:3::11   the gateway is one hop; MTU 1400\n"
           "  packaging/lab run switch tcpdump -ni gw-fab0 proto gre\n"
@@ -161,6 +170,9 @@ def status(lab):
     print(f"gateway: pid {gateway.process.pid}, up {system['uptime']:.0f} s, generation {system['generation']}")
     for tenant in TENANTS:
         print(f"{tenant}: " + ", ".join(f"{k} {v}" for k, v in zip(COUNTERS, counted(lab, tenant))))
+        for prefix in sorted(r["destinationPrefix"] for r in gateway.api.get(f"/v1/routingDomains/{tenant}/routes")["value"]
+                             if any(c["source"] == "ebgp" for c in r["candidates"])):
+            print(f"{tenant}: learned {prefix} by BGP")
     print("drops:", ", ".join(f"{r} {n}" for r, n in sorted(gateway.drops().items())) or "none")
     print("ledger:", ledger_balanced(gateway), end="\n\n")
     hints(lab)

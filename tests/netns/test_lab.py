@@ -8,6 +8,7 @@ The topology is drawn in support/lab_topology.py.
 import re
 import sys
 
+from support.bgp_proofs import prove_bgp
 from support.capture import Capture
 from support.checks import expect, expect_equal, topology
 from support.gateway import ledger_balanced
@@ -27,9 +28,12 @@ BITRATE = "8M"
 def build(run, arguments):
     lab = Lab(run, arguments.gateway, arguments.hnvctl)
     lab.add_branches()
+    lab.add_bgp()
     lab.start_gateway()
     lab.configure()
     lab.branches.connect()
+    lab.bgp.start()
+    lab.bgp.wait()
     return lab
 
 
@@ -184,6 +188,7 @@ def prove(checks, lab):
     prove_all(lab, checks)
     prove_nat(lab, checks)
     prove_ipsec(lab, checks)
+    prove_bgp(lab, checks)
     prove_answers_of_the_gateway(checks, lab)
     prove_agreement(checks, lab)
     prove_isolation_under_load(checks, lab)

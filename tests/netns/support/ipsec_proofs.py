@@ -26,14 +26,15 @@ def counted(lab, tenant):
     return statistics["inboundPackets"], statistics["outboundPackets"]
 
 
-def at_rest(lab):
-    """Every tenant's, once what came before (the end of a TCP connection) is over."""
-    seen = [None]
+def at_rest(lab, looks=1):
+    """Every tenant's, once what came before (the end of a TCP connection) is over: so many looks saw no change."""
+    seen, quiet_looks = [None], [0]
 
     def quiet():
         last, seen[0] = seen[0], {t: counted(lab, t) for t in TENANTS}
-        return last == seen[0]
-    wait_for(quiet, 10, "the tunnels' counters to come to rest", 0.15)
+        quiet_looks[0] = quiet_looks[0] + 1 if last == seen[0] else 0
+        return quiet_looks[0] >= looks
+    wait_for(quiet, 20, "the tunnels' counters to come to rest", 0.15)
     return seen[0]
 
 
@@ -100,6 +101,9 @@ PROOFS = [
 
 
 def prove_ipsec(lab, checks):
+    if lab.bgp:
+        lab.bgp.pause()  # each packet of the tunnels is counted
+        at_rest(lab, looks=16)  # TCP says a last word again after a second
     for what, proof in PROOFS:
         for tenant in TENANTS:
             with checks.check(f"{tenant}: {what}") as note:

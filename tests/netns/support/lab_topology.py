@@ -23,11 +23,13 @@
      198.51.100.1, fabrikam at 198.51.100.2. legacy1 has 198.51.100.11 and .12 for itself.
 
      With add_branches() each tenant has a site over IPsec, too, both at one address; support/branches.py draws them.
+     With add_bgp() it speaks BGP over that; support/bgp_sites.py.
 
      All of it but NAT is dual stack: 10.0.N.x is also fd10:0:0:N::x, 192.168.50.x is fd50::x. Into legacy
      packets of 1,400 bytes go and no larger ones, so that there is a path MTU to discover.
 """
 
+from .bgp_sites import BgpSites
 from .branches import Branches, ipsec_section
 from .branches import path as branch_path
 from .nat_parts import Internet, publish_page
@@ -67,7 +69,7 @@ class Lab(Topology):
                                routes_to={"app"}),
         }
         self.centre = Centre(self.hosts.values())
-        self.tenants, self.vms, self.servers, self.branches = {}, {}, {}, None
+        self.tenants, self.vms, self.servers, self.branches, self.bgp = {}, {}, {}, None, None
         for name, (number, vsid, vlan) in TENANTS.items():
             tell(f"tenant {name}: VMs {', '.join(MACS)}; a physical server on VLAN {vlan}")
             self._tenant(name, number, vsid, vlan)
@@ -117,6 +119,11 @@ class Lab(Topology):
         self.branches = Branches(self.run, self.internet, TENANTS)
         self.gateway.config["ipsec"] = ipsec_section(self.run, self.gateway.binary)
 
+    def add_bgp(self):
+        """After add_branches(). bgp.start() when the branches are connected."""
+        self.tell("BGP over each tunnel: BIRD at the site, bgpd beside the gateway")
+        self.bgp = BgpSites(self)
+
     # -- the gateway
 
     def resources(self):
@@ -162,6 +169,8 @@ class Lab(Topology):
                  "publicAddress": self.own_address(name), "insideAddress": "10.0.3.11"}]}})
         if self.branches:
             out.append({"path": branch_path(name), "body": self.branches.connection(name)})
+        if self.bgp:
+            out += self.bgp.resources(name)
         return out
 
     def start_gateway(self):
