@@ -99,6 +99,8 @@ constexpr Column<DomainStatistics> kDomains[] = {
     {"hnv_domain_moved_record_packets_total",
      "Packets accepted from a record's previous provider address", kCounter,
      field<&DomainStatistics::moved_record_packets>},
+    {"hnv_domain_routes", "Routes that every source offers, chosen or not", kGauge,
+     field<&DomainStatistics::routes>},
 };
 
 constexpr Column<WorkerState> kWorkers[] = {

@@ -120,6 +120,7 @@ struct DomainStatistics {
   uint64_t l3_outbound_packets = 0, l3_outbound_bytes = 0;
   uint64_t originated_packets = 0;    // answers and ICMP errors of the gateway
   uint64_t moved_record_packets = 0;  // accepted from a record's previous PA after a migration
+  uint64_t routes = 0;                // offered by every source, chosen or not
   std::vector<NamedCount> drops;      // non-zero reasons only
 };
 

@@ -146,6 +146,7 @@ Json state_json(const DomainStatistics& state) {
           {"l3OutboundBytes", state.l3_outbound_bytes},
           {"originatedPackets", state.originated_packets},
           {"movedRecordPackets", state.moved_record_packets},
+          {"routes", state.routes},
           {"drops", counts(state.drops)}};
 }
 

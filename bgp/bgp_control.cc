@@ -35,8 +35,8 @@ BgpControl::BgpControl(BgpdLauncher launcher, const ZservServer::Options& zserv,
                        const RouteKnowledge& routes, Events events)
     : events_(std::move(events)),
       zserv_(std::move(launcher.zserv), zserv, routes,
-             {[this](const RouteChange& change) {
-                if (events_.route) events_.route(change);
+             {[this](RouteChange&& change) {
+                if (events_.route) events_.route(std::move(change));
               },
               [this] { process_.kill(); },
               [this](uint32_t domain, const ZapiBfdSession& session) {

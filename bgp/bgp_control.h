@@ -51,7 +51,7 @@ struct BgpDomainState {
 class BgpControl {
  public:
   struct Events {
-    std::function<void(const RouteChange&)> route;
+    std::function<void(RouteChange&&)> route;
     // The TUN of a domain: what comes out is the domain's to route, what goes in is for bgpd.
     std::function<void(uint32_t domain, OwnedFd tun)> tun;
     std::function<void(uint32_t domain, const ZapiBfdSession&)> bfd;
@@ -91,6 +91,9 @@ class BgpControl {
   }
   // Asks the peer for all of its routes again, or tells it all of ours (RFC 2918).
   void clear(uint32_t domain, const IpAddress<Space::customer>& peer);
+
+  // As ZservServer's.
+  void read_routes(bool on) { zserv_.read_routes(on); }
 
   void add_to(std::vector<pollfd>& fds) const;
   void step(Instant now);

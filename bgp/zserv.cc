@@ -277,7 +277,7 @@ void ZservServer::take_route(uint32_t number, Domain& domain, const ZapiRoute& r
     if (at->second != routes.generation) --routes.stale;
     routes.generations.erase(at);
     change.kind = RouteChange::Kind::withdrawn;
-    return events_.route(change);
+    return events_.route(std::move(change));
   }
   const auto [at, fresh] = routes.generations.try_emplace(route.prefix, routes.generation);
   if (!fresh && at->second != routes.generation) {
@@ -292,7 +292,7 @@ void ZservServer::take_route(uint32_t number, Domain& domain, const ZapiRoute& r
   for (const ZapiNextHop& hop : route.next_hops) {
     if (hop.gateway) change.next_hops.push_back(*hop.gateway);
   }
-  events_.route(change);
+  events_.route(std::move(change));
 }
 
 ZservServer::Count ZservServer::count(uint32_t number) const {
@@ -323,14 +323,14 @@ bool ZservServer::sweep(uint32_t number, Routes& routes, size_t& budget) {
       if (at->second != routes.generation) gone.push_back(at->first);
     }
   }
-  RouteChange change;
-  change.kind = RouteChange::Kind::withdrawn;
-  change.domain = number;
   for (const BgpPrefix& prefix : gone) {
     table.erase(prefix);
     --routes.stale;
+    RouteChange change;
+    change.kind = RouteChange::Kind::withdrawn;
+    change.domain = number;
     change.prefix = prefix;
-    events_.route(change);
+    events_.route(std::move(change));
   }
   if (routes.bucket == routes.buckets) routes.bucket = 0;
   return routes.stale != 0;
@@ -472,7 +472,8 @@ void ZservServer::add_to(std::vector<pollfd>& fds) const {
   if (connections_.size() < kMostConnections) fds.push_back({listener_.get(), POLLIN, 0});
   for (const Connection& connection : connections_) {
     // What comes before the release is known waits in the socket; its end is told in any case.
-    const int events = (release_ != nullptr ? POLLIN : 0) | (connection.out.empty() ? 0 : POLLOUT);
+    const int events =
+        (release_ != nullptr && reads_ ? POLLIN : 0) | (connection.out.empty() ? 0 : POLLOUT);
     fds.push_back({connection.fd.get(), static_cast<short>(events), 0});
   }
 }
@@ -483,7 +484,7 @@ void ZservServer::step(Instant now) {
   for (auto at = connections_.begin(); at != connections_.end();) {
     Connection& connection = *at;
     if (release_ != nullptr) {
-      read(connection);
+      if (reads_) read(connection);
     } else {
       pollfd end{connection.fd.get(), 0, 0};
       if (poll(&end, 1, 0) == 1) connection.role = Connection::Role::ended;

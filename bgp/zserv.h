@@ -91,7 +91,7 @@ class ZservServer {
     uint32_t multipath = kMaxSharing;
   };
   struct Events {
-    std::function<void(const RouteChange&)> route;
+    std::function<void(RouteChange&&)> route;
     // bgpd's connection ended: bgpd has to be started anew.
     std::function<void()> lost;
     // bgpd wants a BFD session, other values of one, or none any more.
@@ -123,6 +123,10 @@ class ZservServer {
   // The best route of a prefix changed; `reach` is the route, or the one that is no more.
   void redistribute(uint32_t domain, ZapiSwitch change, const RouteKnowledge::Reach& reach);
   void tell_bfd(uint32_t domain, const ZapiBfdSession& session, ZapiBfdState state);
+
+  // Off: what bgpd says waits in the socket and with bgpd, which goes on with its work. Its end is
+  // not seen either until then.
+  void read_routes(bool on) { reads_ = on; }
 
   void add_to(std::vector<pollfd>& fds) const;
   void step(Instant now);
@@ -198,6 +202,7 @@ class ZservServer {
   Events events_;
   const ZapiRelease* release_ = nullptr;
   State state_ = State::away;
+  bool reads_ = true;
   std::string fault_;
   uint32_t next_vrf_ = 1;
   std::map<uint32_t, Domain> domains_;

@@ -14,9 +14,12 @@
 namespace hnv {
 namespace {
 
-// So many routes are compiled at once, or those that came within so long.
+// So many routes are compiled at once, or those that came within so long, or within as long as it
+// took to compile those before: few at a time cost more than many.
 constexpr size_t kLearnedAtOnce = 8192;
 constexpr Duration kGather = std::chrono::milliseconds(4);
+constexpr Duration kLongestGather = std::chrono::milliseconds(50);
+constexpr size_t kMostWaiting = size_t{1} << 18;  // then bgpd is not read
 
 bool of_bgp(const RouteCandidate& route) {
   return route.source == RouteSource::ebgp || route.source == RouteSource::ibgp;
@@ -91,7 +94,7 @@ BgpGateway::BgpGateway(BgpStart start, BfdControl& bfd, Events events)
     options.user = start.user;
     controls_.push_back(std::make_unique<BgpControl>(
         std::move(launcher), options, static_cast<const RouteKnowledge&>(*this),
-        BgpControl::Events{[this](const RouteChange& change) { take(change); },
+        BgpControl::Events{[this](RouteChange&& change) { take(std::move(change)); },
                            [this](uint32_t number, OwnedFd tun) {
                              const auto at = domains_.find(number);
                              if (at == domains_.end() || at->second.gone || !events_.tun) return;
@@ -205,38 +208,47 @@ void BgpGateway::tell_routes(uint32_t number, const RouteTable& before, const Ro
   });
 }
 
-void BgpGateway::take(const RouteChange& change) {
+void BgpGateway::take(RouteChange&& change) {
   const auto at = domains_.find(change.domain);
   if (at == domains_.end()) return;
-  LearnedRoute route{.prefix = change.prefix,
-                     .withdrawn = change.kind == RouteChange::Kind::withdrawn,
-                     .source = change.source,
-                     .next_hops = change.next_hops,
-                     .metric = change.metric};
-  if (at->second.waiting.insert_or_assign(change.prefix, std::move(route)).second) ++waiting_;
+  at->second.waiting.push({.prefix = change.prefix,
+                           .withdrawn = change.kind == RouteChange::Kind::withdrawn,
+                           .source = change.source,
+                           .next_hops = std::move(change.next_hops),
+                           .metric = change.metric});
+  ++waiting_;
   if (!waiting_since_) waiting_since_ = now_;
 }
 
 LearnedRoutes BgpGateway::take_learned(Instant now) {
   LearnedRoutes out;
+  if (taken_at_) gather_ = std::clamp(now - *std::exchange(taken_at_, {}), kGather, kLongestGather);
   if (waiting_ == 0) return out;
   const bool more_come = waiting_ != std::exchange(seen_waiting_, waiting_);
-  if (more_come && waiting_ < kLearnedAtOnce && now - *waiting_since_ < kGather) return out;
-  size_t room = kLearnedAtOnce;
+  if (more_come && waiting_ < kLearnedAtOnce && now - *waiting_since_ < gather_) return out;
+  // Each domain an equal share: a full table of one does not hold up the others' few.
+  std::vector<Domain*> asking;
   for (auto& [number, domain] : domains_) {
-    if (domain.waiting.empty() || room == 0) continue;
+    if (!domain.waiting.empty()) asking.push_back(&domain);
+  }
+  std::sort(asking.begin(), asking.end(),
+            [](const Domain* a, const Domain* b) { return a->waiting.size() < b->waiting.size(); });
+  size_t room = kLearnedAtOnce;
+  for (size_t i = 0; i < asking.size() && room != 0; ++i) {
+    Domain& domain = *asking[i];
+    const size_t share = std::max<size_t>(room / (asking.size() - i), 1);
+    const size_t before = domain.waiting.size();
+    std::vector<LearnedRoute> taken = domain.waiting.take(share);
+    waiting_ -= before - domain.waiting.size();
+    room -= before - domain.waiting.size();
     // What is left of a domain that went, or came anew, is nobody's.
     const auto* compiled = compiled_->domains.find(domain.name);
     const bool there = compiled != nullptr && (*compiled)->view->uid == domain.uid;
-    while (!domain.waiting.empty() && room > 0) {
-      auto taken = domain.waiting.extract(domain.waiting.begin());
-      --waiting_;
-      --room;
-      if (there) out[domain.name].push_back(std::move(taken.mapped()));
-    }
+    if (there) out.insert_or_assign(domain.name, std::move(taken));
   }
   seen_waiting_ = waiting_;
   waiting_since_ = waiting_ == 0 ? std::nullopt : std::optional(now);
+  taken_at_ = now;
   return out;
 }
 
@@ -257,7 +269,10 @@ void BgpGateway::add_to(std::vector<pollfd>& fds) const {
 
 void BgpGateway::step(Instant now) {
   now_ = now;
-  for (const auto& control : controls_) control->step(now);
+  for (const auto& control : controls_) {
+    control->read_routes(waiting_ < kMostWaiting);
+    control->step(now);
+  }
   bfd_.step(now);
   if (waiting_ == 0 && gone_ != 0) forget_gone();
 }

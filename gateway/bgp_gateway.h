@@ -7,8 +7,8 @@
 //   Compiled ◀─ compile_learned ◀─ take_learned ◀─ routes ──────╝
 //
 // A domain's BGP has a number that none other ever had, and its routes go only where that number
-// says: to the domain for which it was made. Routes wait in here, the last word on a prefix only,
-// until they can be compiled.
+// says: to the domain for which it was made. Routes wait in here until they can be compiled, which
+// domains with routes do side by side; when very many wait, the rest stays with bgpd.
 //
 // Threads: the control thread. Without a launcher there is no BGP: routers say why.
 #pragma once
@@ -29,6 +29,7 @@
 #include "bgp/bgp_control.h"
 #include "gateway/bgp_bfd.h"
 #include "gateway/compile.h"
+#include "gateway/learned_queue.h"
 
 namespace hnv {
 
@@ -82,7 +83,7 @@ class BgpGateway final : private RouteKnowledge {
     BgpControl* control = nullptr;  // null: there is no room for it
     std::shared_ptr<const CompiledBgp> told;
     bool gone = false;  // its withdrawals are on their way
-    std::map<Prefix<Space::customer>, LearnedRoute> waiting{};
+    LearnedQueue waiting{};
   };
 
   [[nodiscard]] std::optional<Reach> reach(uint32_t domain,
@@ -95,7 +96,7 @@ class BgpGateway final : private RouteKnowledge {
   void tell_routes(uint32_t number, const RouteTable& before, const RouteTable& after);
   void add(const std::string& name, const CompiledDomain& domain);
   void remove(uint32_t number);
-  void take(const RouteChange& change);
+  void take(RouteChange&& change);
   void forget_gone();
   [[nodiscard]] const RouteTable* table_of(uint32_t domain) const;
   [[nodiscard]] const Domain* find(std::string_view name) const;
@@ -112,6 +113,8 @@ class BgpGateway final : private RouteKnowledge {
   size_t waiting_ = 0;
   std::optional<Instant> waiting_since_;
   size_t seen_waiting_ = 0;  // at the last look
+  std::optional<Instant> taken_at_;
+  Duration gather_{};  // how long it is worth waiting for more
   bool started_ = false;
   Instant now_;
   BgpBfd bfd_;

@@ -67,7 +67,7 @@ void DomainCompiler::offer_learned(const std::vector<LearnedRoute>& learned, Rou
                                    Prefixes& touched) {
   for (const LearnedRoute& route : learned) {
     compiler_.pause();
-    touched.insert(route.prefix);
+    touched.insert(touched.end(), route.prefix);  // they come in their order
     const size_t most = std::min(route.next_hops.size(), kMaxSharing);
     const auto offers = static_cast<uint32_t>(route.withdrawn ? 0 : std::max<size_t>(most, 1));
     for (const RouteSource source : {RouteSource::ebgp, RouteSource::ibgp}) {

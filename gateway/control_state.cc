@@ -101,10 +101,12 @@ void add(WorkerCounts& total, const WorkerCounts& one) {
   }
 }
 
-DomainStatistics statistics_of(const std::string& name, const CompartmentView& view,
+DomainStatistics statistics_of(const std::string& name, const CompiledDomain& domain,
                                unsigned workers) {
+  const CompartmentView& view = *domain.view;
   DomainStatistics out;
   out.domain = name;
+  out.routes = domain.routes->candidates();
   for (size_t i = 0; i < kDropReasons; ++i) {
     uint64_t count = 0;
     for (unsigned w = 0; w < workers; ++w) count += view.counters[w].drops[i].value();
@@ -277,14 +279,14 @@ std::optional<DomainStatistics> ControlLoop::domain_statistics(std::string_view 
   const auto current = compiled();
   const auto* found = current->domains.find(std::string(domain));
   if (found == nullptr) return std::nullopt;
-  return statistics_of(std::string(domain), *(*found)->view, workers());
+  return statistics_of(std::string(domain), **found, workers());
 }
 
 std::vector<DomainStatistics> ControlLoop::all_domain_statistics() const {
   std::vector<DomainStatistics> out;
   const auto current = compiled();
   for (const auto& [name, domain] : current->domains) {
-    out.push_back(statistics_of(name, *domain->view, workers()));
+    out.push_back(statistics_of(name, *domain, workers()));
   }
   return out;
 }

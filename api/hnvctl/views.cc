@@ -204,7 +204,8 @@ std::string view_statistics(const Json& json) {
                  {"L3 IN", "l3InboundPackets"},
                  {"L3 OUT", "l3OutboundPackets"},
                  {"ORIGINATED", "originatedPackets"},
-                 {"MOVED", "movedRecordPackets"}},
+                 {"MOVED", "movedRecordPackets"},
+                 {"ROUTES", "routes"}},
                 json["routingDomains"]);
   return text;
 }
