@@ -114,14 +114,15 @@ def share(pid):
 def prove_up(checks, made):
     gateway = made.gateway.process.pid
     before, idle = kilobytes(gateway), share(gateway)
-    with checks.check(f"{TUNNELS} tunnels to one address are up within 30 s") as note:
+    with checks.check(f"{TUNNELS} tunnels to one address are up{' within 30 s' if FULL else ''}") as note:
         begin = time.monotonic()
         made.load()
         loaded = time.monotonic() - begin
         made.wait_all_up()
         took = time.monotonic() - begin
         note.text = f"{took:.1f} s, of which the API {loaded:.2f} s; {TUNNELS / took:.0f} a second, in charon and in the sites' charon"
-        expect(took < 30, note.text)
+        if FULL:  # asked for by somebody who knows how quiet the machine is
+            expect(took < 30, note.text)
     with checks.check("a sample of them carries packets both ways"):
         wait_for(lambda: made.answers() == len(SAMPLE), 10, "answers", tell=made.answers)
     most = 64 if FULL else 96  # what the first one costs weighs more with few
