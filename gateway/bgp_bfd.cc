@@ -91,12 +91,22 @@ void BgpBfd::step(Instant now) {
   }
 }
 
+// What bgpd takes back, to give it anew a moment later with the session's own address, goes on:
+// else it would hear of a failure. It ends when bgpd asks for the other kind instead, or by
+// configuration.
 void BgpBfd::settle(uint32_t number, Domain& domain, Instant now) {
   for (auto at = domain.requests.begin(); at != domain.requests.end();) {
-    settle(number, domain, at->second, now);
-    const bool over =
-        at->second.taken_back || peer_of(*domain.bgp, at->second.asked.destination) == nullptr;
-    at = over ? domain.requests.erase(at) : std::next(at);
+    const auto& [peer, multihop] = at->first;
+    const auto other = domain.requests.find({peer, !multihop});
+    const bool replaced = at->second.taken_back && other != domain.requests.end();
+    const bool over = replaced || peer_of(*domain.bgp, peer) == nullptr;
+    if (over) {
+      if (at->second.path) sessions_.remove(*at->second.path);
+      at = domain.requests.erase(at);
+    } else {
+      settle(number, domain, at->second, now);
+      ++at;
+    }
   }
 }
 
@@ -104,7 +114,7 @@ void BgpBfd::settle(uint32_t number, const Domain& domain, Request& request, Ins
   const ZapiBfdSession& asked = request.asked;
   const BgpPeerSpec* peer = peer_of(*domain.bgp, asked.destination);
   std::optional<BfdControl::Path> wanted;
-  if (peer != nullptr && peer->admin_status == BgpAdminStatus::enabled && !request.taken_back) {
+  if (peer != nullptr && peer->admin_status == BgpAdminStatus::enabled) {
     if (const auto own = own_end(*domain.bgp, *peer, asked)) {
       wanted = BfdControl::Path{
           .uid = domain.uid, .own = *own, .peer = asked.destination, .multihop = asked.multihop};
@@ -113,7 +123,7 @@ void BgpBfd::settle(uint32_t number, const Domain& domain, Request& request, Ins
   if (request.path && request.path != wanted) {
     sessions_.remove(*request.path);
     // That is no failure (RFC 5882 §4.2), whatever becomes of the next one.
-    if (!request.taken_back) tell_(number, asked, ZapiBfdState::admin_down);
+    tell_(number, asked, ZapiBfdState::admin_down);
     request.to_tell = true;
   }
   request.path = wanted;

@@ -40,8 +40,8 @@ class BgpBfd {
   // Its sessions end, with a farewell. Harmless when there is no such domain.
   void remove(uint32_t number);
 
-  // What bgpd asks is done in the next step(): it takes a registration back and gives it anew to
-  // change it, which shall not end a session.
+  // What bgpd asks is done in the next step(). It takes a registration back and gives it anew, by
+  // and by, to change it, which shall not end a session.
   void take(uint32_t number, const ZapiBfdSession& asked);
   void step(Instant now);
   // BfdControl's news. Of a session that no bgpd asked for, nothing.

@@ -154,17 +154,28 @@ TEST_F(BgpBfdTest, KeepsASessionThatIsGivenAnew) {
   bring_up(kContoso);
   (void)told();
   sent_.clear();
-  bfd_.take(kContoso, asked("192.168.7.254", Change::remove));
+  ask(kContoso, asked("192.168.7.254", Change::remove));
+  EXPECT_TRUE(sent_.empty()) << "no farewell";
   auto again = asked("192.168.7.254");
   again.source = at("192.168.7.1");
   ask(kContoso, again);
   EXPECT_TRUE(sent_.empty()) << "no farewell";
   EXPECT_EQ(told(), (std::vector<Told>{{kContoso, ZapiBfdState::up}}));
+}
+
+TEST_F(BgpBfdTest, MakesAnotherKindInsteadOfTheOneBefore) {
+  ask(kContoso, asked("192.168.7.254"));
+  bring_up(kContoso);
   ask(kContoso, asked("192.168.7.254", Change::remove));
-  ASSERT_EQ(sent_.size(), 1U);
+  sent_.clear();
+  auto far = asked("192.168.7.254");
+  far.multihop = true;
+  ask(kContoso, far);
+  EXPECT_EQ(control_.size(), 1U);
+  ASSERT_FALSE(sent_.empty());
   EXPECT_EQ(sent_[0].packet.state, BfdState::admin_down);
-  EXPECT_EQ(control_.size(), 0U);
-  EXPECT_TRUE(told().empty());
+  EXPECT_FALSE(sent_[0].ends.multihop);
+  EXPECT_EQ(bfd_.session(kContoso, near_)->state(), BfdState::down);
 }
 
 TEST_F(BgpBfdTest, DoesAsConfiguredWhateverIsAsked) {

@@ -10,9 +10,11 @@
      switch, both directions, so that neither end sees a link go.
 """
 
+import os
+import signal
 import sys
 
-from support.bgp_peers import BirdIn, bird_session
+from support.bgp_peers import BirdIn, bgpd_of, bird_session
 from support.checks import expect, expect_equal, topology
 from support.failover import Cut, judge, limit_of
 from support.nvgre_host import Centre, GatewaySide, NvgreHost, Subnet, Tenant, Vm
@@ -124,14 +126,21 @@ class Made(Topology):
         return next((c["nextHop"] for r in routes if r["destinationPrefix"] == PREFIX
                      for c in r["candidates"] if c["best"]), None)
 
+    def is_up(self, domain, way, detection):
+        """BIRD ends a session of BGP when BFD is taken away, and begins anew: BFD is looked at first."""
+        bird = self.sites[domain].bird
+        state = bird.bfd(ours(way))
+        if (state[0] == "Up") if detection is None else (state != ("Up", detection)):
+            return False
+        status = self.status(domain, way)
+        return (bird.established(way) and status["connectionState"] == "Established"
+                and (detection is None or status["bfd"]["state"] == "Up"))
+
     def wait_up(self, domain, detection):
+        """BGP over both ways, and BFD that takes so long to notice silence; None: without BFD."""
         for way in WAYS:
-            wait_for(lambda w=way: self.status(domain, w)["connectionState"] == "Established", 40, f"{domain}: {way}: BGP",
-                     tell=lambda w=way: self.status(domain, w))
-            if detection is not None:
-                wait_for(lambda w=way: self.sites[domain].bird.bfd(ours(w)) == ("Up", detection)
-                         and self.status(domain, w)["bfd"]["state"] == "Up", 20, f"{domain}: {way}: BFD",
-                         tell=lambda w=way: (self.sites[domain].bird.birdc("show", "bfd", "sessions"), self.status(domain, w)))
+            wait_for(lambda w=way: self.is_up(domain, w, detection), 60, f"{domain}: {way}: BGP, and BFD of {detection} ms",
+                     tell=lambda w=way: (self.sites[domain].bird.birdc("show", "bfd", "sessions"), self.status(domain, w)))
         wait_for(lambda: self.next_hop(domain) == theirs("first"), 20, f"{domain}: the better way", tell=lambda: self.next_hop(domain))
 
     def cut(self, domain, way):
@@ -216,6 +225,17 @@ def prove(checks, made):
         wait_for(lambda: made.next_hop("contoso") == theirs("second"), 10, "the other way")
         made.api.put(path("contoso", "bgpPeers/first"), body)
         made.wait_up("contoso", 900)
+
+    with checks.check("kill -9 of bgpd: no BFD session hears of it, and the next one is told how they are"):
+        for domain in TENANTS:
+            made.wait_up(domain, 900)
+        before = {(domain, way): made.sites[domain].bird.bfd_since(ours(way)) for domain in TENANTS for way in WAYS}
+        os.kill(bgpd_of(made), signal.SIGKILL)
+        wait_for(lambda: made.api.get("/v1/system")["bgpRestarts"] == 1, 20, "a new bgpd")
+        for domain in TENANTS:
+            made.wait_up(domain, 900)
+        after = {(domain, way): made.sites[domain].bird.bfd_since(ours(way)) for domain, way in before}
+        expect_equal(after, before, "since when BIRD's sessions are up")
 
     with checks.check("hnvctl shows BFD beside BGP"):
         wait_for(lambda: "Up" in made.gateway.ctl("bgp", "summary", "contoso").stdout, 10, "BFD is up")

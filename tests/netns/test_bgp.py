@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 
-from support.bgp_peers import Bird, Gobgp
+from support.bgp_peers import Bird, Gobgp, bgpd_of
 from support.checks import expect, expect_equal, topology
 from support.nvgre_host import Centre, GatewaySide, NvgreHost, Subnet, Tenant, Vm
 from support.server import HERE, http_get
@@ -119,20 +119,6 @@ class Made(Topology):
 
 def build(run, arguments):
     return Made(run, arguments)
-
-
-def bgpd_of(made):
-    return next(int(pid) for pid in made.gateway.space("sh", "-c", "pgrep -x bgpd || true").stdout.split()
-                if descends(int(pid), made.gateway.process.popen.pid))
-
-
-def descends(pid, ancestor):
-    while pid > 1:
-        if pid == ancestor:
-            return True
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            pid = int(file.read().rsplit(")", 1)[1].split()[1])
-    return False
 
 
 def own_page(made, domain):

@@ -109,9 +109,12 @@ class Made(Topology):
     def wait_up(self, detection):
         for site in SITES:
             def up(site=site):
+                state = self.birds[site].bfd(OURS)  # first: BIRD ends a session of BGP when BFD is taken away
+                if (state[0] == "Up") if detection is None else (state != ("Up", detection)):
+                    return False
                 status = self.status(site)
-                bfd = detection is None or (status["bfd"]["state"], self.birds[site].bfd(OURS)) == ("Up", ("Up", detection))
-                return status["connectionState"] == "Established" and bfd
+                return (self.birds[site].established("gateway") and status["connectionState"] == "Established"
+                        and (detection is None or status["bfd"]["state"] == "Up"))
             wait_for(up, 60, f"BGP and BFD over {site}", tell=lambda site=site: (self.status(site), self.birds[site].birdc("show", "bfd", "sessions")))
         wait_for(lambda: self.next_hop() == peer_of("one"), 20, "the better way", tell=self.next_hop)
         wait_for_ping(self.vm.space, BEHIND)

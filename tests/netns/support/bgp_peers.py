@@ -10,6 +10,21 @@ import sys
 from .wait import wait_for
 
 
+def bgpd_of(made):
+    """The process id of the bgpd that a topology's gateway runs."""
+    return next(int(pid) for pid in made.gateway.space("sh", "-c", "pgrep -x bgpd || true").stdout.split()
+                if _descends(int(pid), made.gateway.process.popen.pid))
+
+
+def _descends(pid, ancestor):
+    while pid > 1:
+        if pid == ancestor:
+            return True
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            pid = int(file.read().rsplit(")", 1)[1].split()[1])
+    return False
+
+
 class Router:
     """A namespace with site0, which the subclass's daemon speaks through."""
 
@@ -187,6 +202,10 @@ protocol static announced {{
         text = self.birdc("show", "route", "protocol", f"to_{session}")
         return {line.split()[0] for line in text.splitlines() if "/" in line.split(" ")[0]}
 
+    def established(self, session):
+        """At this very moment; what the gateway's API says is half a second old."""
+        return "Established" in self.birdc("show", "protocols", f"to_{session}")
+
     def bfd(self, peer):
         """(state, milliseconds of silence that it takes for a failure) of its session with `peer`, as agreed."""
         for line in self.birdc("show", "bfd", "sessions").splitlines():
@@ -194,6 +213,11 @@ protocol static announced {{
             if words and words[0] == peer:
                 return words[2], round(float(words[-1]) * 1000)
         return None
+
+    def bfd_since(self, peer):
+        """Since when that session is as it is."""
+        return next(line.split()[3] for line in self.birdc("show", "bfd", "sessions").splitlines()
+                    if line.split()[:1] == [peer])
 
 
 class Exabgp(Router):
