@@ -16,18 +16,20 @@ import sys
 
 from support.bgp_peers import BirdIn, bgpd_of, bird_session
 from support.checks import expect, expect_equal, topology
-from support.failover import Cut, judge, limit_of
+from support.failover import Cut, judge
 from support.nvgre_host import Centre, GatewaySide, NvgreHost, Subnet, Tenant, Vm
 from support.topology import Topology, record
 from support.traffic import wait_for_ping
 from support.wait import wait_for
 
 TENANTS = {"contoso": (1, 5000, 100), "fabrikam": (2, 6000, 200)}
+SLOW = {"minReceiveMilliseconds": 1000, "minTransmitMilliseconds": 1000}  # a busy machine is no failure for it
+BFD = {"contoso": {}, "fabrikam": SLOW}
+DETECTION = {"contoso": 900, "fabrikam": 3000}  # milliseconds
 WAYS = {"first": 50, "second": 51}  # the third byte of their addresses
 BEHIND, PREFIX = "10.50.0.1", "10.50.0.0/16"
 OWN_AS, SITE_AS = 65001, 65010
-HOLD = 9      # seconds, as both ends say
-TRIES = 3     # of a measurement that the machine spoilt
+HOLD = 9  # seconds, as both ends say
 
 
 def path(domain, what=""):
@@ -104,7 +106,7 @@ class Made(Topology):
                     "connectionType": "L3", "l3Configuration": {
                         "port": "wan0", "vlanId": vlan + number, "ipAddresses": [f"{ours(way)}/24"],
                         "peerIPAddresses": [theirs(way)]}}}]
-                out += [self.peer(name, way, {})]
+                out += [self.peer(name, way, BFD[name])]
         return out
 
     @staticmethod
@@ -159,18 +161,14 @@ def cut(made, domain):
                cut=lambda: made.cut(domain, "first"), turned=lambda: made.next_hop(domain) == theirs("second"), within=HOLD * 4)
 
 
-def failover(made, domain, note, detection):
-    """Cuts and mends until the machine let it be measured; what a busy one delays is said, and is no fault."""
-    for left in reversed(range(TRIES)):
-        made.wait_up(domain, detection)
-        measured = cut(made, domain)
-        status = made.status(domain, "first")
-        made.mend()
-        expect_equal(status["bfd"]["state"], "Down", "BFD's state")
-        expect("nothing was heard" in status["note"], status)
-        note.text = judge(measured, detection)
-        if left == 0 or measured.seconds <= limit_of(detection):
-            return
+def failover(made, domain, detection):
+    made.wait_up(domain, detection)
+    measured = cut(made, domain)
+    status = made.status(domain, "first")
+    made.mend()
+    expect_equal(status["bfd"]["state"], "Down", "BFD's state")
+    expect("nothing was heard" in status["note"], status)
+    return judge(measured, detection, HOLD)
 
 
 def build(run, arguments):
@@ -178,26 +176,27 @@ def build(run, arguments):
 
 
 def prove(checks, made):
-    with checks.check("both ways of both tenants have a session of BGP and one of BFD, 3 x 300 ms"):
+    with checks.check("both ways of both tenants have a session of BGP and one of BFD"):
         for domain in TENANTS:
-            made.wait_up(domain, 900)
+            made.wait_up(domain, DETECTION[domain])
         expect_equal(made.api.get("/v1/system")["bgpPeersEstablished"], 4, "sessions")
         for domain in TENANTS:
             wait_for_ping(made.vms[domain].space, BEHIND)
         before = {way: made.status("fabrikam", way)["timesDropped"] for way in WAYS}
 
     with checks.check("a way that falls silent is left, 3 x 300 ms") as note:
-        failover(made, "contoso", note, 900)
+        note.text = failover(made, "contoso", 900)
 
     with checks.check("other times take hold while the sessions stay up"):
         made.wait_up("contoso", 900)
         dropped = made.status("contoso", "second")["timesDropped"]
-        made.set_bfd("contoso", {"minReceiveMilliseconds": 50, "minTransmitMilliseconds": 50})
-        made.wait_up("contoso", 150)
+        made.set_bfd("contoso", {"minReceiveMilliseconds": 400, "minTransmitMilliseconds": 400})
+        made.wait_up("contoso", 1200)
         expect_equal(made.status("contoso", "second")["timesDropped"], dropped, "sessions that ended")
 
     with checks.check("a way that falls silent is left, 3 x 50 ms") as note:
-        failover(made, "contoso", note, 150)
+        made.set_bfd("contoso", {"minReceiveMilliseconds": 50, "minTransmitMilliseconds": 50})
+        note.text = failover(made, "contoso", 150)
 
     with checks.check("without BFD it takes the hold time") as note:
         made.set_bfd("contoso", None)
@@ -207,7 +206,7 @@ def prove(checks, made):
             expect(made.sites["contoso"].bird.bfd(ours(way))[0] != "Up", "BIRD has a session still")
         measured = cut(made, "contoso")
         made.mend()
-        expect(measured.seconds > HOLD / 2, f"why so soon? {measured}")
+        expect(measured.seconds > HOLD / 2, f"who noticed so soon? {measured}")
         note.text = str(measured)
 
     with checks.check("the other tenant's sessions, with the same addresses, saw nothing of it"):
@@ -228,12 +227,12 @@ def prove(checks, made):
 
     with checks.check("kill -9 of bgpd: no BFD session hears of it, and the next one is told how they are"):
         for domain in TENANTS:
-            made.wait_up(domain, 900)
+            made.wait_up(domain, DETECTION[domain])
         before = {(domain, way): made.sites[domain].bird.bfd_since(ours(way)) for domain in TENANTS for way in WAYS}
         os.kill(bgpd_of(made), signal.SIGKILL)
         wait_for(lambda: made.api.get("/v1/system")["bgpRestarts"] == 1, 20, "a new bgpd")
         for domain in TENANTS:
-            made.wait_up(domain, 900)
+            made.wait_up(domain, DETECTION[domain])
         after = {(domain, way): made.sites[domain].bird.bfd_since(ours(way)) for domain, way in before}
         expect_equal(after, before, "since when BIRD's sessions are up")
 

@@ -4,8 +4,6 @@
 import threading
 import time
 
-CALM = 0.05  # seconds: a process that was kept waiting longer than this measures the machine
-
 
 class Stalls:
     """How long this process was kept waiting, at the worst, since it was asked last."""
