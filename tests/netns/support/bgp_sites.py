@@ -54,10 +54,19 @@ class BgpSites:
                 [bird_session("gateway", SITE, SITE_AS, OURS, OWN_AS, multihop=2)], through=("ipsec0", "10.0.0.0/24"))
 
     def pause(self):
-        """Nothing of BGP or BFD is in the tunnels any more, so that packets in them can be counted."""
+        """Nothing of BGP or BFD is in the tunnels any more, so that packets in them can be counted. The site ends the
+        session first: once it is disabled here, nobody would answer its TCP, which asks again and again."""
         for tenant, bird in self.birds.items():
             bird.birdc("disable", "to_gateway")
+            wait_for(lambda b=bird: not self._open(b), 20, f"{tenant}'s site: the end of its TCP connection",
+                     tell=lambda b=bird: self._open(b))
             self._lab.gateway.api.put(path(tenant, "bgpPeers/branch"), self._peer("disabled"))
+
+    @staticmethod
+    def _open(bird):
+        """TCP connections of the site's with the gateway that may still send something."""
+        lines = bird.space("ss", "-tanH", "dst", OURS).stdout.splitlines()
+        return [line for line in lines if not line.startswith("TIME-WAIT")]
 
     def resume(self):
         for tenant, bird in self.birds.items():
