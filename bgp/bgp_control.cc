@@ -256,9 +256,22 @@ void BgpControl::step_domain(uint32_t number, Domain& domain) {
     domain.next_look.reset();
     process_.look(number);
   }
+}
+
+// One domain's at a time, each in its turn: with many the first are due again before the last had
+// one.
+void BgpControl::read_some() {
   // The configuration comes first: bgpd does one thing at a time.
-  const bool quiet = vty_.batches_waiting() == 0 && now_ >= next_read_;
-  if (quiet && !domain.reading && now_ >= domain.next_read) read_peers(number, domain);
+  if (vty_.batches_waiting() != 0 || now_ < next_read_) return;
+  auto at = domains_.upper_bound(last_read_);
+  for (size_t i = 0; i < domains_.size(); ++i, ++at) {
+    if (at == domains_.end()) at = domains_.begin();
+    Domain& domain = at->second;
+    const bool known = domain.told && domain.state.phase != Phase::failed;
+    if (!known || domain.reading || now_ < domain.next_read) continue;
+    last_read_ = at->first;
+    return read_peers(at->first, domain);
+  }
 }
 
 void BgpControl::add_to(std::vector<pollfd>& fds) const {
@@ -277,6 +290,7 @@ void BgpControl::step(Instant now) {
   if (zserv_.state() == ZservServer::State::refused) state_ = State::refused;
   if (state_ == State::ready && vty_.attached()) {
     for (auto& [number, domain] : domains_) step_domain(number, domain);
+    read_some();
   }
   vty_.step(now);
 }

@@ -136,6 +136,7 @@ class BgpControl {
   void apply(uint32_t number, BgpdBatch batch);
   void fail_domain(uint32_t number, Domain& domain, std::string why);
   void step_domain(uint32_t number, Domain& domain);
+  void read_some();
   void read_peers(uint32_t number, Domain& domain);
   [[nodiscard]] ZservDomain view_of(uint32_t number, const Domain& domain) const;
 
@@ -147,6 +148,7 @@ class BgpControl {
   std::string version_;
   Instant now_;
   Instant next_read_;
+  uint32_t last_read_ = 0;
   // Last: their callbacks use what stands above.
   ZservServer zserv_;
   VtyClient vty_;

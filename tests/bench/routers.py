@@ -4,7 +4,7 @@
 
     tests/bench/routers.py --tree build/bench [--only PART] --json FILE
 
-    bird (AS 65010) ── VLAN 100 ── gateway: domain contoso, bgpd
+    bird (AS 65010) ── a VLAN for each domain ── gateway, bgpd
 
 `bgp_full_table/routes:1000000`, by the gateway's own count of routes, which grows with the change
 that makes them live:
@@ -12,6 +12,11 @@ that makes them live:
     seconds     from the first route of the table to the last one
     change_ms   one prefix more, from birdc's answer to the FIB, the table loaded (median)
     mib         resident sets of gateway and bgpd after it, gateway_mib of it the gateway's
+
+`bgp_domains/domains:500/prefixes:100`: BIRD has a session with each of 500 domains, each on a VLAN
+of its own, and announces the same 100 prefixes in all of them.
+
+    seconds     from the start of the gateway with this state until all routes are there
 """
 
 import argparse
@@ -26,6 +31,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "netns"))
 
 from support.bgp_peers import Bird  # noqa: E402
+from support.metrics import Metrics  # noqa: E402
 from support.run import Run  # noqa: E402
 from support.topology import Topology  # noqa: E402
 from support.wait import wait_for  # noqa: E402
@@ -33,6 +39,7 @@ from support.wait import wait_for  # noqa: E402
 OURS, SITE, OWN_AS, SITE_AS = "192.168.50.1", "192.168.50.10", 65001, 65010
 DOMAIN = "/v1/routingDomains/contoso"
 ROUTES, CHANGES = 1_000_000, 20
+DOMAINS, PREFIXES = 500, 100
 # How long the internet's prefixes are, of 102.
 LENGTHS = ((24, 59), (23, 10), (22, 12), (21, 5), (20, 5), (19, 4), (18, 3), (17, 2), (16, 2))
 
@@ -48,60 +55,62 @@ def internet(count):
     return [f"{a >> 24}.{a >> 16 & 255}.{a >> 8 & 255}.{a & 255}/{length}" for a, length in sorted(seen)]
 
 
-class Site(Bird):
-    """BIRD at the switch, without graceful restart, with prefixes that can be told one by one."""
-
-    def __init__(self, run, switch):
-        self.run, self.name, self.addresses = run, "site", [f"{SITE}/24"]
-        self.space = run.namespace("site")
-        switch.connect("site", self.space, "site0", vlan=100)
-        self.space.ip("link set lo up", f"addr add {SITE}/24 dev site0", "link set site0 up")
-        self.process = None
-
-    def announce(self, prefixes, more=0):
-        extra = "".join(f"protocol static more{i} {{ disabled; ipv4; route 9.{i}.0.0/16 blackhole; }}\n" for i in range(more))
-        listed = "\n".join(f"  route {p} blackhole;" for p in prefixes)
-        conf = self.write("bird.conf", f"""
-router id {SITE};
-log stderr all;
-protocol device {{ }}
-protocol static table4 {{
-  ipv4;
-{listed}
-}}
-{extra}
-protocol bgp hub {{
-  local {SITE} as {SITE_AS};
-  neighbor {OURS} as {OWN_AS};
-  connect retry time 1;
+def configuration(sessions, tables):
+    """bird's; `sessions` as (name, own address, the gateway's), `tables` as (name, prefixes, option)."""
+    statics = "".join(f"protocol static {name} {{\n  ipv4;\n{option}" +
+                      "".join(f"  route {p} blackhole;\n" for p in prefixes) + "}\n" for name, prefixes, option in tables)
+    peers = "".join(f"""protocol bgp {name} {{
+  local {own} as {SITE_AS};
+  neighbor {ours} as {OWN_AS};
+  connect delay time 1;
+  connect retry time 5;
   error wait time 1, 2;
   graceful restart off;
-  ipv4 {{ import all; export where source = RTS_STATIC; next hop self; }};
+  ipv4 {{ import none; export where source = RTS_STATIC; next hop self; }};
 }}
-""")
-        self.control = self.run.path(self.name, "bird.ctl")
+""" for name, own, ours in sessions)
+    return f"router id {SITE};\nlog stderr all;\nprotocol device {{ }}\n{statics}{peers}"
+
+
+class Site(Bird):
+    """BIRD in a namespace, without graceful restart."""
+
+    def __init__(self, run, switch, addresses, **port):
+        self.run, self.name, self.addresses = run, "site", addresses
+        self.space = run.namespace("site")
+        switch.connect("site", self.space, "site0", **port)
+        self.space.ip("link set lo up", *(f"addr add {a} dev site0" for a in addresses), "link set site0 up")
+        self.control = self.run.path("bird.ctl")
+
+    def start(self, text):
+        conf = self.write("bird.conf", text)
         self.process = self.space.spawn("bird", "bird", "-f", "-c", conf, "-s", self.control, "-P", self.run.path("bird.pid"))
 
 
+def domain(name, vlan, ours, site):
+    """The resources of a domain whose site is a VLAN of the port wan0."""
+    path = f"/v1/routingDomains/{name}"
+    return [{"path": path, "body": {}},
+            {"path": f"{path}/networkConnections/site", "body": {
+                "connectionType": "L3", "l3Configuration": {
+                    "port": "wan0", "vlanId": vlan, "ipAddresses": [ours], "peerIPAddresses": [site]}}},
+            {"path": f"{path}/bgpRouter", "body": {
+                "asNumber": OWN_AS, "routerId": OURS, "ebgpRequiresPolicy": "Disabled", "holdTimeSeconds": 180}},
+            {"path": f"{path}/bgpPeers/site", "body": {
+                "peerIpAddress": site, "asNumber": SITE_AS, "maxAllowedPrefix": 2 * ROUTES}}]
+
+
 class World(Topology):
-    def __init__(self, run, tree):
+    def __init__(self, run, tree, vlans):
         super().__init__(run, f"{tree}/gateway/hnv-gateway", f"{tree}/api/hnvctl")
         self.gateway.config["bgp"] = {"user": "frr"}
-        self.gateway.port(self.switch, "wan0", "wan0", trunks=[100])
-        self.site = Site(run, self.switch)
-        self.gateway.start()
-        self.gateway.api.apply([
-            {"path": DOMAIN, "body": {}},
-            {"path": f"{DOMAIN}/networkConnections/site", "body": {
-                "connectionType": "L3", "l3Configuration": {
-                    "port": "wan0", "vlanId": 100, "ipAddresses": [f"{OURS}/24"], "peerIPAddresses": [SITE]}}},
-            {"path": f"{DOMAIN}/bgpRouter", "body": {
-                "asNumber": OWN_AS, "routerId": OURS, "ebgpRequiresPolicy": "Disabled", "holdTimeSeconds": 180}},
-            {"path": f"{DOMAIN}/bgpPeers/site", "body": {
-                "peerIpAddress": SITE, "asNumber": SITE_AS, "maxAllowedPrefix": 2 * ROUTES}}])
+        self.gateway.port(self.switch, "wan0", "wan0", trunks=vlans)
 
     def routes(self):
         return self.gateway.api.get(f"{DOMAIN}/statistics")["routes"]
+
+    def all_routes(self):
+        return int(Metrics(self.gateway.api.request("GET", "/metrics").text).get("hnv_domain_routes"))
 
 
 def mebibytes(pid):
@@ -110,9 +119,13 @@ def mebibytes(pid):
 
 
 def bgp_full_table(run, tree):
-    world, table = World(run, tree), internet(ROUTES)
+    world, table = World(run, tree, [100]), internet(ROUTES)
+    site = Site(run, world.switch, [f"{SITE}/24"], vlan=100)
+    world.gateway.start()
+    world.gateway.api.apply(domain("contoso", 100, f"{OURS}/24", SITE))
     before = world.routes()
-    world.site.announce(table, more=CHANGES)
+    site.start(configuration([("hub", SITE, OURS)], [("table4", table, ""), *(
+        (f"more{i}", [f"9.{i}.0.0/16"], "  disabled;\n") for i in range(CHANGES))]))
     wait_for(lambda: world.routes() > before, 120, "the first route", interval=0.001)
     begin = time.monotonic()
     wait_for(lambda: world.routes() >= before + ROUTES, 300, "the whole table", interval=0.01, tell=world.routes)
@@ -120,7 +133,7 @@ def bgp_full_table(run, tree):
     changes = []
     for i in range(CHANGES):
         count = world.routes()
-        world.site.birdc("enable", f"more{i}")
+        site.birdc("enable", f"more{i}")
         begin = time.monotonic()
         wait_for(lambda c=count: world.routes() > c, 10, "one route more", interval=0)
         changes.append((time.monotonic() - begin) * 1000)
@@ -130,7 +143,33 @@ def bgp_full_table(run, tree):
              "mib": ours + mebibytes(bgpd), "gateway_mib": ours}]
 
 
-PARTS = {"bgp_full_table": bgp_full_table}
+def bgp_domains(run, tree):
+    places = [(i + 1, f"172.16.{i // 64}.{i % 64 * 4 + 1}", f"172.16.{i // 64}.{i % 64 * 4 + 2}") for i in range(DOMAINS)]
+    world = World(run, tree, [vlan for vlan, _, _ in places])
+    site = Site(run, world.switch, [f"{theirs}/30" for _, _, theirs in places])
+    to_site, to_gateway = (world.switch.ovs.vsctl("get", "interface", name, "ofport") for name in ("site", "gw-wan0"))
+    tagged = [f"in_port={to_site},{what}={ours},actions=push_vlan:0x8100,set_field:{4096 + vlan}->vlan_vid,output:{to_gateway}"
+              for vlan, ours, _ in places for what in ("arp,arp_tpa", "ip,nw_dst")]
+    world.switch.ovs.replace_flows("br0", [
+        *tagged, f"in_port={to_gateway},vlan_tci=0x1000/0x1000,actions=pop_vlan,output:{to_site}"])
+    world.gateway.start()
+    world.gateway.api.apply([one for i, (vlan, ours, theirs) in enumerate(places)
+                             for one in domain(f"tenant{i}", vlan, f"{ours}/30", theirs)])
+    own = world.all_routes()
+    site.start(configuration([(f"hub{vlan}", theirs, ours) for vlan, ours, theirs in places],
+                             [("table4", internet(PREFIXES), "")]))
+    all_there = own + DOMAINS * PREFIXES
+    wait_for(lambda: world.all_routes() >= all_there, 120, "all routes", interval=0.1, tell=world.all_routes)
+    world.gateway.stop(30)
+    begin = time.monotonic()
+    world.gateway.start()
+    ready = time.monotonic() - begin
+    wait_for(lambda: world.all_routes() >= all_there, 120, "all routes again", interval=0.05, tell=world.all_routes)
+    return [{"name": f"bgp_domains/domains:{DOMAINS}/prefixes:{PREFIXES}", "seconds": time.monotonic() - begin,
+             "ready_seconds": ready}]
+
+
+PARTS = {"bgp_full_table": bgp_full_table, "bgp_domains": bgp_domains}
 
 
 def main():

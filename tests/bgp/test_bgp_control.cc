@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -72,10 +73,10 @@ struct BgpControlTest : testing::Test {
     out.router.router_id = CaAddress(0x0a000001);
     return out;
   }
-  void set() {
+  void set(uint32_t domain = kContoso) {
     BgpDomainPlace place;
     place.addresses = {InterfaceAddress<Space::customer>::parse("10.0.0.1/24").value()};
-    control->set(kContoso, spec(), place, clock.now());
+    control->set(domain, spec(), place, clock.now());
   }
   void say(const BgpdReport& report, std::initializer_list<int> fds = {}) const {
     ASSERT_TRUE(send_with_fds(launcher.get(), &report, sizeof report, fds));
@@ -111,7 +112,10 @@ struct BgpControlTest : testing::Test {
     for (int i = 0; i < 40; ++i) {
       control->step(clock.now());
       for (const std::string& line : answered(commands, "")) lines.push_back(line);
-      (void)answered(reads, "FRRouting " + version + " (gate) on Linux\n");
+      for (const std::string& line :
+           answered(reads, "FRRouting " + version + " (gate) on Linux\n")) {
+        shown.insert(line);
+      }
       BgpdRequest request;
       while (recv(launcher.get(), &request, sizeof request, 0) == sizeof request) {
         asked.push_back(request.kind);
@@ -160,6 +164,7 @@ struct BgpControlTest : testing::Test {
   OwnedFd zserv;
   std::string version;
   std::vector<std::string> lines;
+  std::set<std::string> shown;  // what was read
   std::vector<Asked> asked;
   std::vector<uint32_t> tuns;
   std::unique_ptr<BgpControl> control;
@@ -217,6 +222,29 @@ TEST_F(BgpControlTest, ADomainThatBgpdDoesNotReachIsTakenFromIt) {
   step();
   EXPECT_TRUE(said("no router bgp 65001 vrf d7"));
   EXPECT_EQ(told(), (std::vector<uint16_t>{19, 33, 34}));
+}
+
+// With many domains the first are due again before the last were read once.
+TEST_F(BgpControlTest, EveryDomainsPeersAreReadInTheirTurn) {
+  constexpr uint32_t kMany = 100;
+  for (uint32_t domain = 1; domain <= kMany; ++domain) {
+    set(domain);
+    say({Said::domain_added, Asked::add_domain, domain, 2, 0}, {launcher.get()});
+    step();
+  }
+  bgpd_comes("8.4.4");
+  for (int i = 0; i < 20 && !said(fmt::format("router bgp 65001 vrf d{}", kMany)); ++i) step();
+  for (int round = 0; round < 2; ++round) {
+    shown.clear();
+    for (uint32_t i = 0; i < 2 * kMany; ++i) {
+      clock.advance(milliseconds(20));
+      step();
+    }
+    for (uint32_t domain = 1; domain <= kMany; ++domain) {
+      EXPECT_TRUE(shown.contains(fmt::format("show bgp vrf d{} neighbors json", domain)))
+          << domain << " in round " << round;
+    }
+  }
 }
 
 TEST_F(BgpControlTest, ALostZebraConnectionEndsBgpd) {
