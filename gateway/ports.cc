@@ -25,8 +25,8 @@ namespace {
 constexpr uint16_t kRxDescriptors = 1024;
 constexpr uint16_t kTxDescriptors = 1024;
 constexpr unsigned kAfPacketDefaultFrame = 2048;
-// 8 MiB a queue at that size. The driver's own 512 are full in 51 ms of a VM's steady 10,000 packets
-// a second, and a VM's processor is away for longer than that at times.
+// 8 MiB a queue at that size. The driver's own 512 are full in 51 ms of a VM's steady 10,000
+// packets a second, and a VM's processor is away for longer than that at times.
 constexpr unsigned kAfPacketFrames = 4096;
 // What AF_PACKET puts in front of a frame in its ring (TPACKET2_HDRLEN, aligned, and headroom).
 constexpr unsigned kAfPacketHeader = 130;
