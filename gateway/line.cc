@@ -326,7 +326,7 @@ void Line::run(const Dataplane& plane, Instant now) {
       [&](auto in) { respond(in, plane, now, lanes_, reentry_); });
   station<Stage::tx, Side::outside>([&](auto) { finish_tx(); });
   station<Stage::handoff, Side::outside>([&](auto) { finish_handoffs(); });
-  station<Stage::punt, Side::outside>([&](auto) { finish_punts(plane); });
+  station<Stage::punt, Side::outside>([&](auto) { finish_punts(now); });
   lanes_.clear();
   used_ = 0;
   tend_nat(nat, lanes_);
@@ -352,10 +352,23 @@ void Line::finish_handoffs() {
   }
 }
 
+bool Line::lets_through(const PacketSlot& ike, Instant now) {
+  const uint32_t bytes = rte_pktmbuf_data_len(ike.mbuf);
+  if (bytes <= ike.l2_bytes) return false;
+  const auto* frame = rte_pktmbuf_mtod(ike.mbuf, const uint8_t*);
+  return ike_gate_.admit({frame + ike.l2_bytes, bytes - ike.l2_bytes},
+                         punts_waiting_ + punts_.count, now);
+}
+
 // What the control thread needs to know of a packet goes with it.
-void Line::finish_punts(const Dataplane&) {
+void Line::finish_punts(Instant now) {
   for (const auto packet : lanes_.burst<Side::outside>(Stage::punt)) {
     const PacketSlot& slot = packet.slot();
+    if (slot.punt_for == PuntFor::charon && !lets_through(slot, now)) {
+      counters_->drops[static_cast<size_t>(DropReason::punt_queue_full)].add(1);
+      rte_pktmbuf_free(slot.mbuf);
+      continue;
+    }
     SideNote note;
     note.origin = origin_of(slot);
     note.attachment = slot.attachment;

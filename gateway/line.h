@@ -20,6 +20,7 @@
 #include "gateway/dataplane.h"
 #include "gateway/handoff.h"
 #include "gateway/hold.h"
+#include "gateway/ike_gate.h"
 #include "gateway/reentry.h"
 #include "nat/nat_worker.h"
 #include "vpn/ipsec_worker.h"
@@ -105,7 +106,8 @@ class Line {
   void leave(const Dataplane& plane, const NatContext& nat, const IpsecContext& ipsec);
   void finish_tx();
   void finish_handoffs();
-  void finish_punts(const Dataplane& plane);
+  [[nodiscard]] bool lets_through(const PacketSlot& ike, Instant now);
+  void finish_punts(Instant now);
   void refuse_held(PacketSlot& slot);
   [[nodiscard]] NatContext nat_context(const Dataplane& plane, Instant now);
   [[nodiscard]] IpsecContext ipsec_context(const Dataplane& plane, Instant now);
@@ -127,6 +129,7 @@ class Line {
   std::vector<Outbox> outboxes_;
   std::vector<Handbox> handboxes_;  // by worker
   Outbox punts_;
+  IkeGate ike_gate_;
   unsigned punts_waiting_ = 0;
 };
 
