@@ -235,6 +235,12 @@ class Control {
   // type IPSec or disabled (unfit), or IPsec is off (unavailable).
   [[nodiscard]] virtual Result<void> act_on_tunnel(const NetworkConnectionKey& key,
                                                    TunnelAction action) = 0;
+  // Why a tunnel is not up. The errors are those of act_on_tunnel, but a disabled one has an
+  // answer.
+  [[nodiscard]] virtual Result<TunnelDoctorState> tunnel_doctor(
+      const NetworkConnectionKey& key) const = 0;
+  // IKE's faults that belong to no tunnel, the youngest first; at most 64.
+  [[nodiscard]] virtual std::vector<IkeFaultState> ike_faults() const = 0;
   // Why a packet to `destination` in this domain goes where it goes: the route, the record, the
   // next hop. The answer of `hnvctl lookup`.
   [[nodiscard]] virtual Result<LookupExplanation> explain(

@@ -12,6 +12,7 @@
 #include "api/resource_handlers.h"
 #include "api/state_handlers.h"
 #include "api/tunnel_actions.h"
+#include "api/tunnel_doctor.h"
 
 namespace hnv {
 namespace {
@@ -22,6 +23,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/statistics", get_statistics},
     {"GET", "/v1/drops", get_drops},
     {"GET", "/v1/neighbors", get_outside_neighbors},
+    {"GET", "/v1/ikeFaults", get_ike_faults},
     {"GET", "/v1/trace", get_trace},
     {"PUT", "/v1/trace", put_trace},
     {"DELETE", "/v1/trace", delete_trace},
@@ -87,6 +89,7 @@ constexpr Route kRoutes[] = {
      post_tunnel_action<TunnelAction::disconnect>},
     {"POST", "/v1/routingDomains/{domain}/networkConnections/{name}/rekey",
      post_tunnel_action<TunnelAction::rekey>},
+    {"GET", "/v1/routingDomains/{domain}/networkConnections/{name}/doctor", get_tunnel_doctor},
 
     {"GET", "/v1/routingDomains/{domain}/nat", get_resource},
     {"PUT", "/v1/routingDomains/{domain}/nat", put_resource},

@@ -219,6 +219,38 @@ struct ConnectionState {
   std::optional<TunnelState> tunnel;  // of type IPSec
 };
 
+// What keeps a tunnel from coming up, or its keys from being renewed.
+struct TunnelDoctorState {
+  struct Compared {
+    std::string what;
+    std::vector<std::string> gateway, site;  // empty: it did not say
+  };
+  struct Line {
+    double age_seconds = 0;
+    std::string text;
+  };
+  std::string connection_state;
+  std::string cause;         // kTunnelFaultNames (vpn/ike_attempt.h); none
+  std::string summary;       // a sentence
+  std::string initiated_by;  // of the attempt: gateway, site, or empty: there was none
+  std::string site_address;
+  std::string nat;         // between us and the site: none, gateway, site, both (whose side)
+  double age_seconds = 0;  // of the cause
+  std::vector<Compared> compared;
+  std::vector<std::string> what_to_change;
+  std::vector<Line> attempt;  // as IKE tells it, oldest first
+};
+
+// What somebody wanted of IKE that belongs to no tunnel.
+struct IkeFaultState {
+  std::string cause, summary;
+  std::string remote_address, local_address;
+  std::string claimed_identity, asked_identity;
+  uint64_t count = 0;
+  double age_seconds = 0;  // of the last one
+  std::vector<std::string> what_to_change;
+};
+
 struct LookupExplanation {
   std::string destination;
   std::optional<RouteState> route;  // absent: no route

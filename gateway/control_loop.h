@@ -94,6 +94,9 @@ class ControlLoop final : public Control {
   [[nodiscard]] std::optional<BgpPeerStatus> bgp_peer_state(const BgpPeerKey& key) const override;
   [[nodiscard]] Result<void> act_on_tunnel(const NetworkConnectionKey& key,
                                            TunnelAction action) override;
+  [[nodiscard]] Result<TunnelDoctorState> tunnel_doctor(
+      const NetworkConnectionKey& key) const override;
+  [[nodiscard]] std::vector<IkeFaultState> ike_faults() const override;
   [[nodiscard]] Result<LookupExplanation> explain(
       std::string_view domain, const IpAddress<Space::customer>& destination) const override;
   [[nodiscard]] Result<NatSessionList> nat_sessions(std::string_view domain,
@@ -108,6 +111,8 @@ class ControlLoop final : public Control {
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  [[nodiscard]] Result<TunnelId> tunnel_of(const NetworkConnectionKey& key) const;
 
   struct AddressFault {
     std::string address, other;

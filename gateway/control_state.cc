@@ -399,25 +399,43 @@ std::optional<BgpPeerStatus> ControlLoop::bgp_peer_state(const BgpPeerKey& key) 
   return ask([&] { return bgp_->peer(key.domain, key.name); });
 }
 
+// Of a connection of type IPSec; on the control thread.
+Result<TunnelId> ControlLoop::tunnel_of(const NetworkConnectionKey& key) const {
+  const auto* found = compiled_->domains.find(key.domain);
+  const ConnectionView* view = nullptr;
+  if (found != nullptr) {
+    const auto id = (*found)->connections.find(key.name);
+    if (id != (*found)->connections.end()) view = &(*found)->view->connection(id->second);
+  }
+  if (view == nullptr) {
+    return fail(ErrorCode::not_found, "this network connection does not exist", resource_path(key));
+  }
+  if (!view->tunnel.valid()) {
+    return fail(ErrorCode::unfit, "only connections of type IPSec take this", resource_path(key));
+  }
+  return view->tunnel;
+}
+
 Result<void> ControlLoop::act_on_tunnel(const NetworkConnectionKey& key, TunnelAction action) {
   return ask([&]() -> Result<void> {
-    const auto* found = compiled_->domains.find(key.domain);
-    const ConnectionView* view = nullptr;
-    if (found != nullptr) {
-      const auto id = (*found)->connections.find(key.name);
-      if (id != (*found)->connections.end()) view = &(*found)->view->connection(id->second);
-    }
-    if (view == nullptr) {
-      return fail(ErrorCode::not_found, "this network connection does not exist",
-                  resource_path(key));
-    }
-    if (!view->tunnel.valid()) {
-      return fail(ErrorCode::unfit, "only connections of type IPSec take this", resource_path(key));
-    }
-    auto done = ipsec_->act(view->tunnel, action, now());
+    const auto tunnel = tunnel_of(key);
+    if (!tunnel) return tl::make_unexpected(tunnel.error());
+    auto done = ipsec_->act(*tunnel, action, now());
     if (!done) done.error().target = resource_path(key);
     return done;
   });
+}
+
+Result<TunnelDoctorState> ControlLoop::tunnel_doctor(const NetworkConnectionKey& key) const {
+  return ask([&]() -> Result<TunnelDoctorState> {
+    const auto tunnel = tunnel_of(key);
+    if (!tunnel) return tl::make_unexpected(tunnel.error());
+    return ipsec_->doctor(*tunnel, now());
+  });
+}
+
+std::vector<IkeFaultState> ControlLoop::ike_faults() const {
+  return ask([&] { return ipsec_->ike_faults(now()); });
 }
 
 Result<CompartmentId> ControlLoop::nat_domain(std::string_view domain) const {

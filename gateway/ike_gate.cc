@@ -37,7 +37,7 @@ std::optional<Parts> parts_of(std::span<const uint8_t> packet) {
     uint32_t source = 0;
     std::memcpy(&source, &packet[12], sizeof source);
     out.sender = source;
-    const size_t header = (packet[0] & 0xfU) * 4;
+    const size_t header = size_t{4} * (packet[0] & 0xfU);
     const bool first = (number_at(packet, 6) & 0x1fff) == 0;
     out.begins = first && packet.size() > header && begins(packet.subspan(header));
     return out;

@@ -9,12 +9,14 @@
 #include <spdlog/spdlog.h>
 
 #include "gateway/bootstrap.h"
+#include "vpn/diagnosis.h"
 
 namespace hnv {
 namespace {
 
 constexpr Duration kUseEvery = std::chrono::milliseconds(500);
 constexpr Duration kFarewells = std::chrono::seconds(5);
+constexpr Duration kBetweenFaults = std::chrono::seconds(10);  // of one tunnel, in the log
 constexpr uint32_t kSpis = 1U << 15;  // inbound SAs that there can be at once
 
 uint32_t if_id_of(TunnelId tunnel) { return tunnel.value() + 1; }
@@ -24,6 +26,13 @@ std::string endpoint(const SaSpec& sa, const SaEndpoint& end) {
   if (sa.encapsulation == SaEncapsulation::none) return end.address.to_string();
   return end.address.is_v4() ? fmt::format("{}:{}", end.address.to_string(), end.port)
                              : fmt::format("[{}]:{}", end.address.to_string(), end.port);
+}
+
+std::string to_name(TunnelFault fault) {
+  for (const auto& [name, value] : kTunnelFaultNames) {
+    if (value == fault) return std::string(name);
+  }
+  return {};
 }
 
 std::string algorithms_of(const SaSpec& sa) {
@@ -85,6 +94,7 @@ void IpsecControl::configure(const std::shared_ptr<const Compiled>& compiled, In
                           ike_->remove(if_id_of(id));
                           sas_.remove_tunnel(if_id_of(id));
                           up_.erase(id);
+                          said_.erase(id);
                           (void)was;
                         });
     Tunnels::difference(before.tunnels, after.tunnels,
@@ -159,6 +169,7 @@ void IpsecControl::step(Instant now) {
     tell_addresses();
   }
   collect_use(now);
+  say_faults(now);
   for (const uint32_t if_id : sas_.take_changed_tunnels()) {
     const TunnelId id = tunnel_of(if_id);
     const CompiledTunnel* tunnel = compiled_ ? compiled_->ipsec->tunnels.find(id) : nullptr;
@@ -259,23 +270,98 @@ std::string IpsecControl::reason(const CompiledTunnel& tunnel, uint32_t if_id) c
   }
   const std::string site = spec.destination_ip_address ? spec.destination_ip_address->to_string()
                                                        : std::string("the site");
+  const std::string fault = fault_of(spec, if_id);
   switch (ike->phase) {
     case IkeTunnelState::Phase::failed:
-      return fmt::format(
-          "{} did not answer or did not agree, {} times: is it reachable, are "
-          "identities, secret and algorithms the same on both sides? connect tries "
-          "again",
-          site, ike->tries);
+      return fmt::format("{}; tried {} times, connect tries again",
+                         fault.empty() ? site + " did not answer" : fault, ike->tries);
     case IkeTunnelState::Phase::connecting:
-      return fmt::format("{} does not answer or does not agree yet, try {}", site, ike->tries);
+      if (!fault.empty()) return fault;
+      return fmt::format("{} has not answered yet, try {}", site, ike->tries);
     case IkeTunnelState::Phase::up:
       return "its SAs are being made";
     case IkeTunnelState::Phase::idle:
       break;
   }
+  if (!fault.empty() && spec.initiation != Initiation::on_start) return fault;
   if (spec.initiation == Initiation::on_demand) return "no packet has asked for it";
   if (spec.initiation == Initiation::never) return "the site has not begun";
   return "disconnected";
+}
+
+std::string IpsecControl::fault_of(const TunnelSpec& spec, uint32_t if_id) const {
+  const IkeAttempt* attempt = ike_->doctor().fault_of(if_id);
+  return attempt == nullptr ? std::string() : diagnose(spec, *attempt).summary;
+}
+
+void IpsecControl::say_faults(Instant now) {
+  for (const uint32_t if_id : ike_->doctor().take_new_faults()) {
+    const TunnelId id = tunnel_of(if_id);
+    const CompiledTunnel* tunnel = compiled_ ? compiled_->ipsec->tunnels.find(id) : nullptr;
+    if (tunnel == nullptr) continue;
+    const auto last = said_.find(id);
+    if (last != said_.end() && now - last->second < kBetweenFaults) continue;
+    const std::string fault = fault_of(*tunnel->model->spec.tunnel, if_id);
+    if (fault.empty()) continue;
+    said_[id] = now;
+    spdlog::warn("{}/networkConnections/{}: {}", tunnel->domain, tunnel->connection, fault);
+  }
+}
+
+TunnelDoctorState IpsecControl::doctor(TunnelId tunnel, Instant now) const {
+  TunnelDoctorState out;
+  const ConnectionState current = state(tunnel, now);
+  out.connection_state = current.connection_state;
+  out.summary = current.unreachability_reason.empty() ? std::string("the tunnel is up")
+                                                      : current.unreachability_reason;
+  out.cause = to_name(TunnelFault::none);
+  const CompiledTunnel* known = compiled_ ? compiled_->ipsec->tunnels.find(tunnel) : nullptr;
+  if (!ike_ || known == nullptr) return out;
+  const TunnelSpec& spec = *known->model->spec.tunnel;
+  const IkeAttempt* attempt = ike_->doctor().fault_of(if_id_of(tunnel));
+  if (attempt != nullptr) {
+    Diagnosis diagnosis = diagnose(spec, *attempt);
+    out.cause = to_name(attempt->fault);
+    if (is_up(tunnel)) out.summary = diagnosis.summary;
+    out.age_seconds = in_seconds(now - attempt->found);
+    for (auto& one : diagnosis.compared) {
+      out.compared.push_back({std::move(one.what), std::move(one.gateway), std::move(one.site)});
+    }
+    out.what_to_change = std::move(diagnosis.what_to_change);
+  } else {
+    attempt = ike_->doctor().last_of(if_id_of(tunnel));
+  }
+  if (attempt == nullptr) return out;
+  out.initiated_by = attempt->began == IkeAttempt::Began::site ? "site" : "gateway";
+  out.site_address = attempt->remote_host;
+  const bool both = attempt->gateway_behind_nat && attempt->site_behind_nat;
+  out.nat = both                          ? "both"
+            : attempt->gateway_behind_nat ? "gateway"
+            : attempt->site_behind_nat    ? "site"
+                                          : "none";
+  for (const IkeAttempt::Line& line : attempt->lines) {
+    out.attempt.push_back({in_seconds(now - line.at), line.text});
+  }
+  return out;
+}
+
+std::vector<IkeFaultState> IpsecControl::ike_faults(Instant now) const {
+  std::vector<IkeFaultState> out;
+  if (!ike_) return out;
+  for (const StrangerFault& one : ike_->doctor().strangers()) {
+    Diagnosis diagnosis = diagnose(one);
+    IkeFaultState& state = out.emplace_back();
+    state.cause = to_name(one.fault);
+    state.summary = std::move(diagnosis.summary);
+    state.remote_address = one.remote_address;
+    state.local_address = one.local_address;
+    state.claimed_identity = one.claimed;
+    state.asked_identity = one.asked;
+    state.count = one.count;
+    state.age_seconds = in_seconds(now - one.last);
+    state.what_to_change = std::move(diagnosis.what_to_change);
+  }
+  return out;
 }
 
 void IpsecControl::add_sas(uint32_t if_id, Instant now, TunnelState& out) const {

@@ -68,6 +68,8 @@ class IpsecControl {
   [[nodiscard]] Result<void> act(TunnelId tunnel, TunnelAction action, Instant now);
   // connectionState, unreachabilityReason and what IKE knows; counters are the caller's.
   [[nodiscard]] ConnectionState state(TunnelId tunnel, Instant now) const;
+  [[nodiscard]] TunnelDoctorState doctor(TunnelId tunnel, Instant now) const;
+  [[nodiscard]] std::vector<IkeFaultState> ike_faults(Instant now) const;
   void describe(SystemState& out) const;
 
  private:
@@ -75,6 +77,8 @@ class IpsecControl {
   void tell_addresses();
   void collect_use(Instant now);
   [[nodiscard]] std::string reason(const CompiledTunnel& tunnel, uint32_t if_id) const;
+  [[nodiscard]] std::string fault_of(const TunnelSpec& spec, uint32_t if_id) const;
+  void say_faults(Instant now);
   void add_sas(uint32_t if_id, Instant now, TunnelState& out) const;
   [[nodiscard]] bool is_up(TunnelId tunnel) const;
 
@@ -87,6 +91,7 @@ class IpsecControl {
   std::map<TunnelId, Instant> up_;                         // since when
   TurnedTunnels turned_;
   Instant next_use_;
+  std::map<TunnelId, Instant> said_;       // when a fault was said last in the log
   std::map<uint64_t, Instant> sas_since_;  // by uid, for answers
   std::optional<IkeControl> ike_;
   std::optional<SaChannel> channel_;

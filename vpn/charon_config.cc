@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "vpn/peer_watch.h"
+
 namespace hnv {
 namespace {
 
@@ -414,7 +416,7 @@ ViciSection connection_message(uint32_t if_id, const TunnelSpec& spec) {
       .add("mobike", "no")
       .add("aggressive", "no")
       .add("encap", spec.udp_encapsulation == UdpEncapsulation::forced ? "yes" : "no")
-      .add("dpd_delay", seconds(spec.network_outage_time_seconds))
+      .add("dpd_delay", seconds(silence_before_asking_seconds(spec)))
       .add("rekey_time", seconds(rekey_of(life)))
       .add("over_time", seconds(life - rekey_of(life)))
       .add("reauth_time", "0s")
@@ -494,6 +496,12 @@ CharonCommand CharonConfig::initiate(uint32_t if_id) {
 CharonCommand CharonConfig::terminate(uint32_t if_id) {
   ViciSection message;
   message.add("ike", charon_name(if_id)).add("timeout", "-1");
+  return {"terminate", std::move(message), {}};
+}
+
+CharonCommand CharonConfig::abandon(uint32_t ike_sa) {
+  ViciSection message;
+  message.add("ike-id", std::to_string(ike_sa)).add("force", "yes").add("timeout", "-1");
   return {"terminate", std::move(message), {}};
 }
 

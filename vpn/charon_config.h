@@ -61,6 +61,8 @@ class CharonConfig {
   // To start, end or rekey one by hand. charon answers `initiate` at once and goes on by itself.
   [[nodiscard]] static CharonCommand initiate(uint32_t if_id);
   [[nodiscard]] static CharonCommand terminate(uint32_t if_id);
+  // One IKE SA of a site that does not answer: without waiting for its agreement.
+  [[nodiscard]] static CharonCommand abandon(uint32_t ike_sa);
   [[nodiscard]] static CharonCommand rekey(uint32_t if_id);
 
   [[nodiscard]] const TunnelSpec* find(uint32_t if_id) const;

@@ -2,6 +2,7 @@
 #include "vpn/ike_control.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
@@ -35,7 +36,7 @@ void enter(IkeTunnelState& state, Phase phase, Instant now) {
 IkeControl::IkeControl(std::function<void()> lost)
     : lost_(std::move(lost)),
       vici_(
-          {"ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey"},
+          {"ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey", "log"},
           [this](const std::string& event, const ViciSection& message) {
             take_event(event, message);
           },
@@ -56,6 +57,8 @@ void IkeControl::attach(OwnedFd commands, OwnedFd events) {
 void IkeControl::charon_ended() {
   vici_.detach(Error{ErrorCode::unavailable, "charon ended", {}, {}});
   state_ = State::away;
+  doctor_.charon_ended();
+  peers_.clear();
   starts_.clear();
   for (auto& [if_id, tunnel] : tunnels_) {
     // What was up shall be again, also where the site began: it would find out minutes later.
@@ -170,13 +173,16 @@ void IkeControl::set(uint32_t if_id, const TunnelSpec& spec, Instant now) {
   now_ = now;
   Tunnel& tunnel = tunnels_[if_id];
   auto commands = config_.set(if_id, spec);
+  peers_.set(if_id, patience_for_answers(spec));
   if (spec.admin_status == AdminStatus::disabled) {
     tunnel.wanted = false;
+    doctor_.remove(if_id);
     enter(tunnel.state, Phase::idle, now);
   }
   if (commands.empty()) return;
   send(std::move(commands));
   if (spec.admin_status == AdminStatus::disabled) return;
+  doctor_.set(if_id, spec);
   tunnel.state.tries = 0;
   tunnel.next_try.reset();
   enter(tunnel.state, Phase::idle, now);
@@ -186,6 +192,8 @@ void IkeControl::set(uint32_t if_id, const TunnelSpec& spec, Instant now) {
 
 void IkeControl::remove(uint32_t if_id) {
   send(config_.remove(if_id));
+  doctor_.remove(if_id);
+  peers_.remove(if_id);
   tunnels_.erase(if_id);
 }
 
@@ -268,12 +276,14 @@ void IkeControl::retry() {
 void IkeControl::step(Instant now) {
   now_ = now;
   vici_.step(now);
+  abandon_silent();
   retry();
   start_some();
 }
 
 // An event has a flag and one section a connection, which is named as we named it.
 void IkeControl::take_event(const std::string& event, const ViciSection& message) {
+  if (event == "log") return take_log(message);
   const std::string* flag = message.value("up");
   const bool up = flag != nullptr && *flag == "yes";
   for (const ViciItem& item : message.items) {
@@ -320,6 +330,32 @@ void IkeControl::take_ike_sa(const std::string& event, bool up, IkeTunnelState& 
   }
 }
 
+void IkeControl::take_log(const ViciSection& message) {
+  const std::string group = text_of(message, "group");
+  const std::string connection = text_of(message, "ikesa-name");
+  const std::string number = text_of(message, "ikesa-uniqueid");
+  const std::string text = text_of(message, "msg");
+  IkeLogLine line{group, connection, 0, text};
+  (void)std::from_chars(number.data(), number.data() + number.size(), line.ike_sa);
+  doctor_.heard(line, now_);
+  const auto if_id = if_id_of(connection);
+  const auto at = if_id ? tunnels_.find(*if_id) : tunnels_.end();
+  if (at != tunnels_.end() && at->second.state.sas.contains(number)) {
+    peers_.heard(*if_id, line.ike_sa, text, now_);
+  }
+}
+
+// The rest is what follows from an SA's end: the tunnel is down, and begun anew.
+void IkeControl::abandon_silent() {
+  for (const PeerWatch::Silent& one : peers_.take_silent(now_)) {
+    const auto at = tunnels_.find(one.if_id);
+    if (at == tunnels_.end() || at->second.state.phase != Phase::up) continue;
+    at->second.silent = true;
+    doctor_.fell_silent(one.if_id, one.ike_sa, now_);
+    send(CharonConfig::abandon(one.ike_sa));
+  }
+}
+
 void IkeControl::take_connection(const std::string& event, bool up, const std::string& name,
                                  const ViciSection& connection) {
   const auto if_id = if_id_of(name);
@@ -334,6 +370,7 @@ void IkeControl::take_connection(const std::string& event, bool up, const std::s
     const auto* child = std::get_if<ViciSection>(&item.value);
     if (child == nullptr) continue;
     if (event == "child-rekey") {
+      doctor_.came_up(*if_id);
       ++tunnel.state.rekeys;
       tunnel.children.erase(number_of(child->section("old")));
       tunnel.children.insert(number_of(child->section("new")));
@@ -350,16 +387,20 @@ void IkeControl::judge(uint32_t if_id, Tunnel& tunnel) {
   const bool up = !tunnel.children.empty();
   if (up == (tunnel.state.phase == Phase::up)) return;
   if (up) {
+    tunnel.silent = false;
+    doctor_.came_up(if_id);
     tunnel.state.tries = 0;
     tunnel.next_try.reset();
     enter(tunnel.state, Phase::up, now_);
     return;
   }
+  doctor_.went_down(if_id);
   enter(tunnel.state, tunnel.wanted ? Phase::connecting : Phase::idle, now_);
   const TunnelSpec* spec = config_.find(if_id);
   // charon begins anew by itself where it lost the site; this is for when that fails.
   if (tunnel.wanted && spec != nullptr) {
     tunnel.next_try = now_ + std::chrono::seconds(spec->retry_interval_seconds);
+    if (std::exchange(tunnel.silent, false)) want(if_id, tunnel);
   }
 }
 

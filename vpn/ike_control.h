@@ -6,6 +6,8 @@
 //
 //   CharonProcess ─(connections)─▶ IkeControl ─▶ ViciClient ═ charon
 //
+// What charon's log says goes to the TunnelDoctor.
+//
 // Threads: one, the control thread.
 #pragma once
 
@@ -21,6 +23,8 @@
 #include "compartments/clock.h"
 #include "compartments/result.h"
 #include "vpn/charon_config.h"
+#include "vpn/peer_watch.h"
+#include "vpn/tunnel_doctor.h"
 #include "vpn/vici_client.h"
 
 namespace hnv {
@@ -78,6 +82,8 @@ class IkeControl {
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] const std::string& version() const { return version_; }
   [[nodiscard]] const IkeTunnelState* tunnel(uint32_t if_id) const;
+  [[nodiscard]] TunnelDoctor& doctor() { return doctor_; }
+  [[nodiscard]] const TunnelDoctor& doctor() const { return doctor_; }
   // For questions that have no effect (list-sas, stats).
   [[nodiscard]] ViciClient& vici() { return vici_; }
 
@@ -87,6 +93,7 @@ class IkeControl {
     std::set<std::string> children;  // that are up, by charon's number: it is while there is one
     bool wanted = false;             // connected, or to be
     bool queued = false;             // in starts_
+    bool silent = false;             // its site fell silent: begun anew at once, not by and by
     std::optional<Instant> next_try;
   };
 
@@ -98,6 +105,8 @@ class IkeControl {
   void answered(const std::string& name, std::optional<uint32_t> key_of, uint32_t if_id,
                 const Result<ViciClient::Answer>& answer);
   void take_event(const std::string& event, const ViciSection& message);
+  void take_log(const ViciSection& message);
+  void abandon_silent();
   void take_connection(const std::string& event, bool up, const std::string& name,
                        const ViciSection& connection);
   void take_ike_sa(const std::string& event, bool up, IkeTunnelState& tunnel,
@@ -109,6 +118,8 @@ class IkeControl {
 
   std::function<void()> lost_;
   CharonConfig config_;
+  TunnelDoctor doctor_;
+  PeerWatch peers_;
   std::map<uint32_t, Tunnel> tunnels_;
   State state_ = State::away;
   std::string version_;

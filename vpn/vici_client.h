@@ -83,7 +83,8 @@ class ViciClient {
   // Commands that are not answered yet.
   [[nodiscard]] size_t waiting() const { return queue_.size(); }
 
-  // Adds what the loop should poll.
+  // Adds what the loop should poll. Events are not waited for: step() at least every few
+  // milliseconds.
   void add_to(std::vector<pollfd>& fds) const;
   // Reads and writes what can be, without ever waiting. Cheap when there is nothing.
   void step(Instant now);

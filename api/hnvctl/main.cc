@@ -199,6 +199,19 @@ void add_vpn_verbs(CLI::App& app, Arguments& args, Action& action) {
   show_verb->callback([&] {
     action = [&](Client& c) { show_tunnel(c, args.output, args.domain, args.connection); };
   });
+  auto* doctor = vpn->add_subcommand(
+      "doctor", "Why a tunnel is not up; without a name: IKE that belongs to no tunnel");
+  auto* of_domain = doctor->add_option("domain", args.domain);
+  doctor->add_option("name", args.connection)->needs(of_domain);
+  doctor->callback([&] {
+    if (!args.domain.empty() && args.connection.empty()) {
+      throw CLI::RequiredError("name");
+    }
+    action = [&](Client& c) {
+      if (args.domain.empty()) return list_ike_faults(c, args.output);
+      diagnose_tunnel(c, args.output, args.domain, args.connection);
+    };
+  });
   constexpr std::pair<const char*, const char*> kActions[] = {
       {"connect", "Start a tunnel"},
       {"disconnect", "End a tunnel until it is started again"},

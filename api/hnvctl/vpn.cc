@@ -57,6 +57,57 @@ void act_on_tunnel(Client& client, const std::string& domain, const std::string&
   (void)client.call("POST", path_of(domain, name) + "/" + action);
 }
 
+void diagnose_tunnel(Client& client, Output output, const std::string& domain,
+                     const std::string& name) {
+  print(output, client.get(path_of(domain, name) + "/doctor"), view_doctor);
+}
+
+void list_ike_faults(Client& client, Output output) {
+  print(output, client.get("/v1/ikeFaults"), view_ike_faults);
+}
+
+std::string view_doctor(const Json& json) {
+  std::string text = line("state", at(json, "/connectionState"));
+  text += line("cause", at(json, "/cause"));
+  text += line("summary", at(json, "/summary"));
+  text += line("initiated by", at(json, "/initiatedBy"));
+  text += line("site", at(json, "/siteAddress"));
+  text += line("nat", at(json, "/nat"));
+  const auto list = [&text](const Json& values, const char* none) {
+    if (values.empty()) text += fmt::format("    {}\n", none);
+    for (const Json& value : values) text += fmt::format("    {}\n", cell(value));
+  };
+  for (const Json& one : at(json, "/compared")) {
+    text += fmt::format("\n{}\n  gateway\n", cell(one["what"]));
+    list(one["gateway"], "(nothing)");
+    text += "  site\n";
+    list(one["site"], "(it does not say)");
+  }
+  if (const Json& changes = at(json, "/whatToChange"); !changes.empty()) {
+    text += "\nwhat to change\n";
+    for (const Json& change : changes) text += fmt::format("  - {}\n", cell(change));
+  }
+  if (const Json& attempt = at(json, "/attempt"); !attempt.empty()) {
+    text += "\nthe attempt, seconds ago\n";
+    for (const Json& one : attempt) {
+      text += fmt::format("{:>9.1f}  {}\n", one.value("age", 0.0), cell(one["text"]));
+    }
+  }
+  return text;
+}
+
+std::string view_ike_faults(const Json& json) {
+  return table({{"FROM", "remoteAddress"},
+                {"TO", "localAddress"},
+                {"CLAIMS", "claimedIdentity"},
+                {"ASKS FOR", "askedIdentity"},
+                {"CAUSE", "cause"},
+                {"TIMES", "count"},
+                {"AGE", "age"},
+                {"WHAT", "summary"}},
+               json["value"]);
+}
+
 std::string view_tunnels(const Json& json) {
   Json rows = Json::array();
   for (const Json& tunnel : json["value"]) {

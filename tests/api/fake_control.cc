@@ -323,6 +323,39 @@ Result<void> FakeControl::act_on_tunnel(const NetworkConnectionKey& key, TunnelA
   return fail(ErrorCode::unfit, "is not of type IPSec", resource_path(key));
 }
 
+Result<TunnelDoctorState> FakeControl::tunnel_doctor(const NetworkConnectionKey& key) const {
+  const auto found = config()->find(key);
+  if (!found) {
+    return fail(ErrorCode::not_found, "this connection does not exist", resource_path(key));
+  }
+  if (!std::get<NetworkConnectionSpec>(found->spec).tunnel) {
+    return fail(ErrorCode::unfit, "is not of type IPSec", resource_path(key));
+  }
+  TunnelDoctorState out;
+  out.connection_state = "Connecting";
+  out.cause = "ikeProposals";
+  out.summary = "no common IKE algorithms with 198.51.100.20";
+  out.initiated_by = "site";
+  out.site_address = "198.51.100.20";
+  out.nat = "none";
+  out.age_seconds = 2.5;
+  out.compared.push_back({"IKE algorithms (mainMode)", {"GCMAES256, SHA384, ECP384"}, {}});
+  out.what_to_change = {"Have the site offer one of the gateway's"};
+  out.attempt.push_back({2.5, "received proposals unacceptable"});
+  return out;
+}
+
+std::vector<IkeFaultState> FakeControl::ike_faults() const {
+  IkeFaultState out;
+  out.cause = "unknownSite";
+  out.summary = "198.51.100.66 asks 203.0.113.1 for a tunnel, and there is none for it";
+  out.remote_address = "198.51.100.66";
+  out.local_address = "203.0.113.1";
+  out.count = 3;
+  out.what_to_change = {"Make a network connection"};
+  return {out};
+}
+
 Result<LookupExplanation> FakeControl::explain(
     std::string_view domain, const IpAddress<Space::customer>& destination) const {
   if (!has_domain(domain)) {

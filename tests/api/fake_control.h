@@ -44,6 +44,9 @@ class FakeControl : public Control {
   [[nodiscard]] std::optional<BgpPeerStatus> bgp_peer_state(const BgpPeerKey& key) const override;
   [[nodiscard]] Result<void> act_on_tunnel(const NetworkConnectionKey& key,
                                            TunnelAction action) override;
+  [[nodiscard]] Result<TunnelDoctorState> tunnel_doctor(
+      const NetworkConnectionKey& key) const override;
+  [[nodiscard]] std::vector<IkeFaultState> ike_faults() const override;
   [[nodiscard]] Result<LookupExplanation> explain(
       std::string_view domain, const IpAddress<Space::customer>& destination) const override;
   [[nodiscard]] Result<NatSessionList> nat_sessions(std::string_view domain,

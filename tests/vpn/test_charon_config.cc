@@ -42,7 +42,7 @@ TEST(CharonConfig, AConnectionIsTunnelOnlyWithItsNumber) {
   EXPECT_EQ(*message.section("remote")->value("id"), "site.contoso.example");
   EXPECT_EQ(*message.value("rekey_time"), "25920s");
   EXPECT_EQ(*message.value("over_time"), "2880s");
-  EXPECT_EQ(*message.value("dpd_delay"), "15s");
+  EXPECT_EQ(*message.value("dpd_delay"), "7s");
   EXPECT_EQ(*child(message).value("if_id_in"), "7");
   EXPECT_EQ(*child(message).value("if_id_out"), "7");
   EXPECT_EQ(*child(message).value("policies"), "no");

@@ -79,8 +79,8 @@ class Site:
 
     def connection(self, name, local, remote, *, local_id, remote_id, local_ts, remote_ts="0.0.0.0/0", psk=None,
                    owners=(), certificate=None, key=None, ca=None, remote_psk=None, start="none",
-                   ike="aes256gcm16-prfsha384-ecp384", esp="aes256gcm16-ecp384", dpd="0s"):
-        """One connection; with a certificate it is presented, whatever the other side presents."""
+                   ike="aes256gcm16-prfsha384-ecp384", esp="aes256gcm16-ecp384", dpd="0s", **more):
+        """One connection; with a certificate it is presented, whatever the other side presents. `more` is charon's own."""
         auth_local = {"auth": "pubkey", "id": local_id, "certs": [_pem(certificate)]} if certificate else {
             "auth": "psk", "id": local_id}
         auth_remote = {"auth": "pubkey", "id": remote_id} if ca else {"auth": "psk", "id": remote_id}
@@ -96,8 +96,8 @@ class Site:
             "version": "2", "local_addrs": [local], "remote_addrs": [remote], "mobike": "no",
             "proposals": [ike], "unique": "replace", "dpd_delay": dpd,
             "local": auth_local, "remote": auth_remote,
-            "children": {name: {"mode": "tunnel", "local_ts": [local_ts], "remote_ts": [remote_ts],
-                                "esp_proposals": [esp], "rekey_time": "1h", "start_action": start}}}})
+            "children": {name: {"mode": "tunnel", "local_ts": [local_ts], "remote_ts": remote_ts if isinstance(remote_ts, list) else [remote_ts],
+                                "esp_proposals": [esp], "rekey_time": "1h", "start_action": start}}, **more}})
 
     def forget(self, name, force="no"):
         """With force it does not wait for the other side to agree."""
@@ -140,8 +140,8 @@ class Authority:
     def _file(self, name):
         return os.path.join(self.folder, name)
 
-    def sign(self, identity):
-        """Key and certificate for a domain name."""
+    def sign(self, identity, days=2):
+        """Key and certificate for a domain name; with 0 days it has expired at once."""
         key, request, certificate = (self._file(f"{identity}.{end}") for end in ("key", "csr", "pem"))
         extensions = self._file(f"{identity}.ext")
         with open(extensions, "w", encoding="ascii") as file:
@@ -149,7 +149,7 @@ class Authority:
         call("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
              "-out", request, "-subj", f"/O={self.name}/CN={identity}")
         call("openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
-             "-days", 2, "-extfile", extensions, "-out", certificate)
+             "-days", days, "-extfile", extensions, "-out", certificate)
         return key, certificate
 
     def revoke(self, certificate=None):
