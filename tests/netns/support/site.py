@@ -72,10 +72,16 @@ class Site:
     def log_size(self):
         return os.path.getsize(self._log)
 
-    def logged_since(self, position, text):
+    def log_since(self, position):
         with open(self._log, encoding="utf-8", errors="replace") as file:
             file.seek(position)
-            return text in file.read()
+            return file.read().splitlines()
+
+    def logged_since(self, position, text):
+        return any(text in line for line in self.log_since(position))
+
+    def another_connection(self):
+        return Vici(self._path)
 
     def connection(self, name, local, remote, *, local_id, remote_id, local_ts, remote_ts="0.0.0.0/0", psk=None,
                    owners=(), certificate=None, key=None, ca=None, remote_psk=None, start="none",
