@@ -270,7 +270,7 @@ std::string IpsecControl::reason(const CompiledTunnel& tunnel, uint32_t if_id) c
   }
   const std::string site = spec.destination_ip_address ? spec.destination_ip_address->to_string()
                                                        : std::string("the site");
-  const std::string fault = fault_of(spec, if_id);
+  std::string fault = fault_of(spec, if_id);
   switch (ike->phase) {
     case IkeTunnelState::Phase::failed:
       return fmt::format("{}; tried {} times, connect tries again",
