@@ -206,7 +206,10 @@ struct TunnelState {
   uint64_t rekeys = 0;
   uint64_t rx_dropped = 0, tx_dropped = 0;
   uint64_t rx_rate_limited = 0, tx_rate_limited = 0;  // among them
-  std::vector<NamedCount> drops;                      // non-zero reasons only
+  uint64_t rx_marked = 0, tx_marked = 0;              // passed, with a congestion mark for the rate
+  uint64_t rx_queue_bytes = 0, tx_queue_bytes = 0;    // what waits for the rate now
+  double rx_queue_delay_seconds = 0, tx_queue_delay_seconds = 0;  // of what left it last
+  std::vector<NamedCount> drops;                                  // non-zero reasons only
   std::vector<IkeSaState> ike_sas;
   std::vector<ChildSaState> child_sas;
 };

@@ -240,6 +240,12 @@ Json state_json(const ConnectionState& state) {
   statistics["txTotalPacketsDropped"] = tunnel.tx_dropped;
   statistics["rxRateLimitedPacketsDropped"] = tunnel.rx_rate_limited;
   statistics["txRateLimitedPacketsDropped"] = tunnel.tx_rate_limited;
+  statistics["rxRateLimitedPacketsMarked"] = tunnel.rx_marked;
+  statistics["txRateLimitedPacketsMarked"] = tunnel.tx_marked;
+  statistics["rxQueueBytes"] = tunnel.rx_queue_bytes;
+  statistics["txQueueBytes"] = tunnel.tx_queue_bytes;
+  statistics["rxQueueDelay"] = tunnel.rx_queue_delay_seconds;
+  statistics["txQueueDelay"] = tunnel.tx_queue_delay_seconds;
   statistics["drops"] = counts(tunnel.drops);
   json["ike"] = {
       {"remoteAddress", tunnel.remote_address}, {"tries", tunnel.tries}, {"rekeys", tunnel.rekeys}};

@@ -73,6 +73,9 @@ ControlLoop::ControlLoop(Parts parts)
     }
     config.busy_poll = bootstrap_.busy_poll;
     config.nat_sessions = bootstrap_.nat.sessions;
+    // A quarter of the buffers, over all workers.
+    config.shaped_packets =
+        std::clamp(bootstrap_.packet_buffers / 4 / context_.workers, 64U, Shaper::kPackets);
     workers_.push_back(std::make_unique<Worker>(std::move(config), rcu_, *published_, handoffs_));
   }
   watches_.resize(context_.workers);

@@ -386,8 +386,16 @@ ConnectionState ControlLoop::tunnel_state(const ConnectionView& view) const {
     state.tunnel->tx_dropped += counts.out_dropped.value();
     state.tunnel->rx_rate_limited += counts.in_rate_limited.value();
     state.tunnel->tx_rate_limited += counts.out_rate_limited.value();
+    state.tunnel->rx_marked += counts.in_marked.value();
+    state.tunnel->tx_marked += counts.out_marked.value();
     for (size_t i = 0; i < drops.size(); ++i) drops[i] += counts.drops[i].value();
   }
+  const ShapedWay& in = tunnel->meters->inbound;
+  const ShapedWay& out = tunnel->meters->outbound;
+  state.tunnel->rx_queue_bytes = in.waiting_bytes.load(std::memory_order_relaxed);
+  state.tunnel->tx_queue_bytes = out.waiting_bytes.load(std::memory_order_relaxed);
+  state.tunnel->rx_queue_delay_seconds = in.delay_micros.load(std::memory_order_relaxed) / 1e6;
+  state.tunnel->tx_queue_delay_seconds = out.delay_micros.load(std::memory_order_relaxed) / 1e6;
   for (size_t i = 0; i < drops.size(); ++i) {
     const auto reason = static_cast<DropReason>(TunnelCounters::kFirst + i);
     if (drops[i] != 0) state.tunnel->drops.push_back({std::string(to_string(reason)), drops[i]});

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "compartments/scratch.h"
 #include "gateway/respond.h"
 #include "gateway/spread.h"
 #include "gateway/stations.h"
@@ -60,11 +61,12 @@ unsigned release_room(const HoldTable& hold) {
 
 }  // namespace
 
-Line::Line(unsigned worker, unsigned ports, unsigned workers, uint32_t nat_sessions)
+Line::Line(unsigned worker, unsigned ports, unsigned workers, uint32_t nat_sessions,
+           uint32_t shaped_packets)
     : counters_(std::make_unique<WorkerCounters>()),
       lanes_(*counters_, worker, workers),
       nat_(std::make_unique<NatWorker>(worker, nat_sessions)),
-      ipsec_(std::make_unique<IpsecWorker>()),
+      ipsec_(std::make_unique<IpsecWorker>(shaped_packets)),
       outboxes_(ports),
       handboxes_(workers) {
   for (Outbox& box : outboxes_) box.sender = worker;
@@ -75,7 +77,8 @@ void Line::set_sender(unsigned port, unsigned worker) { outboxes_[port].sender =
 unsigned Line::returning() const { return std::min(reentry_.size(), kVector); }
 
 unsigned Line::room() const {
-  const unsigned kept = returning() + injected_count_ + release_room(hold_) + used_;
+  const unsigned kept =
+      returning() + injected_count_ + release_room(hold_) + ipsec_->shaper.room_wanted() + used_;
   return kept >= kVector ? 0 : kVector - kept;
 }
 
@@ -212,9 +215,39 @@ void Line::refuse_held(PacketSlot& slot) {
                                       error);
 }
 
+// What its tunnel's rate lets go now: back into the station that it waited at, or on from there.
+void Line::release_shaped(const IpsecContext& ipsec) {
+  if (ipsec_->shaper.held() == 0) return;
+  Scratch<Shaper::Released, kVector> released;
+  const unsigned taken = used_ + returning() + injected_count_;
+  const unsigned count = ipsec_->shaper.release(ipsec, lanes_, released.data(), kVector - taken);
+  for (unsigned i = 0; i < count; ++i) {
+    const Shaper::Released& one = released[i];
+    PacketSlot& slot = take_slot(one.mbuf);
+    if (!restore_origin(slot, one.origin, ipsec.compartments)) {
+      drop_at(Stage::route, slot, DropReason::compartment_gone);
+      continue;
+    }
+    slot.inside = true;
+    slot.handoffs = one.handoffs;
+    lanes_.set_family(slot, family_at(slot.data));
+    if (slot.family == Family::ipv4) {
+      slot.destination = Packet<Side::inside>(slot).at<wire::Ipv4>(0).destination.value();
+    }
+    if (one.direction == SaDirection::inbound) {
+      lanes_.push(Stage::route, slot);
+      continue;
+    }
+    slot.connection = one.tunnel->connection;
+    slot.was_held = true;
+    lanes_.push(Stage::leave_ipsec, slot);
+  }
+}
+
 // What comes back: held packets first, so that they stay before those that arrive now.
-void Line::take_back(const Dataplane& plane) {
+void Line::take_back(const Dataplane& plane, const IpsecContext& ipsec) {
   release_held(plane);
+  release_shaped(ipsec);
   for (unsigned left = returning(); left > 0; --left) re_enter(reentry_.pop(), plane);
   for (unsigned i = 0; i < injected_count_; ++i) re_enter(injected_[i], plane);
   injected_count_ = 0;
@@ -315,9 +348,9 @@ void Line::leave(const Dataplane& plane, const NatContext& nat, const IpsecConte
 void Line::run(const Dataplane& plane, Instant now) {
   lanes_.tracer = tracer_of(plane, lanes_.worker(), now);
   counters_->rx.add(std::exchange(received_, 0));
-  take_back(plane);
   const NatContext nat = nat_context(plane, now);
   const IpsecContext ipsec = ipsec_context(plane, now);
+  take_back(plane, ipsec);
   enter(plane, nat, ipsec);
   leave(plane, nat, ipsec);
   station<Stage::rewrite, Side::outside>(

@@ -33,7 +33,9 @@ class Line {
   static constexpr uint32_t kFewSessions = 1U << 16;
 
   // `worker` of `workers` indexes every per-worker counter; `ports` is the number of ports.
-  Line(unsigned worker, unsigned ports, unsigned workers = 1, uint32_t nat_sessions = kFewSessions);
+  // `shaped_packets` may wait for the rates of their tunnels.
+  Line(unsigned worker, unsigned ports, unsigned workers = 1, uint32_t nat_sessions = kFewSessions,
+       uint32_t shaped_packets = Shaper::kPackets);
   // Frames for `port` go to this worker, who has the queue for it. Unless told: this one.
   void set_sender(unsigned port, unsigned worker);
 
@@ -98,9 +100,10 @@ class Line {
  private:
   [[nodiscard]] unsigned returning() const;
   PacketSlot& take_slot(rte_mbuf* mbuf);
-  void take_back(const Dataplane& plane);
+  void take_back(const Dataplane& plane, const IpsecContext& ipsec);
   void re_enter(const Reentry& entry, const Dataplane& plane);
   void release_held(const Dataplane& plane);
+  void release_shaped(const IpsecContext& ipsec);
   // From the wire through the doors into the compartments, and through them out again.
   void enter(const Dataplane& plane, const NatContext& nat, const IpsecContext& ipsec);
   void leave(const Dataplane& plane, const NatContext& nat, const IpsecContext& ipsec);

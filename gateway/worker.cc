@@ -31,7 +31,7 @@ Worker::Worker(Config config, Rcu& rcu, const Published<Dataplane>& published, H
       published_(published),
       handoffs_(handoffs),
       line_(config_.worker, static_cast<unsigned>(config_.ports.size()), handoffs.workers(),
-            config_.nat_sessions),
+            config_.nat_sessions, config_.shaped_packets),
       exchange_(handoffs, config_.worker) {
   for (unsigned port = 0; port < config_.ports.size(); ++port) {
     line_.set_sender(port, config_.ports[port].queues.sender);

@@ -46,6 +46,7 @@ class Worker {
     std::vector<PortPart> ports{};  // by PortId
     bool busy_poll = false;
     uint32_t nat_sessions = Line::kFewSessions;  // at most
+    uint32_t shaped_packets = Shaper::kPackets;  // at most, that wait for their tunnels' rates
   };
   static constexpr unsigned kRing = 1024;
   using Ring = SpscRing<rte_mbuf*, kRing>;

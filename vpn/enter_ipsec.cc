@@ -11,7 +11,8 @@
 //
 // In this order (§3.4): the window says whether the number is new, the ICV whether the packet is
 // the site's, the window again takes the number; then the inner packet is looked at: padding,
-// header, selectors, and whether its source is reached through this tunnel.
+// header, selectors, and whether its source is reached through this tunnel. What exceeds the
+// tunnel's rate waits in the worker's Shaper.
 #include <algorithm>
 #include <cstring>
 
@@ -292,6 +293,14 @@ void find_sources(const Entering* entering, HopId* hops, unsigned count) {
   for (unsigned i = 0; i < asked; ++i) hops[places[i]] = found[i];
 }
 
+// It is more than the rate: it waits for its turn, and goes on to `route` then.
+void wait(Packet<Side::outside> packet, const TunnelView& tunnel, const IpsecContext& ipsec,
+          Out out) {
+  if (ipsec.mine.shaper.add(tunnel, SaDirection::inbound, packet.slot(), ipsec.now)) return;
+  tunnel.drops[out.worker()].in_rate_limited.add();
+  drop(packet, tunnel, DropReason::ipsec_rate_limited, out);
+}
+
 void enter(Packet<Side::outside> packet, const Entering& entering, HopId source_hop,
            const IpsecContext& ipsec, Out out) {
   PacketSlot& slot = packet.slot();
@@ -303,10 +312,6 @@ void enter(Packet<Side::outside> packet, const Entering& entering, HopId source_
   if (!reached_through(tenant, source_hop, tunnel.connection)) [[unlikely]] {
     return drop(packet, tunnel, DropReason::ipsec_source_not_routed, out);
   }
-  if (!tunnel.meters->inbound.take(tunnel.inbound, slot.bytes, ipsec.now)) [[unlikely]] {
-    tunnel.drops[out.worker()].in_rate_limited.add();
-    return drop(packet, tunnel, DropReason::ipsec_rate_limited, out);
-  }
   const uint16_t mtu = std::min(tunnel.largest_inner,
                                 entering.sa->inner_mtu(ipsec.outside[tunnel.network.value()].mtu));
   if (slot.family == Family::ipv4) {
@@ -317,6 +322,9 @@ void enter(Packet<Side::outside> packet, const Entering& entering, HopId source_
     clamp_mss(packet.at<wire::Ipv6>(0), mtu);
   }
   slot.ingress = Ingress::ipsec;
+  if (!Shaper::passes(tunnel.inbound, tunnel.meters->inbound, slot.bytes, ipsec.now)) [[unlikely]] {
+    return wait(packet, tunnel, ipsec, out);
+  }
   ConnectionCounters& traffic = tunnel.traffic[out.worker()];
   traffic.in_packets.add();
   traffic.in_bytes.add(slot.bytes);
@@ -368,7 +376,7 @@ void enter_ipsec(Burst<Side::outside> in, const IpsecContext& ipsec, Exit<Stage:
     const TunnelView* tunnel = entering[i].tunnel;
     if (tunnel == nullptr) continue;
     prefetch_view(ipsec.compartments[tunnel->compartment.value()].get());
-    __builtin_prefetch(tunnel->meters, 1);
+    __builtin_prefetch(&tunnel->meters->inbound, 1);
     __builtin_prefetch(&tunnel->traffic[out.worker()], 1);
   }
   unsigned count = 0;

@@ -11,12 +11,13 @@
 // In its compartment a tunnel is a ConnectionView, with its counters, its source validation and the
 // source of its ICMP errors; routes lead there by HopKind::ipsec.
 //
-// Each tunnel has one worker that encrypts and decrypts for it: sequence numbers, windows and token
-// buckets have one writer. What comes up elsewhere is handed over.
+// Each tunnel has one worker that encrypts and decrypts for it: sequence numbers, windows and rates
+// have one writer. What comes up elsewhere is handed over.
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -32,7 +33,9 @@
 #include "compartments/keyed_table.h"
 #include "compartments/line/drop_reason.h"
 #include "compartments/wire.h"
+#include "vpn/codel.h"
 #include "vpn/sa_database.h"
+#include "vpn/tunnel_rate.h"
 
 namespace hnv {
 
@@ -44,6 +47,7 @@ struct alignas(64) TunnelCounters {
 
   Counter in_dropped, out_dropped;            // for whatever reason
   Counter in_rate_limited, out_rate_limited;  // among them
+  Counter in_marked, out_marked;              // passed, with a congestion mark for the rate
   std::array<Counter, kLast - kFirst + 1> drops;
 
   // Counts a reason; only those of the IPsec doors are told apart.
@@ -57,54 +61,28 @@ struct alignas(64) TunnelCounters {
   }
 };
 
-// What a direction of a tunnel may carry, in inner IP bytes; as it is asked at every packet.
-class TunnelRate {
- public:
-  static constexpr uint32_t kLeastBurst = 2'000;  // bytes
-
-  TunnelRate() = default;  // no limit
-  // 0 kbit/s: no limit. `burst_bytes` may follow each other at once; kLeastBurst is the least.
-  TunnelRate(uint32_t kilobits_per_second, uint32_t burst_bytes)
-      : per_byte_(kilobits_per_second == 0 ? 0 : kPerByteAt1Kilobit / kilobits_per_second),
-        burst_(cost(std::max(burst_bytes, kLeastBurst))) {}
-
-  [[nodiscard]] bool limited() const { return per_byte_ != 0; }
-  // In TokenBucket's units of time.
-  static constexpr uint64_t kUnits = 16;  // in a nanosecond
-  [[nodiscard]] uint64_t cost(uint32_t bytes) const { return bytes * per_byte_ >> kFraction; }
-  [[nodiscard]] uint64_t burst() const { return burst_; }
-
- private:
-  static constexpr unsigned kFraction = 16;
-  static constexpr uint64_t kPerByteAt1Kilobit = (uint64_t{8'000'000} * kUnits) << kFraction;
-  uint64_t per_byte_ = 0;
-  uint64_t burst_ = 0;
+// One direction's packets in time, across all views of the tunnel; one line. Owner: the tunnel's
+// worker. What waits of it is in that worker's Shaper, which says so here.
+struct alignas(64) ShapedWay {
+  static constexpr uint32_t kNone = 0xffffffff;
+  TokenBucket bucket;
+  uint32_t queue = kNone;  // of the Shaper; kNone: nothing waits
+  // Read by anybody.
+  std::atomic<uint32_t> waiting_bytes{0};
+  std::atomic<uint32_t> delay_micros{0};  // of what left the queue last; 0: nothing waits
+  Codel codel;
 };
-
-// A token bucket, as the time at which it is full again. Owner: one worker.
-class TokenBucket {
- public:
-  // Whether `bytes` more may pass now; takes them if so. One packet always may where nothing went
-  // before.
-  [[nodiscard]] bool take(const TunnelRate& rate, uint32_t bytes, Instant now) {
-    if (!rate.limited()) return true;
-    const uint64_t cost = rate.cost(bytes);
-    const uint64_t present = now.nanoseconds * TunnelRate::kUnits;
-    const uint64_t begin = std::max(full_at_, present);
-    if (begin + cost > present + std::max(rate.burst(), cost)) return false;
-    full_at_ = begin + cost;
-    return true;
-  }
-
- private:
-  uint64_t full_at_ = 0;
-};
+static_assert(sizeof(ShapedWay) == 64);
 
 // What changes with a tunnel's packets, across all its views. Owner: the tunnel's worker.
-struct alignas(64) TunnelMeters {
-  TokenBucket outbound, inbound;
+struct TunnelMeters {
+  ShapedWay outbound, inbound;
   uint64_t asked_at = 0;  // nanoseconds: when a packet last asked for the tunnel
   uint32_t waiting = 0;   // packets that wait for it
+
+  [[nodiscard]] ShapedWay& way(SaDirection direction) {
+    return direction == SaDirection::outbound ? outbound : inbound;
+  }
 };
 
 struct alignas(64) TunnelView {
@@ -134,6 +112,9 @@ struct alignas(64) TunnelView {
   std::shared_ptr<TunnelCounters[]> drops_owner;
 
   [[nodiscard]] uint32_t if_id() const { return id.value() + 1; }
+  [[nodiscard]] const TunnelRate& rate(SaDirection direction) const {
+    return direction == SaDirection::outbound ? outbound : inbound;
+  }
 };
 
 // An address of ours on an external network at which tunnels end.

@@ -63,10 +63,12 @@ void tend_ipsec(const IpsecContext& ipsec, Lanes& lanes) {
 }
 
 void drain_ipsec(IpsecWorker& mine, WorkerCounters& counters) {
-  mine.waiters.clear([&](rte_mbuf* mbuf) {
+  const auto lose = [&](rte_mbuf* mbuf) {
     counters.drops[static_cast<size_t>(DropReason::draining)].add();
     rte_pktmbuf_free(mbuf);
-  });
+  };
+  mine.waiters.clear(lose);
+  mine.shaper.clear(lose);
 }
 
 }  // namespace hnv

@@ -13,6 +13,7 @@
 #include "vpn/esp_cipher.h"
 #include "vpn/ipsec_notice.h"
 #include "vpn/ipsec_plan.h"
+#include "vpn/shaper.h"
 
 namespace hnv {
 
@@ -62,12 +63,16 @@ class TunnelWaiters {
 
 // Owned by one worker, but for what its ring says of the control thread.
 struct IpsecWorker {
+  // `shaped_packets` may wait for the rates of their tunnels.
+  explicit IpsecWorker(uint32_t shaped_packets = Shaper::kPackets) : shaper(shaped_packets) {}
+
   IpsecNotices notices;
   EspTransform cipher;
   TunnelWaiters waiters;
+  Shaper shaper;
 
   // Packets that wait here.
-  [[nodiscard]] uint64_t held() const { return waiters.size(); }
+  [[nodiscard]] uint64_t held() const { return waiters.size() + shaper.held(); }
   // To the control thread, at most once a second for what `told_at` belongs to.
   void tell(const IpsecNotice& notice, uint64_t& told_at, Instant now);
 };

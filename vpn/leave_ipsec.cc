@@ -6,8 +6,9 @@
 //   inner IP  →  outer IP | [UDP] | ESP header | IV | inner IP, padding, trailer | ICV
 //
 // The tunnel's outbound SA says how. Its worker encrypts: a packet that is elsewhere is handed
-// over, for a sequence number has one writer. The whole vector is decided upon first, so that a
-// packet that is refused uses no number; then it is encrypted at once.
+// over, for a sequence number has one writer. What exceeds the tunnel's rate waits in the worker's
+// Shaper and comes here again. The whole vector is decided upon first, so that a packet that is
+// refused or waits uses no number; then it is encrypted at once.
 //
 // What is too large for the tunnel is told so in its sender's own space: the outer packet is not
 // fragmented here.
@@ -116,7 +117,15 @@ void clamp(Packet<Side::inside> packet, uint16_t mtu) {
   }
 }
 
-// Everything that may refuse it. False: it is gone.
+// It is more than the rate: it waits for its turn, and comes back to this station then.
+void wait(Packet<Side::inside> packet, const TunnelView& tunnel, const IpsecContext& ipsec,
+          Out out) {
+  if (ipsec.mine.shaper.add(tunnel, SaDirection::outbound, packet.slot(), ipsec.now)) return;
+  tunnel.drops[out.worker()].out_rate_limited.add();
+  drop(packet, tunnel, DropReason::ipsec_rate_limited, out);
+}
+
+// Everything that may refuse it, or make it wait. False: it is gone.
 bool admit(Packet<Side::inside> packet, const Leaving& leaving, const IpsecContext& ipsec,
            Out out) {
   PacketSlot& slot = packet.slot();
@@ -146,11 +155,13 @@ bool admit(Packet<Side::inside> packet, const Leaving& leaving, const IpsecConte
     drop(packet, tunnel, DropReason::ipsec_sequence_exhausted, out);
     return false;
   }
-  if (!tunnel.meters->outbound.take(tunnel.outbound, slot.bytes, ipsec.now)) [[unlikely]] {
-    tunnel.drops[out.worker()].out_rate_limited.add();
-    drop(packet, tunnel, DropReason::ipsec_rate_limited, out);
+  // What comes out of the Shaper has paid.
+  if (!slot.was_held && !Shaper::passes(tunnel.outbound, tunnel.meters->outbound, slot.bytes,
+                                        ipsec.now)) [[unlikely]] {
+    wait(packet, tunnel, ipsec, out);
     return false;
   }
+  slot.was_held = false;
   clamp(packet, mtu);
   return true;
 }
@@ -345,7 +356,7 @@ void find_tunnels(Burst<Side::inside> in, Leaving* leaving, const IpsecContext& 
   for (unsigned i = 0; i < count; ++i) {
     if (leaving[i].sa != nullptr) __builtin_prefetch(leaving[i].sa->state, 1);
     if (leaving[i].tunnel == nullptr) continue;
-    __builtin_prefetch(leaving[i].tunnel->meters, 1);
+    __builtin_prefetch(&leaving[i].tunnel->meters->outbound, 1);
     __builtin_prefetch(&leaving[i].tunnel->traffic[worker], 1);
   }
 }

@@ -278,10 +278,10 @@ uint32_t idle_disconnect_seconds(const TunnelSpec& spec) {
 }
 
 uint32_t burst_bytes(const std::optional<uint32_t>& given, uint32_t kilobits) {
-  constexpr uint64_t kLeast = 65'536;
+  constexpr uint64_t kLeast = 10'000;
   constexpr uint64_t kMost = 1U << 30;
-  const uint64_t quarter = uint64_t{kilobits} * 1'000 / 8 / 4;
-  return given.value_or(static_cast<uint32_t>(std::clamp(quarter, kLeast, kMost)));
+  const uint64_t twentieth = uint64_t{kilobits} * 1'000 / 8 / 20;
+  return given.value_or(static_cast<uint32_t>(std::clamp(twentieth, kLeast, kMost)));
 }
 
 TunnelSpec with_stored_secrets(TunnelSpec spec, const TunnelSpec* before) {

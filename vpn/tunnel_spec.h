@@ -183,8 +183,8 @@ struct TunnelSpec {
   std::vector<VpnTrafficSelector> remote_traffic_selectors;
   uint32_t outbound_kilobits_per_second = 5'120;  // inner IP bytes; 0: no limit
   uint32_t inbound_kilobits_per_second = 5'120;
-  // What may come at once beyond the rate: 10,000 to 2^30 bytes. Default: a quarter of a second at
-  // that rate, and 65,536 at least.
+  // What may come at once beyond the rate: 10,000 to 2^30 bytes. Default: 50 ms at that rate, and
+  // 10,000 at least; more would be seen in a rate that is measured over ten seconds.
   std::optional<uint32_t> outbound_burst_bytes;
   std::optional<uint32_t> inbound_burst_bytes;
   Initiation initiation = Initiation::on_start;

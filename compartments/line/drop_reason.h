@@ -62,7 +62,8 @@ namespace hnv {
   X(ipsec_tunnel_gone,      "the connection of the security association is gone")                  \
   X(ipsec_no_sa,            "the tunnel is down: no security association, or none came in time")   \
   X(ipsec_sequence_exhausted, "the security association has used all sequence numbers")            \
-  X(ipsec_rate_limited,     "the tunnel carries as much as it may (outbound, inboundKiloBitsPerSecond)") \
+  X(ipsec_rate_limited,     "too much waits for the tunnel's rate already (outbound, inboundKiloBitsPerSecond)") \
+  X(ipsec_queue_delay,      "packets waited too long for the tunnel's rate: TCP is told to send less (CoDel)") \
   X(ipsec_no_outside_route, "the external network has no route to the site")                       \
   /* any door: the packet inside the compartment */                                                \
   X(inner_bad_header,       "inner IP version, header length or total length is wrong")            \

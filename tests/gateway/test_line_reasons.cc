@@ -61,7 +61,8 @@ TEST(DropReason, EachHasACase) {
       ipsec_tunnel_gone,         // LeaveIpsec.EndsWithItsTunnel
       ipsec_no_sa,               // LeaveIpsec.RefusesWhileTheTunnelIsDown
       ipsec_sequence_exhausted,  // LeaveIpsec.StopsWhenTheNumbersAreUsedUp
-      ipsec_rate_limited,        // LeaveIpsec.PassesTheRateAndNoMore, EnterIpsec
+      ipsec_rate_limited,        // LeaveIpsec.ShapesToTheRate, EnterIpsec
+      ipsec_queue_delay,         // Shaper.TellsAFlowToSlowDown
       ipsec_no_outside_route,    // LeaveIpsec.RefusesWhereTheNetworkHasNoRoute
   };
   for (const auto& table : all_case_tables()) {

@@ -247,6 +247,17 @@ void IpsecNetwork::remove_tunnel(const Tenant& tenant) {
   publish();
 }
 
+void IpsecNetwork::set_rates(const Tenant& tenant, const TunnelRate& outbound,
+                             const TunnelRate& inbound) {
+  Site& at = site(tenant);
+  auto view = std::make_shared<TunnelView>(*at.tunnel);
+  view->outbound = outbound;
+  view->inbound = inbound;
+  at.tunnel = view;
+  tunnels_ = tunnels_.with(view->id.value(), view);
+  publish();
+}
+
 void IpsecNetwork::publish() {
   for (const Site& one : sites_) network_->replace(one.view);
   auto plan = std::make_shared<IpsecPlan>();
@@ -269,6 +280,7 @@ const Sa& IpsecNetwork::inbound(const Tenant& tenant) {
   return *sas_.table().inbound[sa_protocol::index_of_spi(site(tenant).in.spi)];
 }
 TunnelCounters& IpsecNetwork::drops(const Tenant& tenant) { return site(tenant).tunnel->drops[0]; }
+TunnelMeters& IpsecNetwork::meters(const Tenant& tenant) { return *site(tenant).tunnel->meters; }
 ConnectionCounters& IpsecNetwork::traffic(const Tenant& tenant, unsigned worker) {
   return site(tenant).tunnel->traffic[worker];
 }

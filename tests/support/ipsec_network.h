@@ -79,6 +79,7 @@ class IpsecNetwork {
   void take_sas(const Tenant& tenant);
   void give_sas(const Tenant& tenant);
   void remove_tunnel(const Tenant& tenant);
+  void set_rates(const Tenant& tenant, const TunnelRate& outbound, const TunnelRate& inbound);
   // Tells the workers of what has been changed in `sas`, and after any change of the network.
   void publish();
 
@@ -88,6 +89,7 @@ class IpsecNetwork {
   [[nodiscard]] const Sa& outbound(const Tenant& tenant);
   [[nodiscard]] const Sa& inbound(const Tenant& tenant);
   [[nodiscard]] TunnelCounters& drops(const Tenant& tenant);
+  [[nodiscard]] TunnelMeters& meters(const Tenant& tenant);
   [[nodiscard]] ConnectionCounters& traffic(const Tenant& tenant, unsigned worker = 0);
   [[nodiscard]] std::vector<IpsecNotice> notices();
   // Ledger, buffers; "" when all is well.

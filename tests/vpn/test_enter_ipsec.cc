@@ -238,16 +238,43 @@ TEST(EnterIpsec, SourceValidationCanBeLooseOrOff) {
   EXPECT_TRUE(off.from_site(kContoso, udp_packet("10.0.0.2", kVm)).empty()) << "our own";
 }
 
-TEST(EnterIpsec, PassesTheRateAndNoMore) {
+TEST(EnterIpsec, ShapesToTheRateBehindDecryption) {
   IpsecNetwork net({.inbound = TunnelRate(5'120, 4'000)});
   unsigned received = 0;
-  for (unsigned i = 0; i < 20; ++i) {
+  for (unsigned i = 0; i < 40; ++i) {
     received += static_cast<unsigned>(net.from_site(kContoso, udp_packet(kSite, kVm, 972)).size());
   }
   EXPECT_EQ(received, 4U);
-  EXPECT_EQ(net.drops(kContoso).in_rate_limited.value(), 16U);
-  EXPECT_EQ(net.count(DropReason::ipsec_rate_limited), 16U);
+  EXPECT_EQ(net.line().line().held(), 25U) << "40 ms are 25,600 bytes";
+  EXPECT_EQ(net.drops(kContoso).in_rate_limited.value(), 11U);
+  EXPECT_EQ(net.count(DropReason::ipsec_rate_limited), 11U);
+  EXPECT_EQ(net.traffic(kContoso).in_packets.value(), 4U) << "what waits has not come in yet";
   EXPECT_EQ(net.from_site(kFabrikam, to_vm()).size(), 1U);
+  EXPECT_EQ(net.fault(), "");
+  for (unsigned i = 0; i < 25; ++i) {
+    net.network().clock().advance(std::chrono::microseconds(1'700));
+    for (const IpsecSeen& seen : net.breathe()) {
+      EXPECT_EQ(seen.where, kContoso.name);
+      EXPECT_EQ(seen.packet.size(), 1'000U);
+      EXPECT_EQ(seen.packet[8], udp_packet(kSite, kVm)[8] - 1) << "its TTL is lowered once";
+      ++received;
+    }
+  }
+  EXPECT_EQ(received, 29U);
+  EXPECT_EQ(net.traffic(kContoso).in_packets.value(), 29U);
+  EXPECT_EQ(net.traffic(kContoso).in_bytes.value(), 29'000U);
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(EnterIpsec, WhatWaitsEndsWithItsTunnel) {
+  IpsecNetwork net({.inbound = TunnelRate(5'120, 4'000)});
+  for (unsigned i = 0; i < 8; ++i) (void)net.from_site(kContoso, udp_packet(kSite, kVm, 972));
+  EXPECT_EQ(net.line().line().held(), 4U);
+  net.remove_tunnel(kContoso);
+  EXPECT_TRUE(net.breathe().empty());
+  EXPECT_EQ(net.count(DropReason::ipsec_tunnel_gone), 4U);
+  EXPECT_EQ(net.line().line().held(), 0U);
+  EXPECT_EQ(net.fault(), "");
 }
 
 TEST(EnterIpsec, TellsWhereASiteBehindNatIsNow) {

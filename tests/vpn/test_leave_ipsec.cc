@@ -231,20 +231,104 @@ TEST(LeaveIpsec, RefusesWhatTheSelectorsDoNotCover) {
   EXPECT_EQ(net.fault(), "");
 }
 
-TEST(LeaveIpsec, PassesTheRateAndNoMore) {
-  IpsecNetwork net({.outbound = TunnelRate(5'120, 4'000)});
+// Sends 1,000 bytes often; how many of them came out at once.
+unsigned send_at_once(IpsecNetwork& net, const Tenant& tenant, unsigned packets) {
   unsigned sent = 0;
-  for (unsigned i = 0; i < 20; ++i) {
-    sent += static_cast<unsigned>(net.from_vm(kContoso, udp_packet(kVm, kSite, 972)).size());
+  for (unsigned i = 0; i < packets; ++i) {
+    sent += static_cast<unsigned>(net.from_vm(tenant, udp_packet(kVm, kSite, 972)).size());
   }
-  EXPECT_EQ(sent, 4U) << "packets of 1,000 bytes, from a burst of 4,000";
-  EXPECT_EQ(net.count(DropReason::ipsec_rate_limited), 16U);
-  EXPECT_EQ(net.drops(kContoso).out_rate_limited.value(), 16U);
-  EXPECT_EQ(net.outbound(kContoso).state->sequence, 4U) << "what is dropped uses no number";
-  // The other tenant has its own bucket.
-  EXPECT_EQ(net.from_vm(kFabrikam, udp_packet(kVm, kSite, 972)).size(), 1U);
-  net.network().clock().advance(std::chrono::milliseconds(1'563));  // 1,000 bytes and a little
-  EXPECT_EQ(net.from_vm(kContoso, udp_packet(kVm, kSite, 972)).size(), 1U);
+  return sent;
+}
+
+TEST(LeaveIpsec, ShapesToTheRate) {
+  IpsecNetwork net({.outbound = TunnelRate(5'120, 4'000)});
+  EXPECT_EQ(send_at_once(net, kContoso, 20), 4U) << "from a burst of 4,000 bytes";
+  EXPECT_EQ(net.fault(), "") << "what waits is held";
+  EXPECT_EQ(net.line().line().held(), 16U);
+  EXPECT_EQ(net.meters(kContoso).outbound.waiting_bytes.load(), 16'000U);
+  EXPECT_EQ(net.outbound(kContoso).state->sequence, 4U) << "what waits has no number yet";
+  // The other tenant has its own bucket, and its own queue.
+  EXPECT_EQ(send_at_once(net, kFabrikam, 5), 4U);
+  // 1,000 bytes take 1.5625 ms.
+  unsigned came = 0;
+  for (unsigned i = 0; i < 34; ++i) {
+    net.network().clock().advance(std::chrono::microseconds(782));
+    for (const IpsecSeen& seen : net.breathe()) {
+      EXPECT_EQ(seen.where, "site");
+      const auto inner = net.open(kContoso, seen.packet);
+      if (!inner) continue;
+      EXPECT_EQ(inner->size(), 1'000U);
+      EXPECT_EQ((*inner)[8], udp_packet(kVm, kSite)[8] - 1) << "its TTL is lowered once";
+      ++came;
+    }
+    EXPECT_LE(came, i / 2 + 1);
+  }
+  EXPECT_EQ(came, 16U);
+  EXPECT_EQ(net.outbound(kContoso).state->sequence, 20U);
+  EXPECT_EQ(net.traffic(kContoso).out_packets.value(), 20U);
+  EXPECT_EQ(net.traffic(kFabrikam).out_packets.value(), 5U);
+  EXPECT_EQ(net.count(DropReason::ipsec_rate_limited), 0U);
+  EXPECT_EQ(net.line().line().held(), 0U);
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(LeaveIpsec, HoldsNoMoreThanFortyMillisecondsOfTheRate) {
+  IpsecNetwork net({.outbound = TunnelRate(5'120, 4'000)});
+  EXPECT_EQ(send_at_once(net, kContoso, 40), 4U);
+  EXPECT_EQ(net.line().line().held(), 25U) << "40 ms are 25,600 bytes";
+  EXPECT_EQ(net.count(DropReason::ipsec_rate_limited), 11U);
+  EXPECT_EQ(net.drops(kContoso).out_rate_limited.value(), 11U);
+  EXPECT_EQ(net.drops(kContoso).out_dropped.value(), 11U);
+  EXPECT_EQ(net.drops(kFabrikam).out_dropped.value(), 0U);
+  EXPECT_EQ(send_at_once(net, kFabrikam, 4), 4U) << "a neighbour's flood is nothing to it";
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(LeaveIpsec, WhatWaitsTakesTheNewestAssociationAndIsToldWhenThereIsNone) {
+  IpsecNetwork net({.outbound = TunnelRate(5'120, 4'000)});
+  EXPECT_EQ(send_at_once(net, kContoso, 8), 4U);
+  net.take_sas(kContoso);
+  net.give_sas(kContoso);
+  net.network().clock().advance(std::chrono::milliseconds(4));
+  auto seen = net.breathe();
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_TRUE(net.open(kContoso, seen[0].packet)) << "under the new key";
+  EXPECT_EQ(net.outbound(kContoso).state->sequence, 2U);
+  net.take_sas(kContoso);
+  net.network().clock().advance(std::chrono::milliseconds(4));
+  EXPECT_TRUE(net.breathe().empty());
+  EXPECT_EQ(net.breathe().size(), 2U) << "host unreachable";
+  EXPECT_EQ(net.count(DropReason::ipsec_no_sa), 2U);
+  EXPECT_EQ(net.line().line().held(), 0U);
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(LeaveIpsec, WhatWaitsEndsWithItsTunnelOrAtTheEnd) {
+  IpsecNetwork net({.outbound = TunnelRate(5'120, 4'000)});
+  EXPECT_EQ(send_at_once(net, kContoso, 8), 4U);
+  EXPECT_EQ(send_at_once(net, kFabrikam, 8), 4U);
+  net.remove_tunnel(kContoso);
+  EXPECT_TRUE(net.breathe().empty());
+  EXPECT_EQ(net.count(DropReason::ipsec_tunnel_gone), 4U);
+  EXPECT_EQ(net.line().line().held(), 4U) << "the other tenant's";
+  EXPECT_EQ(net.fault(), "");
+  net.line().line().drain();
+  EXPECT_EQ(net.count(DropReason::draining), 4U);
+  EXPECT_EQ(net.line().line().held(), 0U);
+  EXPECT_EQ(net.fault(), "");
+}
+
+TEST(LeaveIpsec, AnotherRateKeepsTheQueueAndNoRateEmptiesIt) {
+  IpsecNetwork net({.outbound = TunnelRate(5'120, 4'000)});
+  EXPECT_EQ(send_at_once(net, kContoso, 20), 4U);
+  net.set_rates(kContoso, TunnelRate(20'480, 4'000), TunnelRate());
+  EXPECT_TRUE(net.breathe().empty());
+  net.network().clock().advance(std::chrono::microseconds(3'130));  // 8,000 bytes and a little
+  EXPECT_NEAR(static_cast<double>(net.breathe().size()), 8, 1);
+  net.set_rates(kContoso, TunnelRate(), TunnelRate());
+  EXPECT_GE(net.breathe().size(), 7U);
+  EXPECT_EQ(net.line().line().held(), 0U);
+  EXPECT_EQ(net.outbound(kContoso).state->sequence, 20U);
   EXPECT_EQ(net.fault(), "");
 }
 
