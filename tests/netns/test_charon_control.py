@@ -22,6 +22,7 @@ from support.checks import expect, expect_equal, topology
 from support.driver import Driver
 from support.run import veth
 from support.site import Authority, Site
+from support.traffic import ping
 from support.wait import wait_for
 
 VIP, VIP2, SITE = "203.0.113.1", "203.0.113.2", "198.51.100.10"
@@ -82,8 +83,7 @@ class Made:
 
     def ping(self, address, count=3):
         """How many of the site's echo requests through the tunnel are answered."""
-        done = self.outside("ping", "-n", "-c", count, "-i", 0.05, "-W", 1, "-I", "10.2.0.1", address, check=False)
-        return next((int(w.split()[0]) for w in done.stdout.split(",") if "received" in w), 0)
+        return ping(self.outside, address, count, source="10.2.0.1")
 
     def dump(self):
         print("---- driver\n" + self.driver.process.output()[-5000:], file=sys.stderr)

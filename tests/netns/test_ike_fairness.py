@@ -24,6 +24,7 @@ from support.checks import expect, expect_equal, topology
 from support.gateway import Gateway, ledger_balanced
 from support.run import veth
 from support.site import Site
+from support.traffic import ping
 from support.wait import wait_for
 
 VIP, SITES, OURS = "203.0.113.1", "203.0.113.254", "10.0.0.2"
@@ -114,8 +115,7 @@ class Shared:
 
     def lost(self):
         """Of the neighbour's packets, through its tunnel and back."""
-        done = self.outside("ping", "-n", "-c", PINGS, "-i", 0.01, "-W", 2, "-I", "10.200.1.1", OURS, check=False, timeout=60).stdout
-        return PINGS - int(done.split(" received")[0].rsplit(" ", 1)[-1])
+        return PINGS - ping(self.outside, OURS, PINGS, interval=0.01, source="10.200.1.1")
 
     def again(self, position, names):
         """Requests of these tunnels that were sent again since."""

@@ -55,8 +55,7 @@ class Branched(Lab):
         return int(line.rsplit(" ", 1)[1])
 
     def ping(self, space, source, target, count=3):
-        done = space("ping", "-n", "-c", count, "-i", 0.05, "-W", 1, "-I", source, target, check=False)
-        return next((int(w.split()[0]) for w in done.stdout.split(",") if "received" in w), 0)
+        return ping(space, target, count, source=source)
 
     def dump(self):
         print(self.gateway.dump(), file=sys.stderr)

@@ -211,11 +211,9 @@ def prove_up(checks, made):
         expect_equal(carrying(made), ["a"], "the tunnel in use")
     with checks.check("from tunnel to tunnel: site c and the office reach each other through the gateway") as note:
         space = made.sites["c"].space
-        wait_for(lambda: space("ping", "-n", "-c", 1, "-W", 1, "-I", OTHER, OFFICE, check=False).returncode == 0, 10, "an answer",
-                 tell=made.gateway.drops)
+        wait_for(lambda: ping(space, OFFICE, 1, wait=1, source=OTHER) == 1, 10, "an answer", tell=made.gateway.drops)
         before = {name: made.status(name)["statistics"] for name in "ac"}
-        done = space("ping", "-n", "-c", 20, "-i", 0.05, "-W", 1, "-I", OTHER, OFFICE, check=False).stdout
-        expect(" 20 received" in done, done)
+        expect_equal(ping(space, OFFICE, 20, source=OTHER), 20, "answers")
         after = {name: made.status(name)["statistics"] for name in "ac"}
         expect_equal({(name, way): after[name][f"{way}Packets"] - before[name][f"{way}Packets"] for name in "ac"
                       for way in ("inbound", "outbound")}, {(name, way): 20 for name in "ac" for way in ("inbound", "outbound")}, "packets")

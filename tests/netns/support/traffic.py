@@ -21,7 +21,7 @@ def family_of(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def ping(space, address, count=3, wait=4.0, interval=0.02, size=None, marker=None):
+def ping(space, address, count=3, wait=4.0, interval=0.02, size=None, marker=None, source=None):
     """Pings and returns how many answers came; `size` bytes of data that must not be fragmented.
 
     Not ping(8): once it has an answer it gives the last ones two round trips and no more, which on a
@@ -36,6 +36,8 @@ def ping(space, address, count=3, wait=4.0, interval=0.02, size=None, marker=Non
                       socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP) as sock:
         level = socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP
         sock.setsockopt(level, _RECVERR[six], 1)
+        if source:
+            sock.bind((source, 0))
         if size is not None:
             sock.setsockopt(level, _MTU_DISCOVER[six], _NEVER_FRAGMENT)
         begin = time.monotonic()
