@@ -170,7 +170,7 @@ std::vector<Frame> make_frames(const World& world, Path path, unsigned size, uns
 
 rte_mempool& packet_pool() {
   static rte_mempool* made =
-      rte_pktmbuf_pool_create("bench", 4 * kInFlight - 1, 256, sizeof(uint64_t), 2176, 0);
+      rte_pktmbuf_pool_create("bench", 8 * kInFlight - 1, 256, sizeof(uint64_t), 2176, 0);
   if (made == nullptr) stop("no packet buffers");
   return *made;
 }

@@ -65,6 +65,8 @@ class Packets {
 
   void restore();  // REQUIRES frames
   [[nodiscard]] rte_mbuf* operator[](size_t i) const { return mbufs_[i]; }
+  // Another buffer takes the place of one that has been given away.
+  void put(size_t i, rte_mbuf* mbuf) { mbufs_[i] = mbuf; }
 
  private:
   void allocate();

@@ -17,22 +17,36 @@ namespace hnv {
 
 enum class BenchCipher : uint8_t { aes256gcm, aes256cbc_sha256 };
 
+// exceeded: each tunnel gets a little more than its rate, so that every packet waits.
+enum class BenchLimits : uint8_t { off, suffice, exceeded };
+
 struct IpsecShape {
   unsigned tunnels = 1;
   BenchCipher cipher = BenchCipher::aes256gcm;
-  bool limited = true;  // a rate is looked at, and suffices
+  BenchLimits limits = BenchLimits::suffice;
+  unsigned size = 0;  // of exceeded: the rate is by the packets that come
 };
 
 class IpsecWorld {
  public:
   explicit IpsecWorld(const IpsecShape& shape);
+  IpsecWorld(const IpsecWorld&) = delete;
+  IpsecWorld& operator=(const IpsecWorld&) = delete;
+  IpsecWorld(IpsecWorld&&) = delete;
+  IpsecWorld& operator=(IpsecWorld&&) = delete;
+  ~IpsecWorld();  // gives the pool all buffers back
 
   // A packet of `size` bytes of any of the domains into each buffer: from a machine, or, sealed by
   // its site, from outside.
   void fill_out(Packets& packets, unsigned size);
   void fill_in(Packets& packets, unsigned size);
-  // All of them, a vector a breath.
+  // All of them, a vector a breath; where limits are exceeded, as many as the line has room for.
   void forward(Packets& packets, PortId in, unsigned out);
+  // After a pass where limits are exceeded: buffers that are the caller's again, in place of those
+  // that the line has kept.
+  void take_back(Packets& packets);
+  // How many were sent since this was asked last.
+  [[nodiscard]] uint64_t forwarded();
 
   [[nodiscard]] Line& line() { return line_; }
   [[nodiscard]] const IpsecShape& shape() const { return shape_; }
@@ -41,6 +55,8 @@ class IpsecWorld {
 
  private:
   void add_tunnel(Dataplane& plane, IpsecPlan& plan, unsigned tunnel);
+  [[nodiscard]] TunnelRate rate() const;
+  void forward_shaped(Packets& packets, PortId in, unsigned out);
 
   IpsecShape shape_;
   World world_;
@@ -55,6 +71,9 @@ class IpsecWorld {
   size_t next_frame_ = 0;
   Instant now_ = kNow;
   Random random_{11};
+  std::vector<rte_mbuf*> back_;
+  uint64_t forwarded_ = 0;
+  bool given_ = false;  // the line has the buffers
 };
 
 }  // namespace hnv
