@@ -36,6 +36,22 @@ Instant ControlLoop::now() {
       std::chrono::duration_cast<Duration>(Clock::now().time_since_epoch()).count())};
 }
 
+Worker::Config ControlLoop::config_of_worker(unsigned worker) const {
+  Worker::Config config;
+  config.worker = worker;
+  config.lcore = bootstrap_.worker_lcores[worker];
+  for (unsigned p = 0; p < ports_.size(); ++p) {
+    config.ports.push_back(
+        {ports_[p].dpdk_id(), share_of(p, ports_[p].queues(), worker, context_.workers)});
+  }
+  config.busy_poll = bootstrap_.busy_poll;
+  config.nat_sessions = bootstrap_.nat.sessions;
+  // A quarter of the buffers, over all workers.
+  config.shaped_packets =
+      std::clamp(bootstrap_.packet_buffers / 4 / context_.workers, 64U, Shaper::kPackets);
+  return config;
+}
+
 ControlLoop::ControlLoop(Parts parts)
     : bootstrap_(parts.bootstrap),
       eal_(parts.eal),
@@ -64,19 +80,7 @@ ControlLoop::ControlLoop(Parts parts)
     return std::make_shared<const Dataplane>(std::move(first));
   }());
   for (unsigned i = 0; i < context_.workers; ++i) {
-    Worker::Config config;
-    config.worker = i;
-    config.lcore = bootstrap_.worker_lcores[i];
-    for (unsigned p = 0; p < ports_.size(); ++p) {
-      config.ports.push_back(
-          {ports_[p].dpdk_id(), share_of(p, ports_[p].queues(), i, context_.workers)});
-    }
-    config.busy_poll = bootstrap_.busy_poll;
-    config.nat_sessions = bootstrap_.nat.sessions;
-    // A quarter of the buffers, over all workers.
-    config.shaped_packets =
-        std::clamp(bootstrap_.packet_buffers / 4 / context_.workers, 64U, Shaper::kPackets);
-    workers_.push_back(std::make_unique<Worker>(std::move(config), rcu_, *published_, handoffs_));
+    workers_.push_back(std::make_unique<Worker>(config_of_worker(i), rcu_, *published_, handoffs_));
   }
   watches_.resize(context_.workers);
   nat_ = std::make_unique<NatControl>(bootstrap_.nat, workers_);

@@ -126,6 +126,7 @@ class ControlLoop final : public Control {
   void answer_questions();
 
   // Everything but changes: neighbours, timers, questions. In the midst of a long change too.
+  [[nodiscard]] Worker::Config config_of_worker(unsigned worker) const;
   void serve(Instant at);
   // Between two steps of a long change: serves, when that has not been done for a while.
   [[nodiscard]] bool due();

@@ -48,7 +48,7 @@ std::optional<std::string> kernel_interface(const PortConfig& port) {
 std::string device_arguments(const PortConfig& port) {
   const auto says = [&](const char* word) { return port.device.find(word) != std::string::npos; };
   if (!port.device.starts_with("net_af_packet") || says("framesz=")) return port.device;
-  const std::string device =
+  std::string device =
       says("framecnt=") ? port.device : fmt::format("{},framecnt={}", port.device, kAfPacketFrames);
   const unsigned needed = port.mtu + 18U + kAfPacketHeader;
   if (needed <= kAfPacketDefaultFrame) return device;
