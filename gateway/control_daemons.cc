@@ -33,16 +33,12 @@ void ControlLoop::serve_tunnels(Instant at) {
   turn_tunnels(at);
 }
 
-// Routes through tunnels that went up or down. Not while a compilation is under way, which builds
-// on what there is.
-void ControlLoop::turn_tunnels(Instant at) {
-  if (under_way_ || turned_tunnels_.empty() || changes_ == nullptr) return;
-  const TurnedTunnels turned = std::exchange(turned_tunnels_, {});
-  // Others are served while it compiles; what it builds on stays, and nothing else is built on
-  // that.
+// Others are served while it compiles. What it builds on stays, and nothing else is built on that:
+// REQUIRES that no compilation is under way.
+void ControlLoop::compile_beside(Instant at, const CompileOn& compile) {
   under_way_ = true;
   const std::shared_ptr<const Compiled> before = compiled_;
-  Compilation done = compile_turned(before, *changes_->current(), turned, context_, next_hops_, at);
+  Compilation done = compile(before, *changes_->current());
   under_way_ = false;
   to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());
   put_live(std::move(done.next), at);
@@ -50,22 +46,25 @@ void ControlLoop::turn_tunnels(Instant at) {
   resolver_->act(done.actions);
 }
 
-// BFD's sessions, and routes that BGP brings and takes. Those not while a compilation is under way,
-// as above; this one is, while it looks after others.
+// Routes through tunnels that went up or down.
+void ControlLoop::turn_tunnels(Instant at) {
+  if (under_way_ || turned_tunnels_.empty() || changes_ == nullptr) return;
+  const TurnedTunnels turned = std::exchange(turned_tunnels_, {});
+  compile_beside(at, [&](const auto& before, const DesiredState& model) {
+    return compile_turned(before, model, turned, context_, next_hops_, at);
+  });
+}
+
+// BFD's sessions, and routes that BGP brings and takes.
 void ControlLoop::serve_bgp(Instant at) {
   bfd_->step(at);  // before bgpd is told what came of it
   bgp_->step(at);
   if (under_way_ || changes_ == nullptr) return;
   const LearnedRoutes learned = bgp_->take_learned(at);
   if (learned.empty()) return;
-  under_way_ = true;
-  const std::shared_ptr<const Compiled> before = compiled_;
-  Compilation done =
-      compile_learned(before, *changes_->current(), learned, context_, next_hops_, at);
-  under_way_ = false;
-  to_release_.insert(to_release_.end(), done.released.begin(), done.released.end());
-  put_live(std::move(done.next), at);
-  resolver_->act(done.actions);
+  compile_beside(at, [&](const auto& before, const DesiredState& model) {
+    return compile_learned(before, model, learned, context_, next_hops_, at);
+  });
 }
 
 void ControlLoop::send_ike(Instant at) {

@@ -163,6 +163,9 @@ class ControlLoop final : public Control {
   [[nodiscard]] ChangeQueue::Publish prepare(const Model& before, const Model& after,
                                              const std::vector<Touched>& touched);
   void publish_change(Compilation& done);
+  using CompileOn = std::function<Compilation(const std::shared_ptr<const Compiled>& before,
+                                              const DesiredState& model)>;
+  void compile_beside(Instant at, const CompileOn& compile);
   // Makes it what is compiled, between two changes of the configuration.
   void put_live(std::shared_ptr<const Compiled> next, Instant now);
   void abandon_change(const Compilation& lost);

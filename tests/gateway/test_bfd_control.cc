@@ -29,18 +29,12 @@ class BfdControlTest : public ::testing::Test {
  protected:
   BfdControlTest()
       : control_(
-            pool_of(mbufs_), 2, [this](rte_mbuf* mbuf) { return take(mbuf); },
+            mbufs_.pool(), 2, [this](rte_mbuf* mbuf) { return take(mbuf); },
             [this](const BfdControl::Path& path, BfdState state) {
               news_.emplace_back(path.uid, state);
             }) {}
   void TearDown() override { EXPECT_EQ(mbufs_.in_use(), 0U); }
 
-  static rte_mempool& pool_of(FakeMbufs& mbufs) {
-    rte_mbuf* one = mbufs.take();
-    rte_mempool* pool = one->pool;
-    rte_pktmbuf_free(one);
-    return *pool;
-  }
   bool take(rte_mbuf* mbuf) {
     const auto bytes = bytes_of(*mbuf);
     const auto datagram = read_bfd_datagram(bytes);

@@ -52,7 +52,7 @@ class BgpBfdTest : public ::testing::Test {
  protected:
   BgpBfdTest()
       : control_(
-            pool_of(mbufs_), 1,
+            mbufs_.pool(), 1,
             [this](rte_mbuf* mbuf) {
               sent_.push_back(*read_bfd_datagram(bytes_of(*mbuf)));
               rte_pktmbuf_free(mbuf);
@@ -66,12 +66,6 @@ class BgpBfdTest : public ::testing::Test {
   }
   void TearDown() override { EXPECT_EQ(mbufs_.in_use(), 0U); }
 
-  static rte_mempool& pool_of(FakeMbufs& mbufs) {
-    rte_mbuf* one = mbufs.take();
-    rte_mempool* pool = one->pool;
-    rte_pktmbuf_free(one);
-    return *pool;
-  }
   void configure(uint32_t number, std::shared_ptr<const CompiledBgp> bgp) {
     bfd_.configure(number, CompartmentId(number), number + 70, std::move(bgp));
     bfd_.step(now_);

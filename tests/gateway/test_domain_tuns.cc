@@ -31,7 +31,7 @@ class DomainTunsTest : public ::testing::Test {
  protected:
   DomainTunsTest()
       : network_(twin_dataplane(kWorkers)),
-        tuns_(pool_of(mbufs_), kWorkers, [this](rte_mbuf* mbuf) { return take(mbuf); }) {
+        tuns_(mbufs_.pool(), kWorkers, [this](rte_mbuf* mbuf) { return take(mbuf); }) {
     for (const Tenant& tenant : kTwins) {
       auto view = std::make_shared<CompartmentView>(network_->compartment(tenant.name));
       const auto at = [](const char* text) { return *IpAddress<Space::customer>::parse(text); };
@@ -46,12 +46,6 @@ class DomainTunsTest : public ::testing::Test {
   }
   void TearDown() override { EXPECT_EQ(mbufs_.in_use(), 0U); }
 
-  static rte_mempool& pool_of(FakeMbufs& mbufs) {
-    rte_mbuf* one = mbufs.take();
-    rte_mempool* pool = one->pool;
-    rte_pktmbuf_free(one);
-    return *pool;
-  }
   // The end that bgpd's kernel has.
   OwnedFd add(const std::string& domain) {
     int ends[2];

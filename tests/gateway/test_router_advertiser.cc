@@ -57,7 +57,7 @@ struct Told {
 class Rfc4861Router : public testing::Test {
  protected:
   Rfc4861Router()
-      : pool_(pool_of(mbufs_)), advertiser_(pool_, [this](rte_mbuf* mbuf) { return take(*mbuf); }) {
+      : pool_(mbufs_.pool()), advertiser_(pool_, [this](rte_mbuf* mbuf) { return take(*mbuf); }) {
     change(
         {{"providerNetworks/fabric", R"({"port":"fabric0","providerAddresses":["10.250.0.1/24"]})"},
          {kDomain, "{}"},
@@ -70,12 +70,6 @@ class Rfc4861Router : public testing::Test {
   }
   void TearDown() override { EXPECT_EQ(mbufs_.in_use(), 0U); }
 
-  static rte_mempool& pool_of(FakeMbufs& mbufs) {
-    rte_mbuf* one = mbufs.take();
-    rte_mempool* pool = one->pool;
-    rte_pktmbuf_free(one);
-    return *pool;
-  }
   // What the control loop does with a change.
   void change(const std::vector<TestRequest>& requests) {
     const auto domain = [this] {

@@ -21,7 +21,7 @@ import time
 
 from support.branches import ipsec_section
 from support.checks import expect, expect_equal, topology
-from support.gateway import Gateway, ledger_balanced
+from support.gateway import Gateway, prove_end
 from support.run import veth
 from support.site import Site
 from support.traffic import ping
@@ -222,10 +222,7 @@ def prove_flapping(checks, made):
             thread.join(20)
         expect_equal((lost, again), (0, 0), f"packets lost, requests repeated, while it went up and down {count[0]} times")
         note.text = f"{count[0]} times; {text}"
-    with checks.check("the ledger holds") as note:
-        note.text = wait_for(lambda: ledger_balanced(made.gateway), 5, "the ledger")
-    with checks.check("the gateway ends"):
-        expect_equal(made.gateway.stop(), 0, "exit status")
+    prove_end(checks, made.gateway)
 
 
 def prove(checks, made):

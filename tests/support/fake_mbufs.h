@@ -36,6 +36,8 @@ class FakeMbufs {
   // Dies when the pool is empty: a leak has been missed.
   [[nodiscard]] rte_mbuf* take();
   [[nodiscard]] rte_mbuf* take(std::span<const uint8_t> frame);
+  // Where whoever allocates by himself gets them from.
+  [[nodiscard]] rte_mempool& pool() { return *pool_; }
   [[nodiscard]] size_t in_use() const { return handed_out_ - freed(); }
   [[nodiscard]] size_t freed() const { return freed_.load(std::memory_order_relaxed); }
 

@@ -161,3 +161,11 @@ def ledger_balanced(gateway):
     expect(all(w["balanced"] for w in answer["workers"]), f"a worker is not balanced: {answer['workers']}")
     expect_equal(sum(answer["drops"].values()), ledger["drops"], "drops by reason, summed")
     return f"{came} packets came, {went} went"
+
+
+def prove_end(checks, gateway):
+    """What a topology without hosts of its own ends with."""
+    with checks.check("the ledger holds") as note:
+        note.text = wait_for(lambda: ledger_balanced(gateway), 5, "the ledger")
+    with checks.check("the gateway ends"):
+        expect_equal(gateway.stop(), 0, "exit status")
