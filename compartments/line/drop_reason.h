@@ -113,7 +113,7 @@ namespace hnv {
   /* respond, handoff, punt, tx */                                                                 \
   X(handoff_full,           "the worker that owns the flow, or sends on the port, is behind")      \
   X(handoff_loop,           "the workers did not agree which of them owns the packet's state")     \
-  X(punt_queue_full,        "the control thread is behind")                                        \
+  X(punt_queue_full,        "the control thread is behind, or an IKE sender exceeds its share")    \
   X(tx_full,                "the port took no more packets")                                       \
   X(draining,               "the gateway is shutting down")
 // clang-format on
