@@ -247,6 +247,13 @@ void IpsecNetwork::remove_tunnel(const Tenant& tenant) {
   publish();
 }
 
+void IpsecNetwork::replace_domain(const Tenant& tenant) {
+  auto another = std::make_shared<CompartmentView>(*site(tenant).view);
+  another->uid += 1'000;
+  site(tenant).view = another;
+  publish();
+}
+
 void IpsecNetwork::set_rates(const Tenant& tenant, const TunnelRate& outbound,
                              const TunnelRate& inbound) {
   Site& at = site(tenant);

@@ -79,6 +79,8 @@ class IpsecNetwork {
   void take_sas(const Tenant& tenant);
   void give_sas(const Tenant& tenant);
   void remove_tunnel(const Tenant& tenant);
+  // The tenant's domain is gone, and another one has its number, its routes and its tunnel.
+  void replace_domain(const Tenant& tenant);
   void set_rates(const Tenant& tenant, const TunnelRate& outbound, const TunnelRate& inbound);
   // Tells the workers of what has been changed in `sas`, and after any change of the network.
   void publish();

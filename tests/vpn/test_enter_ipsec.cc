@@ -277,6 +277,18 @@ TEST(EnterIpsec, WhatWaitsEndsWithItsTunnel) {
   EXPECT_EQ(net.fault(), "");
 }
 
+TEST(EnterIpsec, WhatWaitsEndsWithItsDomainAndIsNotTheNextOnes) {
+  IpsecNetwork net({.inbound = TunnelRate(5'120, 4'000)});
+  for (unsigned i = 0; i < 8; ++i) (void)net.from_site(kContoso, udp_packet(kSite, kVm, 972));
+  EXPECT_EQ(net.line().line().held(), 4U);
+  net.replace_domain(kContoso);
+  net.network().clock().advance(std::chrono::milliseconds(8));
+  EXPECT_TRUE(net.breathe().empty());
+  EXPECT_EQ(net.count(DropReason::compartment_gone), 4U);
+  EXPECT_EQ(net.line().line().held(), 0U);
+  EXPECT_EQ(net.fault(), "");
+}
+
 TEST(EnterIpsec, TellsWhereASiteBehindNatIsNow) {
   IpsecNetwork net({.encapsulation = SaEncapsulation::udp});
   EXPECT_EQ(net.from_site(kContoso, to_vm()).size(), 1U);

@@ -318,6 +318,26 @@ TEST(LeaveIpsec, WhatWaitsEndsWithItsTunnelOrAtTheEnd) {
   EXPECT_EQ(net.fault(), "");
 }
 
+TEST(LeaveIpsec, WhatWaitsEndsWithItsDomainAndIsNotTheNextOnes) {
+  IpsecNetwork net({.outbound = TunnelRate(5'120, 4'000)});
+  EXPECT_EQ(send_at_once(net, kContoso, 8), 4U);
+  EXPECT_EQ(send_at_once(net, kFabrikam, 8), 4U);
+  net.replace_domain(kContoso);
+  net.network().clock().advance(std::chrono::milliseconds(4));
+  for (const IpsecSeen& seen : net.breathe()) {
+    EXPECT_TRUE(net.open(kFabrikam, seen.packet)) << "not the other tenant's";
+  }
+  EXPECT_EQ(net.count(DropReason::compartment_gone), 2U) << "those whose turn it was";
+  EXPECT_EQ(net.line().line().held(), 4U);
+  net.network().clock().advance(std::chrono::milliseconds(4));
+  (void)net.breathe();
+  EXPECT_EQ(net.count(DropReason::compartment_gone), 4U);
+  EXPECT_EQ(net.traffic(kContoso).out_packets.value(), 4U) << "those before";
+  EXPECT_EQ(net.traffic(kFabrikam).out_packets.value(), 8U);
+  EXPECT_EQ(net.line().line().held(), 0U);
+  EXPECT_EQ(net.fault(), "");
+}
+
 TEST(LeaveIpsec, AnotherRateKeepsTheQueueAndNoRateEmptiesIt) {
   IpsecNetwork net({.outbound = TunnelRate(5'120, 4'000)});
   EXPECT_EQ(send_at_once(net, kContoso, 20), 4U);
