@@ -6,10 +6,14 @@
 
 Every domain has the same addresses, the gateway 10.0.0.2 in each. Tunnel N leads to the network 10.(128 + N/256).(N%256).0/24,
 so that the sites' one network stack can tell its tunnels apart.
+
+In between, some of them are broken in three ways and mended again: what the doctor says of those, and of all others, what it
+costs to ask it, and what it keeps.
 """
 
 import os
 import signal
+import statistics
 import sys
 import time
 
@@ -26,6 +30,12 @@ TUNNELS = 2000 if FULL else 200
 SAMPLE = range(0, TUNNELS, TUNNELS // 10)
 LOOK = 5  # seconds, for processor time
 TICKS = os.sysconf("SC_CLK_TCK")
+NOBODY = "192.0.2.99"  # arrives at the sites, and is nobody's
+# What is wrong with tunnels whose number modulo 20 is this: the cause, and what the gateway has instead.
+BROKEN = {3: ("authenticationRefused", {"sharedSecret": "another-word"}),
+          7: ("sharedSecret", {"sharedSecret": "another-word", "initiate": "never"}),  # the site begins
+          11: ("noAnswer", {"destinationIPAddress": NOBODY})}
+ATTEMPTS = 4  # more of each broken tunnel whose site answers, before its memory is looked at again
 
 
 def network(number):
@@ -60,13 +70,23 @@ class Many:
                 "virtualSubnetId": 5000 + number, "addressPrefixes": ["10.0.0.0/24"], "kind": "gateway",
                 "providerNetwork": "fabric"}})])
 
+    @staticmethod
+    def connection(number, **more):
+        return {"path": f"/v1/routingDomains/tenant-{number}/networkConnections/branch",
+                "body": {"connectionType": "IPSec", "routes": [{"destinationPrefix": f"{network(number)}.0/24"}],
+                         "ipSecConfiguration": {"sourceIPAddress": VIP, "destinationIPAddress": SITES, "retryIntervalSeconds": 60,
+                                                "remoteIdentity": f"site{number}.example", "sharedSecret": f"secret-of-{number}", **more}}}
+
     def load(self):
-        self.gateway.api.apply([{
-            "path": f"/v1/routingDomains/tenant-{number}/networkConnections/branch",
-            "body": {"connectionType": "IPSec", "routes": [{"destinationPrefix": f"{network(number)}.0/24"}],
-                     "ipSecConfiguration": {"sourceIPAddress": VIP, "destinationIPAddress": SITES, "retryIntervalSeconds": 60,
-                                            "remoteIdentity": f"site{number}.example", "sharedSecret": f"secret-of-{number}"}}}
-            for number in range(TUNNELS)])
+        self.gateway.api.apply([self.connection(number) for number in range(TUNNELS)])
+
+    def doctor(self, number):
+        """(cause, state) as it says."""
+        said = self.gateway.api.get(f"/v1/routingDomains/tenant-{number}/networkConnections/branch/doctor")
+        return said["cause"], said["connectionState"]
+
+    def site_begins(self, number):
+        self.site.vici.ask("initiate", {"child": f"t{number}", "ike": f"t{number}", "timeout": "-1"})
 
     def system(self):
         return self.gateway.api.get("/v1/system")
@@ -136,6 +156,72 @@ def prove_up(checks, made):
         expect(now - idle < 5, note.text)
 
 
+def broken():
+    """{number: the cause} of those that are."""
+    return {n: BROKEN[n % 20][0] for n in range(TUNNELS) if n % 20 in BROKEN}
+
+
+def accused(made, numbers):
+    """Those of which the doctor says something else than that all is well."""
+    return {n: said for n in numbers if (said := made.doctor(n)) != ("none", "Connected")}
+
+
+def prove_diagnoses(checks, made):
+    wrong = broken()
+    healthy = [n for n in range(TUNNELS) if n not in wrong]
+    refused = [n for n, cause in wrong.items() if cause != "noAnswer"]
+    gateway, position = made.gateway.process.pid, made.site.log_size()
+    with checks.check(f"{len(wrong)} of the {TUNNELS} are broken in three ways: the doctor says which in which, and accuses no other") as note:
+        begin = time.monotonic()
+        made.gateway.api.apply([made.connection(n, **{**BROKEN[n % 20][1], "retryIntervalSeconds": 2, "numberOfTries": 0}) for n in wrong])
+        wait_for(lambda: made.system()["tunnelsUp"] == len(healthy), 60, "the broken ones down", tell=lambda: made.system()["tunnelsUp"])
+
+        def missed():
+            found = {n: said for n in wrong if (said := made.doctor(n)[0]) != wrong[n]}
+            for number in found:
+                if wrong[number] == "sharedSecret":
+                    made.site_begins(number)  # again where the site did not know yet that its old tunnel was gone
+            return found
+        wait_for(lambda: not missed(), 60, "their causes", 0.5, tell=missed)
+        expect_equal(accused(made, healthy), {}, "healthy tunnels that are accused")
+        note.text = f"{time.monotonic() - begin:.1f} s"
+    with checks.check("it keeps no more while they go on failing, and still accuses no other") as note:
+        before, ike = kilobytes(gateway), kilobytes(made.charon())
+        seen = sum("MAC mismatched" in line for line in made.site.log_since(position))
+
+        def attempts():
+            return sum("MAC mismatched" in line for line in made.site.log_since(position)) - seen
+        begins = [n for n in refused if wrong[n] != "sharedSecret"]
+        wait_for(lambda: attempts() >= ATTEMPTS * len(begins), 90, "more attempts", 0.5, tell=attempts)
+        more = kilobytes(gateway) - before
+        note.text = (f"{more} KiB more in the gateway, {kilobytes(made.charon()) - ike} in charon, after {attempts()} attempts of "
+                     f"{len(begins)} tunnels; {len(wrong) - len(begins)} others failed meanwhile")
+        expect(more <= 2048 + 16 * len(wrong), note.text)
+        expect_equal(accused(made, healthy), {}, "healthy tunnels that are accused")
+    prove_cost(checks, made, wrong)
+    with checks.check("mended, all are up, and nothing is wrong with them") as note:
+        begin = time.monotonic()
+        made.gateway.api.apply([made.connection(n) for n in wrong])
+        made.wait_all_up()
+        wait_for(lambda: not accused(made, range(TUNNELS)), 20, "no fault", 0.5, tell=lambda: accused(made, range(TUNNELS)))
+        note.text = f"{time.monotonic() - begin:.1f} s"
+
+
+def prove_cost(checks, made, wrong):
+    with checks.check("the doctor's answer costs little more than the connection's own") as note:
+        def took(end):
+            out = []
+            for number in wrong:
+                begin = time.monotonic()
+                made.gateway.api.get(f"/v1/routingDomains/tenant-{number}/networkConnections/branch{end}")
+                out.append((time.monotonic() - begin) * 1000)
+            return out
+        plain, doctor = took(""), took("/doctor")
+        note.text = (f"{statistics.median(doctor):.1f} ms at the median, {max(doctor):.1f} at most; "
+                     f"the connection itself {statistics.median(plain):.1f} and {max(plain):.1f}")
+        expect(statistics.median(doctor) < 5 * statistics.median(plain) + 1, note.text)
+
+
 def prove_crash(checks, made):
     with checks.check("kill -9 of charon: all stay up, and all have new keys soon") as note:
         def outbound():
@@ -166,7 +252,7 @@ def prove_removal(checks, made):
 
 
 def prove(checks, made):
-    for part in (prove_up, prove_crash, prove_removal):
+    for part in (prove_up, prove_diagnoses, prove_crash, prove_removal):
         part(checks, made)
 
 
