@@ -12,85 +12,23 @@ both IKE and ESP, since a stock site's ESP is in that process (kernel-libipsec).
 """
 
 import signal
-import socket
 import sys
-import threading
 import time
 
 from support.branches import ipsec_section
 from support.checks import expect, expect_equal, topology
 from support.gateway import Gateway, prove_end
+from support.lasting import Flow, Loss, told
 from support.run import veth
 from support.site import Site
-from support.traffic import Receiver, Sender, ping, wait_for_ping
+from support.traffic import ping, wait_for_ping
 from support.wait import wait_for
 
 VIP, TENANT, OFFICE, OTHER = "203.0.113.1", "192.168.50.10", "10.200.0.1", "10.201.0.1"
 SITES = {"a": ("198.51.100.1", 10, "10.200.0.0/24"), "b": ("198.51.100.2", 20, "10.200.0.0/24"),
          "c": ("198.51.100.3", 10, "10.201.0.0/24")}
-OUTAGE, RATE = 6, 100  # seconds, datagrams a second
+OUTAGE = 6  # seconds
 DOMAIN = "/v1/routingDomains/contoso"
-
-
-class Flow:
-    """One TCP connection from the tenant to the office, which sends back what comes: numbered lines."""
-
-    def __init__(self, client, server):
-        listener = server.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.bind((OFFICE, 7000))
-        listener.listen(1)
-        self._client = client.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._client.settimeout(10)
-        self._client.connect((OFFICE, 7000))
-        self._server, _ = listener.accept()
-        listener.close()
-        self.sent = self.back = 0
-        self.error, self._stop = None, threading.Event()
-        for run in (self._send, self._receive, self._echo):
-            threading.Thread(target=run, daemon=True).start()
-
-    def _guarded(self, what):
-        try:
-            what()
-        except OSError as error:
-            if not self._stop.is_set():
-                self.error = error
-
-    def _send(self):
-        def run():
-            while not self._stop.wait(0.02):
-                self._client.sendall(b"%07d\n" % self.sent)
-                self.sent += 1
-        self._guarded(run)
-
-    def _echo(self):
-        def run():
-            while piece := self._server.recv(4096):
-                self._server.sendall(piece)
-        self._guarded(run)
-
-    def _receive(self):
-        def run():
-            self._client.settimeout(None)
-            seen = b""
-            while piece := self._client.recv(4096):
-                seen += piece
-                while len(seen) >= 8:
-                    if int(seen[:7]) != self.back:
-                        raise OSError(f"line {seen[:7]} for {self.back}")
-                    self.back, seen = self.back + 1, seen[8:]
-        self._guarded(run)
-
-    def alive(self):
-        """It goes on: what is sent from now on comes back."""
-        mark = self.sent + 5
-        wait_for(lambda: self.back >= mark or self.error, 40, "the TCP flow to go on", tell=lambda: (self.sent, self.back))
-        expect(self.error is None, f"the TCP flow ended: {self.error}")
-
-    def stop(self):
-        self._stop.set()
-        self._client.close()
-        self._server.close()
 
 
 class Failing:
@@ -171,25 +109,8 @@ def build(run, arguments):
     return Failing(run, arguments)
 
 
-class Loss:
-    """Numbered datagrams from the tenant to the office while something breaks: how long nothing came, and what was lost."""
-
-    def __init__(self, made, marker):
-        self.receiver = Receiver(made.office, 7100, marker, OFFICE)
-        self.sender = Sender(made.tenant, OFFICE, 7100, marker, RATE, source=TENANT).start()
-        wait_for(lambda: len(self.receiver.first) > 20, 10, "datagrams")
-
-    def wait_gap_over(self, since, timeout):
-        """Until what was sent after `since` arrives."""
-        wait_for(lambda: any(at > since + 0.3 for at in list(self.receiver.first.values())), timeout, "datagrams to arrive again")
-
-    def stop(self):
-        self.sender.stop()
-        missing = len(self.receiver.wait_all(list(self.sender.sent), 2))
-        times = sorted(self.receiver.first.values())
-        self.receiver.close()
-        gap = max((b - a for a, b in zip(times, times[1:])), default=0)
-        return gap, missing, len(self.sender.sent)
+def losing(made, marker):
+    return Loss(made.tenant, made.office, OFFICE, marker)
 
 
 def carrying(made, seconds=10):
@@ -220,14 +141,9 @@ def prove_up(checks, made):
         note.text = "20 of 20 answers, each packet in both tunnels"
 
 
-def told(loss):
-    gap, missing, sent = loss
-    return f"{gap:.2f} s without packets, {missing} of {sent} datagrams lost"
-
-
 def break_site(made, flow):
     """The first site dies and comes back; answers both outages."""
-    loss = Loss(made, "dies")
+    loss = losing(made, "dies")
     made.sites["a"].process.send(signal.SIGSTOP)
     died = time.monotonic()
     made.answer_through("b")
@@ -239,7 +155,7 @@ def break_site(made, flow):
         reason = made.status("a")["unreachabilityReason"]
     finally:
         made.sites["a"].process.send(signal.SIGCONT)
-    back = Loss(made, "back")
+    back = losing(made, "back")
     made.wait_state("a", "Connected", 60)
     made.answer_through("a")
     back_loss = back.stop()
@@ -265,7 +181,7 @@ def prove_dead_site(checks, made, flow):
 
 def prove_farewell(checks, made, flow):
     with checks.check("a site that says farewell is left at once") as note:
-        loss = Loss(made, "farewell")
+        loss = losing(made, "farewell")
         made.answer_through("b")
         made.sites["a"].forget("hub")
         made.wait_state("a", "Connecting", 10)
@@ -282,7 +198,7 @@ def prove_farewell(checks, made, flow):
 
 def prove_admin_down(checks, made, flow):
     with checks.check("a tunnel that is disabled is left at once, and taken again when it is enabled") as note:
-        loss = Loss(made, "disabled")
+        loss = losing(made, "disabled")
         body = made.body("a")
         body["adminStatus"] = "Disabled"
         made.gateway.api.put(made.path("a"), body)
@@ -290,7 +206,7 @@ def prove_admin_down(checks, made, flow):
         wait_for(lambda: carrying(made) == ["b"], 10, "the second tunnel to carry")
         flow.alive()
         down = told(loss.stop())
-        loss = Loss(made, "enabled")
+        loss = losing(made, "enabled")
         made.gateway.api.put(made.path("a"), made.body("a"))
         made.wait_state("a", "Connected", 60)
         made.answer_through("a")
@@ -301,7 +217,7 @@ def prove_admin_down(checks, made, flow):
 
 def prove(checks, made):
     prove_up(checks, made)
-    flow = Flow(made.tenant, made.office)
+    flow = Flow(made.tenant, made.office, OFFICE)
     for part in (prove_dead_site, prove_farewell, prove_admin_down):
         part(checks, made, flow)
     flow.stop()

@@ -27,8 +27,8 @@ def secret(tenant):
     return f"{tenant}-swordfish"
 
 
-def path(tenant):
-    return f"/v1/routingDomains/{tenant}/networkConnections/branch"
+def path(tenant, name="branch"):
+    return f"/v1/routingDomains/{tenant}/networkConnections/{name}"
 
 
 def ipsec_section(run, gateway_binary):
@@ -46,6 +46,7 @@ class Branches:
 
     def __init__(self, run, internet, tenants):
         self.vip = internet.gateway
+        self.route, self.more = {"destinationPrefix": NETWORK}, {}  # of every branch's connection
         self.edge = run.namespace("edge")
         self.edge.ip(f"addr add {self.vip}/32 dev lo")
         internet.space.ip(f"addr add {NAT}/32 dev lo")
@@ -75,8 +76,8 @@ class Branches:
         """The network connection as the API takes it; `more` is of its ipSecConfiguration. The rates are the defaults."""
         return {"connectionType": "IPSec",
                 "ipSecConfiguration": {"sourceIPAddress": self.vip, "initiate": "never",
-                                       "remoteIdentity": identity(tenant), "sharedSecret": secret(tenant), **more},
-                "routes": [{"destinationPrefix": NETWORK}]}
+                                       "remoteIdentity": identity(tenant), "sharedSecret": secret(tenant), **self.more, **more},
+                "routes": [self.route]}
 
     def load(self, tenant, name="branch", psk=None, claims=None, vip=None, **more):
         """The site's side of it: what its charon will claim and offer."""
@@ -88,7 +89,10 @@ class Branches:
 
     def connect(self):
         """Every site begins."""
-        for tenant, site in self.sites.items():
-            self.load(tenant)
-            if not site.initiate("branch"):
-                raise AssertionError(f"{tenant}'s site does not come up: {site.log()}")
+        for tenant in self.sites:
+            self.connect_one(tenant)
+
+    def connect_one(self, tenant):
+        self.load(tenant)
+        if not self.sites[tenant].initiate("branch"):
+            raise AssertionError(f"{tenant}'s site does not come up: {self.sites[tenant].log()}")

@@ -55,6 +55,7 @@ class Checks:
 
 class Note:
     text = ""
+    undecided = False  # nothing spoke against it, but the machine was too busy to tell
 
 
 def expect(condition, why):

@@ -16,8 +16,8 @@ COUNT = 10
 VMS = ("web1", "app2", "legacy1")
 
 
-def status(lab, tenant):
-    return lab.gateway.api.get(path(tenant))["status"]
+def status(lab, tenant, name="branch"):
+    return lab.gateway.api.get(path(tenant, name))["status"]
 
 
 def counted(lab, tenant):
