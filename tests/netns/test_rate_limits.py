@@ -17,7 +17,9 @@ from support.lab_topology import TENANTS, Lab
 from support.tunnel_rates import RATE, Flows, carries_its_rate, measure, prove_another_rate, prove_rate
 from support.wait import wait_for
 
-FLOODED = 10  # times the rate
+# Times the rate. What goes beyond the rate ends at once in the gateway, which works hardly more for it; the switches in user space
+# before it carry all of it, and where these get no processor the neighbour's packets wait, too. That is what Watch looks at.
+FLOODED = 10
 # Datagrams of 1,000 bytes at a rate in kbit/s; own address, address, rate.
 FLOOD = """
 import select, socket, sys, time

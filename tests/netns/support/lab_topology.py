@@ -23,12 +23,14 @@
      198.51.100.1, fabrikam at 198.51.100.2. legacy1 has 198.51.100.11 and .12 for itself.
 
      With add_branches() each tenant has a site over IPsec, too, both at one address; support/branches.py draws them.
-     With add_bgp() it speaks BGP over that; support/bgp_sites.py.
+     With add_backups() that site has a second tunnel, and a broken one; support/backups.py.
+     With add_bgp() it speaks BGP over its tunnel; support/bgp_sites.py.
 
      All of it but NAT is dual stack: 10.0.N.x is also fd10:0:0:N::x, 192.168.50.x is fd50::x. Into legacy
      packets of 1,400 bytes go and no larger ones, so that there is a path MTU to discover.
 """
 
+from .backups import Backups
 from .bgp_sites import BgpSites
 from .branches import Branches, ipsec_section
 from .branches import path as branch_path
@@ -69,7 +71,8 @@ class Lab(Topology):
                                routes_to={"app"}),
         }
         self.centre = Centre(self.hosts.values())
-        self.tenants, self.vms, self.servers, self.branches, self.bgp = {}, {}, {}, None, None
+        self.tenants, self.vms, self.servers = {}, {}, {}
+        self.branches = self.backups = self.bgp = None
         for name, (number, vsid, vlan) in TENANTS.items():
             tell(f"tenant {name}: VMs {', '.join(MACS)}; a physical server on VLAN {vlan}")
             self._tenant(name, number, vsid, vlan)
@@ -118,6 +121,11 @@ class Lab(Topology):
         self.tell("a site of each tenant's over IPsec: strongSwan, one network, one address, behind a NAT")
         self.branches = Branches(self.run, self.internet, TENANTS)
         self.gateway.config["ipsec"] = ipsec_section(self.run, self.gateway.binary)
+
+    def add_backups(self):
+        """After add_branches(). backups.connect() when the branches are connected."""
+        self.tell("a second tunnel to each site, over its other router; a third one, broken on purpose")
+        self.backups = Backups(self.run, self.branches)
 
     def add_bgp(self):
         """After add_branches(). bgp.start() when the branches are connected."""
@@ -169,6 +177,8 @@ class Lab(Topology):
                  "publicAddress": self.own_address(name), "insideAddress": "10.0.3.11"}]}})
         if self.branches:
             out.append({"path": branch_path(name), "body": self.branches.connection(name)})
+        if self.backups:
+            out += self.backups.resources(name)
         if self.bgp:
             out += self.bgp.resources(name)
         return out

@@ -2,7 +2,9 @@
 """A tenant's site: an unmodified strongSwan whose ESP is in user space (kernel-libipsec), in a
 namespace of its own."""
 
+import contextlib
 import os
+import signal
 
 from .run import call
 from .vici import Vici
@@ -54,10 +56,21 @@ class Site:
         with open(conf, "w", encoding="utf-8") as file:
             file.write(CONF.format(log=self._log, vici=self._path,
                                    plugins="\n    ".join(f"{p} {{ load = yes }}" for p in PLUGINS)))
-        # kernel-libipsec makes its own TUN, and routes in table 220.
-        self.process = space.spawn(f"{name}-charon", "/usr/sbin/charon-systemd", env={"STRONGSWAN_CONF": conf})
-        wait_for(lambda: os.path.exists(self._path), 10, f"{name}: charon's control socket", tell=self.log)
-        self.vici = wait_for(lambda: Vici(self._path), 5, f"{name}: a connection to charon")
+        self._conf = conf
+        self.start()
+
+    def start(self):
+        """Its charon, which knows no connections yet. kernel-libipsec makes its own TUN, and routes in table 220."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self.process = self.space.spawn(f"{self.name}-charon", "/usr/sbin/charon-systemd", env={"STRONGSWAN_CONF": self._conf})
+        wait_for(lambda: os.path.exists(self._path), 10, f"{self.name}: charon's control socket", tell=self.log)
+        self.vici = wait_for(lambda: Vici(self._path), 5, f"{self.name}: a connection to charon")
+
+    def kill(self):
+        """Its charon is gone without a farewell, and with it its ESP, its TUN and the routes into that."""
+        self.process.send(signal.SIGKILL)
+        wait_for(lambda: not self.process.alive(), 5, f"{self.name}: the end of its charon")
 
     def __getstate__(self):
         return {**self.__dict__, "vici": None}  # another command of the lab does not steer it
