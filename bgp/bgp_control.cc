@@ -50,7 +50,7 @@ BgpControl::BgpControl(BgpdLauncher launcher, const ZservServer::Options& zserv,
                {[this](OwnedFd commands, OwnedFd reads) {
                   connected(std::move(commands), std::move(reads));
                 },
-                [this](int) { ended(); },
+                [this](int) { bgpd_ended(); },
                 [this](uint32_t domain, OwnedFd tun, unsigned interface) {
                   domain_added(domain, std::move(tun), interface);
                 },
@@ -101,7 +101,14 @@ std::string BgpControl::fault() const {
   return fault_.empty() && pid() > 0 ? zserv_.fault() : fault_;
 }
 
-void BgpControl::ended() {
+// It would withdraw each of its routes first.
+void BgpControl::stop() {
+  stopping_ = true;
+  zserv_.read_routes(false);
+  process_.stop();
+}
+
+void BgpControl::bgpd_ended() {
   vty_.detach(Error{ErrorCode::unavailable, "bgpd ended", {}, {}});
   zserv_.set_release(nullptr);
   state_ = State::away;

@@ -69,6 +69,11 @@ class BgpControl {
 
   // From here on bgpd shall run.
   void start() { process_.start(); }
+  // From here on it shall not: it says farewell to its peers and ends. Its routes stay as they are.
+  void stop();
+  // Does not wait for the rest of the farewell: the kernel ends the sessions.
+  void kill() { process_.kill(); }
+  [[nodiscard]] bool ended() const { return process_.ended(); }
 
   // A domain as it shall be from now on. REQUIRES check(spec).empty(), and a number that no other
   // domain ever had.
@@ -93,7 +98,7 @@ class BgpControl {
   void clear(uint32_t domain, const IpAddress<Space::customer>& peer);
 
   // As ZservServer's.
-  void read_routes(bool on) { zserv_.read_routes(on); }
+  void read_routes(bool on) { zserv_.read_routes(on && !stopping_); }
 
   void add_to(std::vector<pollfd>& fds) const;
   void step(Instant now);
@@ -126,7 +131,7 @@ class BgpControl {
   };
 
   void connected(OwnedFd commands, OwnedFd reads);
-  void ended();
+  void bgpd_ended();
   void take_version(const std::string& text);
   void domain_added(uint32_t number, OwnedFd tun, unsigned interface);
   void listeners(uint32_t number, unsigned here, unsigned limbo);
@@ -144,6 +149,7 @@ class BgpControl {
   BgpdConfig config_;
   std::map<uint32_t, Domain> domains_;
   State state_ = State::away;
+  bool stopping_ = false;
   std::string fault_;
   std::string version_;
   Instant now_;

@@ -64,6 +64,8 @@ class BgpdProcess {
   void step(Instant now);
 
   [[nodiscard]] pid_t pid() const { return pid_; }  // -1: it does not run
+  // Neither runs nor was asked to.
+  [[nodiscard]] bool ended() const { return pid_ < 0 && !asked_; }
   [[nodiscard]] unsigned restarts() const { return restarts_; }
 
  private:

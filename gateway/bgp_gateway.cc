@@ -277,6 +277,19 @@ void BgpGateway::step(Instant now) {
   if (waiting_ == 0 && gone_ != 0) forget_gone();
 }
 
+void BgpGateway::stop() {
+  for (const auto& control : controls_) control->stop();
+}
+
+void BgpGateway::kill() {
+  for (const auto& control : controls_) control->kill();
+}
+
+bool BgpGateway::ended() const {
+  return std::all_of(controls_.begin(), controls_.end(),
+                     [](const auto& control) { return control->ended(); });
+}
+
 const RouteTable* BgpGateway::table_of(uint32_t number) const {
   const auto at = domains_.find(number);
   if (at == domains_.end() || at->second.gone || compiled_ == nullptr) return nullptr;

@@ -62,6 +62,12 @@ class BgpGateway final : private RouteKnowledge {
   void add_to(std::vector<pollfd>& fds) const;
   void step(Instant now);
 
+  // From here on bgpd shall not run: it says farewell to all peers, until ended(). Its routes stay.
+  void stop();
+  // Ends what is left of it: the kernel closes the sessions.
+  void kill();
+  [[nodiscard]] bool ended() const;
+
   // Routes that wait, some thousand at most; empty while it is better to wait for more. Those that
   // are taken have to be compiled.
   [[nodiscard]] LearnedRoutes take_learned(Instant now);

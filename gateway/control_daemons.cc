@@ -17,6 +17,7 @@ namespace {
 constexpr unsigned kAtOnce = 256;
 constexpr int kPollMilliseconds = 1;
 constexpr Duration kFarewell = std::chrono::seconds(2);
+constexpr Duration kLastWords = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -92,16 +93,29 @@ void ControlLoop::send_ike(Instant at) {
   }
 }
 
-void ControlLoop::end_tunnels() {
+// A peer that is told nothing believes in its session for up to its hold time: it sends packets to
+// nobody, and lets no new one come up.
+void ControlLoop::say_farewell() {
+  const auto serve_while = [this](Instant until, const auto& more) {
+    while (more() && now() < until) {
+      std::vector<pollfd> fds;
+      ipsec_->add_to(fds);
+      bgp_->add_to(fds);
+      tuns_->add_to(fds);
+      (void)poll(fds.data(), fds.size(), kPollMilliseconds);
+      serve(now());
+    }
+  };
   ipsec_->stop();
-  const Instant until = now() + kFarewell;
-  while (!ipsec_->ended() && now() < until) {
-    std::vector<pollfd> fds;
-    ipsec_->add_to(fds);
-    (void)poll(fds.data(), fds.size(), kPollMilliseconds);
-    serve(now());
-  }
-  send_ike(now());  // charon's last words may have come after the last look
+  bgp_->stop();
+  serve_while(now() + kFarewell, [this] { return !ipsec_->ended() || !bgp_->ended(); });
+  bgp_->kill();
+  serve_while(now() + kLastWords, [this] { return !bgp_->ended(); });
+  // What the kernel said when the sockets were closed, for bgpd or by itself.
+  uint64_t said = UINT64_MAX;
+  serve_while(now() + kLastWords,
+              [this, &said] { return tuns_->taken() != std::exchange(said, tuns_->taken()); });
+  send_ike(now());  // charon's may have come after the last look
 }
 
 }  // namespace hnv

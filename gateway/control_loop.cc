@@ -154,7 +154,7 @@ void ControlLoop::run() {
     release_some();
     serve(now());
   }
-  end_tunnels();
+  say_farewell();
   running_ = false;
   changes_->stop();
   {

@@ -139,8 +139,8 @@ class ControlLoop final : public Control {
   // What charon sends, on its way out.
   void send_ike(Instant now);
   [[nodiscard]] ConnectionState tunnel_state(const ConnectionView& view) const;
-  // Waits for charon's farewell to the sites, a moment at most.
-  void end_tunnels();
+  // Waits for charon's farewell to the sites and bgpd's to its peers, a moment at most.
+  void say_farewell();
   void advertise_changes(const Compilation& done, Instant now);
   void watch_workers(Instant now);
   // The domain's number for questions about its NAT; an error: there is no such domain, or no NAT.

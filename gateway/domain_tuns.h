@@ -63,6 +63,10 @@ class DomainTuns {
 
   [[nodiscard]] size_t size() const { return tuns_.size(); }
   [[nodiscard]] const Counts& counts() const { return counts_; }
+  // Out of TUNs, whatever became of it.
+  [[nodiscard]] uint64_t taken() const {
+    return counts_.sent + counts_.refused + counts_.sent_lost;
+  }
 
  private:
   struct Tun {

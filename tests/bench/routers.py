@@ -16,7 +16,8 @@ that makes them live:
 `bgp_domains/domains:500/prefixes:100`: BIRD has a session with each of 500 domains, each on a VLAN
 of its own, and announces the same 100 prefixes in all of them.
 
-    seconds     from the start of the gateway with this state until all routes are there
+    seconds     from the start of the gateway with this state until all routes are there; BIRD runs
+                all the time, and was told when the gateway stopped
 """
 
 import argparse

@@ -207,8 +207,13 @@ def prove(checks, made):
         made.wait_established("contoso")
         made.wait_learned("contoso")
 
+    with checks.check("a gateway that stops tells its peers"):
+        expect(made.bird.established(), "a session before")
+        expect_equal(made.gateway.stop(), 0, "exit status")
+        # The hold time is three times that.
+        wait_for(lambda: not made.bird.established(), 10, "the session's end at BIRD")
+
     with checks.check("after a restart of the gateway the sessions and routes are there again"):
-        made.gateway.stop()
         made.gateway.start()
         for domain in TENANTS:
             made.wait_established(domain)

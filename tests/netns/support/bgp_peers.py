@@ -144,6 +144,9 @@ protocol bgp hub {{
     def birdc(self, *words):
         return self.space("birdc", "-s", self.control, *words, check=False).stdout
 
+    def established(self):
+        return "Established" in self.birdc("show", "protocols", "hub")
+
     def learned(self):
         """Prefixes that the gateway announced."""
         text = self.birdc("show", "route", "protocol", "hub")
