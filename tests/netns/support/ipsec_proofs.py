@@ -67,8 +67,9 @@ def is_not_read_on_the_way(lab, tenant):
     space = lab.vm(tenant, "web1").space
     outside = Capture(lab.internet.space, "eth0", f"outside-{tenant}", "udp port 4500")
     expect_equal(ask(space, SITE, marker), f"{tenant}'s branch:{marker}", "the site's echo")
+    # Two packets at least; tcpdump, told to end, does not read what it has not come to.
+    wait_for(lambda: outside.size() > 200, 10, "tcpdump on the internet to see packets of the tunnel", tell=outside.size)
     outside.stop()
-    expect(outside.size() > 200, "no packet of the tunnel was seen")
     expect(marker.encode() not in outside.raw(), "it was read on the way")
     return f"{outside.matching('udp port 4500')} packets of UDP 4500, none of which can be read"
 

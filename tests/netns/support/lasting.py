@@ -76,15 +76,29 @@ class Loss:
     """Numbered datagrams while something breaks: how long nothing came, and what was lost."""
 
     def __init__(self, sender, receiver, address, marker, rate=100):
+        self._stopped = False
         self.receiver = Receiver(receiver, 7100, marker, address)
         self.sender = Sender(sender, address, 7100, marker, rate).start()
-        wait_for(lambda: len(self.receiver.first) > 20, 10, "datagrams")
+        try:
+            wait_for(lambda: len(self.receiver.first) > 20, 10, "datagrams")
+        except AssertionError:
+            self.stop()
+            raise
 
     def wait_gap_over(self, since, timeout):
         """Until what was sent after `since` arrives."""
         wait_for(lambda: any(at > since + 0.3 for at in list(self.receiver.first.values())), timeout, "datagrams to arrive again")
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if not self._stopped:
+            self.stop()
+
     def stop(self):
+        """(the longest time without packets, datagrams lost, datagrams sent)."""
+        self._stopped = True
         self.sender.stop()
         missing = len(self.receiver.wait_all(list(self.sender.sent), 2))
         times = sorted(self.receiver.first.values())
