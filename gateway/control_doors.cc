@@ -25,10 +25,11 @@ ConnectionState ControlLoop::tunnel_state(const ConnectionView& view) const {
   }
   const ShapedWay& in = tunnel->meters->inbound;
   const ShapedWay& out = tunnel->meters->outbound;
-  state.tunnel->rx_queue_bytes = in.waiting_bytes.load(std::memory_order_relaxed);
-  state.tunnel->tx_queue_bytes = out.waiting_bytes.load(std::memory_order_relaxed);
-  state.tunnel->rx_queue_delay_seconds = in.delay_micros.load(std::memory_order_relaxed) / 1e6;
-  state.tunnel->tx_queue_delay_seconds = out.delay_micros.load(std::memory_order_relaxed) / 1e6;
+  const Instant at = now();
+  state.tunnel->rx_queue_bytes = tunnel->inbound.bytes_in(in.delay(at));
+  state.tunnel->tx_queue_bytes = tunnel->outbound.bytes_in(out.delay(at));
+  state.tunnel->rx_queue_delay_seconds = in_seconds(in.delay(at));
+  state.tunnel->tx_queue_delay_seconds = in_seconds(out.delay(at));
   for (size_t i = 0; i < drops.size(); ++i) {
     const auto reason = static_cast<DropReason>(TunnelCounters::kFirst + i);
     if (drops[i] != 0) state.tunnel->drops.push_back({std::string(to_string(reason)), drops[i]});

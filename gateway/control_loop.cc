@@ -31,10 +31,7 @@ constexpr Duration kMovedGrace = std::chrono::seconds(1);
 
 }  // namespace
 
-Instant ControlLoop::now() {
-  return Instant{static_cast<uint64_t>(
-      std::chrono::duration_cast<Duration>(Clock::now().time_since_epoch()).count())};
-}
+Instant ControlLoop::now() { return worker_clock(); }
 
 Worker::Config ControlLoop::config_of_worker(unsigned worker) const {
   Worker::Config config;

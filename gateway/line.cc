@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "compartments/line/departure.h"
 #include "compartments/scratch.h"
 #include "gateway/respond.h"
 #include "gateway/spread.h"
@@ -91,6 +92,7 @@ PacketSlot& Line::take_slot(rte_mbuf* mbuf) {
 
 void Line::receive(rte_mbuf* mbuf, PortId port) {
   mbuf->port = static_cast<uint16_t>(port.value());
+  set_departure(*mbuf, {});
   ++received_;
   lanes_.push(Stage::classify, take_slot(mbuf));
 }
@@ -106,6 +108,7 @@ void Line::receive_spread(rte_mbuf* const* packets, unsigned count, PortId port)
       continue;
     }
     mbuf->port = static_cast<uint16_t>(port.value());
+    set_departure(*mbuf, {});
     ++received_;
     Handbox& box = handboxes_[owner];
     box.packets[box.count++] = Handed{.mbuf = mbuf, .at = Stage::classify, .handoffs = 0};
@@ -132,6 +135,7 @@ void Line::hand_in(const Handed& handed) {
 
 void Line::inject(rte_mbuf* mbuf) {
   counters_->injected.add();
+  set_departure(*mbuf, {});
   const SideNote& note = side_note(*mbuf);
   injected_[injected_count_++] = Reentry{.mbuf = mbuf,
                                          .stage = note.at_route ? Stage::route : Stage::rewrite,
@@ -215,39 +219,28 @@ void Line::refuse_held(PacketSlot& slot) {
                                       error);
 }
 
-// What its tunnel's rate lets go now: back into the station that it waited at, or on from there.
-void Line::release_shaped(const IpsecContext& ipsec) {
-  if (ipsec_->shaper.held() == 0) return;
-  Scratch<Shaper::Released, kVector> released;
+// Frames that their tunnels' rates let go now.
+void Line::release_shaped(const IpsecPlan& plan, Instant now) {
+  Shaper& shaper = ipsec_->shaper;
+  if (shaper.held() == 0) return;
+  Scratch<Shaper::Leaving, kVector> released;
   const unsigned taken = used_ + returning() + injected_count_;
-  const unsigned count = ipsec_->shaper.release(ipsec, lanes_, released.data(), kVector - taken);
+  const unsigned count = shaper.release(released.data(), kVector - taken, plan, now);
   for (unsigned i = 0; i < count; ++i) {
-    const Shaper::Released& one = released[i];
-    PacketSlot& slot = take_slot(one.mbuf);
-    if (!restore_origin(slot, one.origin, ipsec.compartments)) {
-      drop_at(Stage::route, slot, DropReason::compartment_gone);
-      continue;
+    const Shaper::Leaving& one = released[i];
+    if (one.gone) [[unlikely]] {
+      drop_frame(one.mbuf, DropReason::ipsec_tunnel_gone);
+    } else {
+      send(one.mbuf, one.port);
     }
-    slot.inside = true;
-    slot.handoffs = one.handoffs;
-    lanes_.set_family(slot, family_at(slot.data));
-    if (slot.family == Family::ipv4) {
-      slot.destination = Packet<Side::inside>(slot).at<wire::Ipv4>(0).destination.value();
-    }
-    if (one.direction == SaDirection::inbound) {
-      lanes_.push(Stage::route, slot);
-      continue;
-    }
-    slot.connection = one.tunnel->connection;
-    slot.was_held = true;
-    lanes_.push(Stage::leave_ipsec, slot);
   }
+  used_ += count;  // their places in the outboxes
 }
 
 // What comes back: held packets first, so that they stay before those that arrive now.
-void Line::take_back(const Dataplane& plane, const IpsecContext& ipsec) {
+void Line::take_back(const Dataplane& plane, Instant now) {
   release_held(plane);
-  release_shaped(ipsec);
+  release_shaped(*plane.ipsec, now);
   for (unsigned left = returning(); left > 0; --left) re_enter(reentry_.pop(), plane);
   for (unsigned i = 0; i < injected_count_; ++i) re_enter(injected_[i], plane);
   injected_count_ = 0;
@@ -350,14 +343,14 @@ void Line::run(const Dataplane& plane, Instant now) {
   counters_->rx.add(std::exchange(received_, 0));
   const NatContext nat = nat_context(plane, now);
   const IpsecContext ipsec = ipsec_context(plane, now);
-  take_back(plane, ipsec);
+  take_back(plane, now);
   enter(plane, nat, ipsec);
   leave(plane, nat, ipsec);
   station<Stage::rewrite, Side::outside>(
       [&](auto in) { rewrite(in, plane, hold_, Exit<Stage::rewrite>(lanes_)); });
   station<Stage::respond, Side::outside>(
       [&](auto in) { respond(in, plane, now, lanes_, reentry_); });
-  station<Stage::tx, Side::outside>([&](auto) { finish_tx(); });
+  station<Stage::tx, Side::outside>([&](auto) { finish_tx(*plane.ipsec, now); });
   station<Stage::handoff, Side::outside>([&](auto) { finish_handoffs(); });
   station<Stage::punt, Side::outside>([&](auto) { finish_punts(now); });
   lanes_.clear();
@@ -366,15 +359,44 @@ void Line::run(const Dataplane& plane, Instant now) {
   tend_ipsec(ipsec, lanes_);
 }
 
-void Line::finish_tx() {
+void Line::send(rte_mbuf* mbuf, uint16_t port) {
+  Outbox& box = outboxes_[port];
+  if (box.sender != lanes_.worker()) [[unlikely]] {
+    Handbox& other = handboxes_[box.sender];
+    other.packets[other.count++] = Handed{.mbuf = mbuf, .at = Stage::tx, .handoffs = 0};
+    return;
+  }
+  box.packets[box.count++] = mbuf;
+}
+
+// False: not now, or not at all.
+bool Line::may_leave(rte_mbuf& frame, const IpsecPlan& plan, Instant now) {
+  switch (ipsec_->shaper.park(frame, plan, now)) {
+    case Shaper::Parked::goes:
+      return true;
+    case Shaper::Parked::waits:
+      return false;
+    case Shaper::Parked::full:
+      drop_frame(&frame, DropReason::ipsec_rate_limited);
+      return false;
+    case Shaper::Parked::gone:
+      drop_frame(&frame, DropReason::ipsec_tunnel_gone);
+      return false;
+  }
+  return true;
+}
+
+// Of nobody's counters but the worker's: it is through.
+void Line::drop_frame(rte_mbuf* frame, DropReason reason) {
+  counters_->drops[static_cast<size_t>(reason)].add();
+  rte_pktmbuf_free(frame);
+}
+
+void Line::finish_tx(const IpsecPlan& plan, Instant now) {
   for (const auto packet : lanes_.burst<Side::outside>(Stage::tx)) {
-    Outbox& box = outboxes_[packet.mbuf()->port];
-    if (box.sender != lanes_.worker()) [[unlikely]] {
-      Handbox& other = handboxes_[box.sender];
-      other.packets[other.count++] = Handed{.mbuf = packet.mbuf(), .at = Stage::tx, .handoffs = 0};
-      continue;
-    }
-    box.packets[box.count++] = packet.mbuf();
+    rte_mbuf* mbuf = packet.mbuf();
+    if (departure_of(*mbuf).meter != 0 && !may_leave(*mbuf, plan, now)) continue;
+    send(mbuf, mbuf->port);
   }
 }
 

@@ -100,14 +100,17 @@ class Line {
  private:
   [[nodiscard]] unsigned returning() const;
   PacketSlot& take_slot(rte_mbuf* mbuf);
-  void take_back(const Dataplane& plane, const IpsecContext& ipsec);
+  void take_back(const Dataplane& plane, Instant now);
   void re_enter(const Reentry& entry, const Dataplane& plane);
   void release_held(const Dataplane& plane);
-  void release_shaped(const IpsecContext& ipsec);
+  void release_shaped(const IpsecPlan& plan, Instant now);
   // From the wire through the doors into the compartments, and through them out again.
   void enter(const Dataplane& plane, const NatContext& nat, const IpsecContext& ipsec);
   void leave(const Dataplane& plane, const NatContext& nat, const IpsecContext& ipsec);
-  void finish_tx();
+  void finish_tx(const IpsecPlan& plan, Instant now);
+  void send(rte_mbuf* mbuf, uint16_t port);
+  [[nodiscard]] bool may_leave(rte_mbuf& frame, const IpsecPlan& plan, Instant now);
+  void drop_frame(rte_mbuf* frame, DropReason reason);
   void finish_handoffs();
   [[nodiscard]] bool lets_through(const PacketSlot& ike, Instant now);
   void finish_punts(Instant now);

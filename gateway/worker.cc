@@ -5,8 +5,8 @@
 #include <thread>
 #include <utility>
 
-#include <rte_cycles.h>
 #include <rte_ethdev.h>
+#include <rte_pause.h>
 
 namespace hnv {
 namespace {
@@ -21,8 +21,10 @@ constexpr Duration kLongestSleep = std::chrono::microseconds(500);
 }  // namespace
 
 Instant worker_clock() {
-  static const double kNanosecondsPerTick = 1e9 / static_cast<double>(rte_get_tsc_hz());
-  return Instant{static_cast<uint64_t>(static_cast<double>(rte_rdtsc()) * kNanosecondsPerTick)};
+  // Not the processor's counter: its zero, and what DPDK takes for its frequency, are not those of
+  // the clock by which others of this process, and charon, count.
+  const auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return Instant{static_cast<uint64_t>(std::chrono::duration_cast<Duration>(since).count())};
 }
 
 Worker::Worker(Config config, Rcu& rcu, const Published<Dataplane>& published, Handoffs& handoffs)

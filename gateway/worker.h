@@ -24,7 +24,7 @@
 
 namespace hnv {
 
-// The workers' clock: the TSC as nanoseconds, without asking the kernel. EAL must be up.
+// The clock of the workers and of the control thread: CLOCK_MONOTONIC.
 [[nodiscard]] Instant worker_clock();
 
 // A consistent copy of a worker's counters, taken between two breaths.

@@ -12,7 +12,7 @@
 // In this order (§3.4): the window says whether the number is new, the ICV whether the packet is
 // the site's, the window again takes the number; then the inner packet is looked at: padding,
 // header, selectors, and whether its source is reached through this tunnel. What exceeds the
-// tunnel's rate waits in the worker's Shaper.
+// tunnel's rate goes on, too, and waits before its port (vpn/shaper.h).
 #include <algorithm>
 #include <cstring>
 
@@ -293,12 +293,15 @@ void find_sources(const Entering* entering, HopId* hops, unsigned count) {
   for (unsigned i = 0; i < asked; ++i) hops[places[i]] = found[i];
 }
 
-// It is more than the rate: it waits for its turn, and goes on to `route` then.
-void wait(Packet<Side::outside> packet, const TunnelView& tunnel, const IpsecContext& ipsec,
-          Out out) {
-  if (ipsec.mine.shaper.add(tunnel, SaDirection::inbound, packet.slot(), ipsec.now)) return;
+// It is more than the rate at this moment. False: it is gone.
+bool shape(Packet<Side::outside> packet, const TunnelView& tunnel, const IpsecContext& ipsec,
+           Out out) {
+  const auto verdict =
+      ipsec.mine.shaper.shape(tunnel, SaDirection::inbound, packet.slot(), out.worker(), ipsec.now);
+  if (verdict == Shaper::Verdict::goes) return true;
   tunnel.drops[out.worker()].in_rate_limited.add();
-  drop(packet, tunnel, DropReason::ipsec_rate_limited, out);
+  drop(packet, tunnel, reason_of(verdict), out);
+  return false;
 }
 
 void enter(Packet<Side::outside> packet, const Entering& entering, HopId source_hop,
@@ -322,8 +325,9 @@ void enter(Packet<Side::outside> packet, const Entering& entering, HopId source_
     clamp_mss(packet.at<wire::Ipv6>(0), mtu);
   }
   slot.ingress = Ingress::ipsec;
-  if (!Shaper::passes(tunnel.inbound, tunnel.meters->inbound, slot.bytes, ipsec.now)) [[unlikely]] {
-    return wait(packet, tunnel, ipsec, out);
+  if (!Shaper::passes(tunnel.inbound, tunnel.meters->inbound, slot, ipsec.now) &&
+      !shape(packet, tunnel, ipsec, out)) {
+    return;
   }
   ConnectionCounters& traffic = tunnel.traffic[out.worker()];
   traffic.in_packets.add();

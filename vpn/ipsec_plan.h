@@ -62,15 +62,27 @@ struct alignas(64) TunnelCounters {
 };
 
 // One direction's packets in time, across all views of the tunnel; one line. Owner: the tunnel's
-// worker. What waits of it is in that worker's Shaper, which says so here.
-struct alignas(64) ShapedWay {
-  static constexpr uint32_t kNone = 0xffffffff;
+// worker; leaves_at, delay: any thread. See vpn/shaper.h.
+class alignas(64) ShapedWay {
+ public:
   TokenBucket bucket;
-  uint32_t queue = kNone;  // of the Shaper; kNone: nothing waits
-  // Read by anybody.
-  std::atomic<uint32_t> waiting_bytes{0};
-  std::atomic<uint32_t> delay_micros{0};  // of what left the queue last; 0: nothing waits
   Codel codel;
+
+  // When the last packet that had to wait may leave.
+  [[nodiscard]] Instant leaves_at() const { return {leaves_at_.load(std::memory_order_relaxed)}; }
+  void set_leaves_at(Instant when) {
+    leaves_at_.store(when.nanoseconds, std::memory_order_relaxed);
+  }
+  // That was so long ago that it has left, however late its worker was: nothing can be overtaken.
+  [[nodiscard]] bool settled(Instant now) const { return now >= leaves_at() + kSettle; }
+  // Of a packet that comes now.
+  [[nodiscard]] Duration delay(Instant now) const {
+    return std::max(Duration::zero(), leaves_at() - now);
+  }
+
+ private:
+  static constexpr Duration kSettle = std::chrono::seconds(1);
+  std::atomic<uint64_t> leaves_at_{0};
 };
 static_assert(sizeof(ShapedWay) == 64);
 

@@ -6,9 +6,9 @@
 //   inner IP  →  outer IP | [UDP] | ESP header | IV | inner IP, padding, trailer | ICV
 //
 // The tunnel's outbound SA says how. Its worker encrypts: a packet that is elsewhere is handed
-// over, for a sequence number has one writer. What exceeds the tunnel's rate waits in the worker's
-// Shaper and comes here again. The whole vector is decided upon first, so that a packet that is
-// refused or waits uses no number; then it is encrypted at once.
+// over, for a sequence number has one writer. The whole vector is decided upon first, so that a
+// packet that is refused uses no number; then it is encrypted at once. What exceeds the tunnel's
+// rate goes on, too, and waits before its port (vpn/shaper.h).
 //
 // What is too large for the tunnel is told so in its sender's own space: the outer packet is not
 // fragmented here.
@@ -117,15 +117,18 @@ void clamp(Packet<Side::inside> packet, uint16_t mtu) {
   }
 }
 
-// It is more than the rate: it waits for its turn, and comes back to this station then.
-void wait(Packet<Side::inside> packet, const TunnelView& tunnel, const IpsecContext& ipsec,
-          Out out) {
-  if (ipsec.mine.shaper.add(tunnel, SaDirection::outbound, packet.slot(), ipsec.now)) return;
+// It is more than the rate at this moment. False: it is gone.
+bool shape(Packet<Side::inside> packet, const TunnelView& tunnel, const IpsecContext& ipsec,
+           Out out) {
+  const auto verdict = ipsec.mine.shaper.shape(tunnel, SaDirection::outbound, packet.slot(),
+                                               out.worker(), ipsec.now);
+  if (verdict == Shaper::Verdict::goes) return true;
   tunnel.drops[out.worker()].out_rate_limited.add();
-  drop(packet, tunnel, DropReason::ipsec_rate_limited, out);
+  drop(packet, tunnel, reason_of(verdict), out);
+  return false;
 }
 
-// Everything that may refuse it, or make it wait. False: it is gone.
+// Everything that may refuse it. False: it is gone.
 bool admit(Packet<Side::inside> packet, const Leaving& leaving, const IpsecContext& ipsec,
            Out out) {
   PacketSlot& slot = packet.slot();
@@ -155,13 +158,10 @@ bool admit(Packet<Side::inside> packet, const Leaving& leaving, const IpsecConte
     drop(packet, tunnel, DropReason::ipsec_sequence_exhausted, out);
     return false;
   }
-  // What comes out of the Shaper has paid.
-  if (!slot.was_held && !Shaper::passes(tunnel.outbound, tunnel.meters->outbound, slot.bytes,
-                                        ipsec.now)) [[unlikely]] {
-    wait(packet, tunnel, ipsec, out);
+  if (!Shaper::passes(tunnel.outbound, tunnel.meters->outbound, slot, ipsec.now) &&
+      !shape(packet, tunnel, ipsec, out)) {
     return false;
   }
-  slot.was_held = false;
   clamp(packet, mtu);
   return true;
 }

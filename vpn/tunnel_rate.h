@@ -31,6 +31,12 @@ class TunnelRate {
     return bytes > kLeastQueue &&
            cost(bytes) > static_cast<uint64_t>(kLongestQueue.count()) * kUnits;
   }
+  // What leaves in so long; 0: there is no limit.
+  [[nodiscard]] uint32_t bytes_in(Duration time) const {
+    if (!limited()) return 0;
+    const uint64_t units = static_cast<uint64_t>(time.count()) * kUnits;
+    return static_cast<uint32_t>(std::min<uint64_t>((units << kFraction) / per_byte_, UINT32_MAX));
+  }
   // In TokenBucket's units of time.
   static constexpr uint64_t kUnits = 16;  // in a nanosecond
   [[nodiscard]] uint64_t cost(uint32_t bytes) const { return bytes * per_byte_ >> kFraction; }
@@ -47,9 +53,6 @@ class TunnelRate {
 // A token bucket, as the time at which it is full again. Owner: one worker.
 class TokenBucket {
  public:
-  // How late what waits may be served and lose nothing: a worker sleeps for half a millisecond.
-  static constexpr Duration kLate = std::chrono::milliseconds(2);
-
   // Whether `bytes` more may pass now; takes them if so. One packet always may where nothing went
   // before.
   [[nodiscard]] bool take(const TunnelRate& rate, uint32_t bytes, Instant now) {
@@ -65,17 +68,18 @@ class TokenBucket {
     return true;
   }
 
-  // For what waits: when it may pass. REQUIRES a limit.
+  // When a packet that comes now may pass; it takes nothing. REQUIRES a limit.
   [[nodiscard]] Instant due(const TunnelRate& rate, uint32_t bytes, Instant now) {
-    if (rate.per_byte() != per_byte_) change(rate, now.nanoseconds * TunnelRate::kUnits);
+    const uint64_t present = now.nanoseconds * TunnelRate::kUnits;
+    if (rate.per_byte() != per_byte_) change(rate, present);
     const uint64_t cost = rate.cost(bytes);
-    const uint64_t until = full_at_ + cost;
+    const uint64_t until = std::max(full_at_, present) + cost;
     const uint64_t ahead = std::max(rate.burst(), cost);
     return {until <= ahead ? 0 : (until - ahead + TunnelRate::kUnits - 1) / TunnelRate::kUnits};
   }
-  // It passes, at `due` or later. REQUIRES a limit.
+  // It passes then. REQUIRES that `due` has been asked.
   void spend(const TunnelRate& rate, uint32_t bytes, Instant now) {
-    const uint64_t present = (now - kLate).nanoseconds * TunnelRate::kUnits;
+    const uint64_t present = now.nanoseconds * TunnelRate::kUnits;
     full_at_ = std::max(full_at_, present) + rate.cost(bytes);
   }
 

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "compartments/checksum.h"
+#include "compartments/line/departure.h"
 
 namespace hnv {
 namespace {
@@ -96,6 +97,7 @@ bool fragment(rte_mbuf& packet, uint16_t mtu, std::span<rte_mbuf*> pieces) {
     std::memcpy(data, later.bytes.data(), later.length);
     std::memcpy(data + later.length, start + at, payload);
     piece.port = packet.port;
+    set_departure(piece, departure_of(packet));
     const unsigned offset = (before & kOffsetMask) + (at - header) / kOffsetUnit;
     finish(piece, later.length + payload,
            static_cast<uint16_t>((last && !more_behind ? 0 : kMoreFragments) | offset));

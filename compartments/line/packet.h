@@ -80,7 +80,7 @@ struct alignas(64) PacketSlot {
   ConnectionId connection{};     // by which it leaves
   Answer answer = Answer::none;
   uint8_t icmp_type = 0, icmp_code = 0;  // Answer::icmp_error
-  bool was_held = false;                 // it has waited: for its next hop, its tunnel's rate
+  bool was_held = false;                 // it has waited for its next hop
   uint16_t icmp_mtu = 0;                 // also Answer::fragment
   uint8_t owner = 0;                     // at handoff: the worker that gets it
   uint8_t handoffs = 0;                  // how often a station has handed it over

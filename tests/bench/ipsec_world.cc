@@ -2,7 +2,9 @@
 #include "tests/bench/ipsec_world.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -137,22 +139,40 @@ IpsecWorld::IpsecWorld(const IpsecShape& shape)
   sas_.add_charon(0, {0, sa_protocol::kIndexes});
   auto plan = std::make_shared<IpsecPlan>();
   for (unsigned tunnel = 0; tunnel < shape.tunnels; ++tunnel) add_tunnel(plane_, *plan, tunnel);
-  back_.reserve(size_t{4} * kInFlight);
+  if (shape.paced && shape.limits == BenchLimits::off) add_buffers();
   plan->serial = 1;
   plan->addresses = VpnAddresses({{(*plane_.outside)[0].attachment, Ip4<Space::external>(kOurs)}});
   plan->sas = sas_.table();
   plane_.ipsec = plan;
 }
 
+// In no order, as those that have waited.
+void IpsecWorld::add_buffers() {
+  for (unsigned i = 0; i < Shaper::kPackets; ++i) {
+    rte_mbuf* mbuf = rte_pktmbuf_alloc(&packet_pool());
+    if (mbuf == nullptr) stop("too few packet buffers");
+    back_.insert(back_.begin() + static_cast<std::ptrdiff_t>(random_.below(back_.size() + 1)),
+                 mbuf);
+  }
+}
+
 void IpsecWorld::fill_out(Packets& packets, unsigned size) {
   constexpr unsigned kEthernetAndCheck = 18;
   if (frames_size_ != size) {
-    frames_ = {make_frames(world_, Path::nvgre_to_l3, size + kEthernetAndCheck)};
+    constexpr size_t kVsid = 14 + 20 + 4;  // in a frame
+    std::map<std::array<uint8_t, 3>, std::vector<Frame>> by_domain;
+    for (const Frame& frame : make_frames(world_, Path::nvgre_to_l3, size + kEthernetAndCheck)) {
+      const uint8_t* vsid = &frame.bytes[kVsid];
+      by_domain[{vsid[0], vsid[1], vsid[2]}].push_back(frame);
+    }
+    frames_.clear();
+    for (auto& [vsid, frames] : by_domain) frames_.push_back(std::move(frames));
     frames_size_ = size;
   }
+  // As in fill_in: of any tunnel, as likely.
   for (unsigned i = 0; i < kInFlight; ++i) {
-    restore(packets[i], frames_[0][next_frame_]);
-    next_frame_ = (next_frame_ + 1) % frames_[0].size();
+    const std::vector<Frame>& frames = frames_[random_.below(frames_.size())];
+    restore(packets[i], frames[random_.below(frames.size())]);
   }
 }
 
@@ -201,8 +221,8 @@ void IpsecWorld::take_back(Packets& packets) {
       mbuf = rte_pktmbuf_alloc(&packet_pool());
       if (mbuf == nullptr) stop("too few packet buffers");
     } else {
-      mbuf = back_.back();
-      back_.pop_back();
+      mbuf = back_.front();
+      back_.pop_front();
     }
     packets.put(i, mbuf);
   }
@@ -210,7 +230,7 @@ void IpsecWorld::take_back(Packets& packets) {
 
 uint64_t IpsecWorld::forwarded() { return std::exchange(forwarded_, 0); }
 
-void IpsecWorld::forward_shaped(Packets& packets, PortId in, unsigned out) {
+void IpsecWorld::forward_paced(Packets& packets, PortId in, unsigned out) {
   given_ = true;
   for (unsigned next = 0; next < kInFlight;) {
     const unsigned count = std::min({line_.room(), kOffered, kInFlight - next});
@@ -233,7 +253,7 @@ void IpsecWorld::forward_shaped(Packets& packets, PortId in, unsigned out) {
 }
 
 void IpsecWorld::forward(Packets& packets, PortId in, unsigned out) {
-  if (shape_.limits == BenchLimits::exceeded) return forward_shaped(packets, in, out);
+  if (shape_.paced) return forward_paced(packets, in, out);
   for (unsigned base = 0; base < kInFlight; base += kVector) {
     for (unsigned i = 0; i < kVector; ++i) {
       __builtin_prefetch(rte_pktmbuf_mtod(packets[base + i], void*));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct IpsecShape {
   BenchCipher cipher = BenchCipher::aes256gcm;
   BenchLimits limits = BenchLimits::suffice;
   unsigned size = 0;  // of exceeded: the rate is by the packets that come
+  // Half a vector comes in a breath, and as many buffers are used in turn as wait where limits are
+  // exceeded. Those always are so.
+  bool paced = false;
 };
 
 class IpsecWorld {
@@ -40,9 +44,9 @@ class IpsecWorld {
   // its site, from outside.
   void fill_out(Packets& packets, unsigned size);
   void fill_in(Packets& packets, unsigned size);
-  // All of them, a vector a breath; where limits are exceeded, as many as the line has room for.
+  // All of them, a vector a breath, or half of one.
   void forward(Packets& packets, PortId in, unsigned out);
-  // After a pass where limits are exceeded: buffers that are the caller's again, in place of those
+  // After a paced pass: buffers that are the caller's again, in place of those
   // that the line has kept.
   void take_back(Packets& packets);
   // How many were sent since this was asked last.
@@ -56,7 +60,8 @@ class IpsecWorld {
  private:
   void add_tunnel(Dataplane& plane, IpsecPlan& plan, unsigned tunnel);
   [[nodiscard]] TunnelRate rate() const;
-  void forward_shaped(Packets& packets, PortId in, unsigned out);
+  void add_buffers();
+  void forward_paced(Packets& packets, PortId in, unsigned out);
 
   IpsecShape shape_;
   World world_;
@@ -66,12 +71,11 @@ class IpsecWorld {
   EspTransform site_;
   std::vector<std::shared_ptr<EspKeys>> site_keys_;
   std::vector<uint32_t> sequences_;
-  std::vector<std::vector<Frame>> frames_;  // by size asked for; of the current one
+  std::vector<std::vector<Frame>> frames_;  // by domain; of frames_size_
   unsigned frames_size_ = 0;
-  size_t next_frame_ = 0;
   Instant now_ = kNow;
   Random random_{11};
-  std::vector<rte_mbuf*> back_;
+  std::deque<rte_mbuf*> back_;
   uint64_t forwarded_ = 0;
   bool given_ = false;  // the line has the buffers
 };

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "compartments/checksum.h"
+#include "compartments/line/departure.h"
 #include "compartments/line/fragment.h"
 #include "tests/support/fake_mbufs.h"
 #include "tests/support/random.h"
@@ -27,12 +28,16 @@ Bytes packet(unsigned payload, const Bytes& options, uint16_t fragment, Random& 
   return bytes;
 }
 
+constexpr uint32_t kMeter = 3;
+
 std::vector<Bytes> cut(FakeMbufs& mbufs, const Bytes& whole, uint16_t mtu) {
   rte_mbuf* mbuf = mbufs.take(whole);
+  set_departure(*mbuf, {.tick = 7, .meter = kMeter});
   std::vector<rte_mbuf*> pieces(fragments_needed(*rte_pktmbuf_mtod(mbuf, const wire::Ipv4*), mtu));
   EXPECT_TRUE(fragment(*mbuf, mtu, pieces));
   std::vector<Bytes> out;
   for (rte_mbuf* piece : pieces) {
+    EXPECT_EQ(departure_of(*piece).meter, kMeter) << "none leaves before the packet would";
     const auto bytes = bytes_of(*piece);
     out.emplace_back(bytes.begin(), bytes.end());
     rte_pktmbuf_free(piece);

@@ -43,7 +43,9 @@ AIMS = {f"{path}/domains:4000/sessions:{sessions}/size:64": most for path in ("n
                                      ("ipsec_to_nvgre", 64, 170), ("ipsec_to_nvgre", 1420, 320))}
 # Likewise other figures of a row.
 AIMS_OF = {("bgp_full_table/routes:1000000", "seconds"): 8, ("bgp_full_table/routes:1000000", "mib"): 2048,
-           ("bgp_domains/domains:500/prefixes:100", "seconds"): 15}
+           ("bgp_domains/domains:500/prefixes:100", "seconds"): 15,
+           **{(f"rate_limit/{path}/tunnels:2000/cipher:aes256gcm/size:{size}", "times_unlimited"): 1.3
+              for path in ("nvgre_to_ipsec", "ipsec_to_nvgre") for size in (64, 512, 1420)}}
 # Of a row: Google Benchmark's own, and what the table has columns for.
 NOT_SHOWN = {"family_index", "per_family_instance_index", "repetitions", "repetition_index", "threads", "iterations",
              "real_time", "cpu_time", "ratio_to_bare_loop", "p10", "p90", "io_tsc_per_packet"}
@@ -224,7 +226,7 @@ def _goals(report, rows):
     for (name, key), most in AIMS_OF.items():
         if key in known.get(name, {}):
             figure = known[name][key]
-            report.say(f"aim: {name} {key}: {figure:.1f}, {most}{'' if figure <= most else ', missed'}")
+            report.say(f"aim: {name} {key}: {figure:.2f}, {most}{'' if figure <= most else ', missed'}")
     for name, figure, limit, good in found:
         report.say(f"goal: {name}: {figure:.2f}, {limit}")
         if good:

@@ -69,6 +69,8 @@ FakeMbufs::~FakeMbufs() { std::free(arena_); }
 
 void FakeMbufs::reset(rte_mbuf& mbuf) {
   std::memset(static_cast<void*>(&mbuf), 0, sizeof mbuf);
+  // A NIC, or whoever had it before, leaves something there.
+  mbuf.hash.fdir.lo = mbuf.hash.fdir.hi = 0x5eed;
   mbuf.buf_addr = &mbuf + 1;
   mbuf.buf_len = kHeadroom + kRoom;
   mbuf.data_off = kHeadroom;

@@ -250,7 +250,12 @@ void IpsecNetwork::remove_tunnel(const Tenant& tenant) {
 void IpsecNetwork::replace_domain(const Tenant& tenant) {
   auto another = std::make_shared<CompartmentView>(*site(tenant).view);
   another->uid += 1'000;
-  site(tenant).view = another;
+  Site& at = site(tenant);
+  at.view = another;
+  auto tunnel = std::make_shared<TunnelView>(*at.tunnel);
+  tunnel->compartment_uid = another->uid;
+  at.tunnel = tunnel;
+  tunnels_ = tunnels_.with(tunnel->id.value(), tunnel);
   publish();
 }
 

@@ -65,11 +65,12 @@ class Shaped {
   Shaped(Shaped&&) = delete;
   Shaped& operator=(Shaped&&) = delete;
 
-  void put_tunnel(unsigned id, uint64_t uid, const TunnelRate& rate) {
+  void put_tunnel(unsigned id, uint64_t uid, const TunnelRate& rate, uint64_t domain = 1) {
     auto view = std::make_shared<TunnelView>();
     const auto before = id < tunnels_.size() ? tunnels_[id] : nullptr;
     view->id = TunnelId(id);
     view->uid = uid;
+    view->compartment_uid = domain;
     view->outbound = view->inbound = rate;
     const bool same = before != nullptr && before->uid == uid;
     view->meters_owner = same ? before->meters_owner : std::make_shared<TunnelMeters>();
@@ -90,20 +91,34 @@ class Shaped {
     plan_ = plan;
   }
 
-  enum class Went : uint8_t { on, waits, dropped };
-  // As a door does it.
+  enum class Went : uint8_t { on, waits, dropped, delayed };  // delayed: dropped by CoDel
+  // As a door does it, and `tx` behind it. The packet carries its tunnel's number.
   Went offer(unsigned id, const Bytes& bytes, SaDirection direction = kOut) {
-    const TunnelView& tunnel = *tunnels_[id];
-    if (Shaper::passes(tunnel.rate(direction), tunnel.meters->way(direction),
-                       static_cast<uint32_t>(bytes.size()), now_)) {
-      passed_[id] += bytes.size();
-      return Went::on;
-    }
+    return offer_through({id}, bytes, direction);
+  }
+  // The doors of several tunnels.
+  Went offer_through(const std::vector<unsigned>& ids, const Bytes& bytes,
+                     SaDirection direction = kOut) {
+    const unsigned id = ids.back();
     PacketSlot slot;
     slot.load(mbufs_.take(bytes));
-    if (mine_->shaper.add(tunnel, direction, slot, now_)) return Went::waits;
+    slot.family = bytes[0] >> 4 == 4 ? Family::ipv4 : Family::ipv6;
+    slot.bytes = static_cast<uint32_t>(bytes.size());
+    set_departure(*slot.mbuf, {});
+    std::memcpy(slot.data + kTunnelAt, &id, sizeof id);
+    for (const unsigned door : ids) {
+      const TunnelView& tunnel = *tunnels_[door];
+      ShapedWay& way = tunnel.meters->way(direction);
+      if (Shaper::passes(tunnel.rate(direction), way, slot, now_)) continue;
+      const auto verdict = mine_->shaper.shape(tunnel, direction, slot, 0, now_);
+      if (verdict == Shaper::Verdict::goes) continue;
+      rte_pktmbuf_free(slot.mbuf);
+      return verdict == Shaper::Verdict::too_much ? Went::dropped : Went::delayed;
+    }
+    if (departure_of(*slot.mbuf).meter != 0) return park(slot.mbuf, id);
+    passed_[id] += bytes.size();
     rte_pktmbuf_free(slot.mbuf);
-    return Went::dropped;
+    return Went::on;
   }
   struct Out {
     unsigned tunnel;
@@ -112,16 +127,22 @@ class Shaped {
   };
   std::vector<Out> breathe(Duration after = kBreath, unsigned room = kVector) {
     now_ = now_ + after;
-    std::vector<Shaper::Released> released(kVector);
-    const unsigned count = mine_->shaper.release(context(), lanes_, released.data(), room);
+    std::vector<Shaper::Leaving> released(kVector);
+    const unsigned count = mine_->shaper.release(released.data(), room, *plan_, now_);
     EXPECT_LE(count, room);
     std::vector<Out> out;
     for (unsigned i = 0; i < count; ++i) {
       const auto bytes = bytes_of(*released[i].mbuf);
       const auto& ip = *reinterpret_cast<const wire::Ipv4*>(bytes.data());
-      const unsigned tunnel = released[i].tunnel->id.value();
-      out.push_back({tunnel, ip.id.value(), Bytes(bytes.begin(), bytes.end())});
-      passed_[tunnel] += bytes.size();
+      unsigned tunnel = 0;
+      std::memcpy(&tunnel, bytes.data() + kTunnelAt, sizeof tunnel);
+      EXPECT_EQ(released[i].port, kPort);
+      if (released[i].gone) {
+        ++gone_;
+      } else {
+        out.push_back({tunnel, ip.id.value(), Bytes(bytes.begin(), bytes.end())});
+        passed_[tunnel] += bytes.size();
+      }
       rte_pktmbuf_free(released[i].mbuf);
     }
     return out;
@@ -132,34 +153,30 @@ class Shaped {
   [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] ShapedWay& way(unsigned id) { return tunnels_[id]->meters->outbound; }
   [[nodiscard]] TunnelCounters& counts(unsigned id) { return tunnels_[id]->drops[0]; }
-  [[nodiscard]] uint64_t drops(DropReason reason) {
-    return counters_.drops[static_cast<size_t>(reason)].value();
-  }
+  [[nodiscard]] uint64_t gone() const { return gone_; }
 
  private:
-  IpsecContext context() {
-    return {.plan = *plan_,
-            .compartments = compartments_,
-            .outside = outside_,
-            .next_hops = next_hops_,
-            .links = links_,
-            .mine = *mine_,
-            .reentry = reentry_,
-            .now = now_};
+  static constexpr size_t kTunnelAt = 40;  // behind any IP header
+  static constexpr uint16_t kPort = 3;
+
+  Went park(rte_mbuf* mbuf, unsigned id) {
+    mbuf->port = kPort;
+    const uint32_t bytes = rte_pktmbuf_pkt_len(mbuf);
+    const Shaper::Parked parked = mine_->shaper.park(*mbuf, *plan_, now_);
+    if (parked == Shaper::Parked::waits) return Went::waits;
+    rte_pktmbuf_free(mbuf);
+    if (parked != Shaper::Parked::goes) return Went::dropped;
+    passed_[id] += bytes;
+    return Went::on;
   }
 
   FakeMbufs mbufs_;
   std::unique_ptr<IpsecWorker> mine_;
   WorkerCounters counters_;
-  Lanes lanes_{counters_, 0};
-  Compartments compartments_;
-  OutsideNetworks outside_;
-  CowArray<NextHop> next_hops_;
-  CowArray<std::shared_ptr<const CustomerMap>> links_;
-  ReentryQueue reentry_;
   CowArray<std::shared_ptr<const TunnelView>> tunnels_;
   std::shared_ptr<const IpsecPlan> plan_;
   uint64_t serial_ = 0;
+  uint64_t gone_ = 0;
   std::map<unsigned, uint64_t> passed_;
   Instant now_{1'000'000'000'000};
 };
@@ -220,7 +237,7 @@ TEST(Shaper, WhoeverSendsNobodyWaitsLongerThanFortyMilliseconds) {
     for (unsigned i = 0; i < 3; ++i) {
       const auto went = net.offer(0, packet(1'000, ++id));
       if (went == Shaped::Went::waits) entered[id] = net.now();
-      dropped += went == Shaped::Went::dropped ? 1 : 0;
+      dropped += went == Shaped::Went::waits || went == Shaped::Went::on ? 0 : 1;
     }
     for (const auto& out : net.breathe())
       longest = std::max(longest, net.now() - entered.at(out.id));
@@ -264,13 +281,13 @@ Outcome run_flow(Duration round_trip, uint8_t tos) {
   std::vector<double> delays;
   uint16_t id = 0;
   uint64_t at_five = 0;
-  uint64_t seen_drops = 0, lost = 0;
+  uint64_t lost = 0;
   for (unsigned breath = 0; breath < 60'000; ++breath) {
     if (breath == 10'000) at_five = net.passed(0);
     flow.step(net.now());
     while (flow.in_flight < static_cast<unsigned>(flow.window)) {
       const auto went = net.offer(0, packet(Flow::kSize, ++id, tos));
-      if (went == Shaped::Went::dropped) {
+      if (went == Shaped::Went::dropped || went == Shaped::Went::delayed) {
         ++lost;
         flow.lost(net.now(), round_trip);
         break;
@@ -284,17 +301,12 @@ Outcome run_flow(Duration round_trip, uint8_t tos) {
       flow.acknowledged.push_back(net.now() + round_trip);
       if ((out.bytes[1] & 3) == 3) flow.lost(net.now(), round_trip);
     }
-    const uint64_t drops = net.drops(DropReason::ipsec_queue_delay);
-    for (; seen_drops < drops; ++seen_drops) {
-      --flow.in_flight;
-      flow.lost(net.now(), round_trip);
-    }
   }
   std::sort(delays.begin(), delays.end());
   const double rate = 5'120 * 125.0;
   return {.share = static_cast<double>(net.passed(0) - at_five) / (rate * 25),
           .delay99 = delays[delays.size() * 99 / 100],
-          .lost = lost + seen_drops,
+          .lost = lost,
           .marked = net.counts(0).out_marked.value()};
 }
 
@@ -320,8 +332,10 @@ TEST(Shaper, MarksInsteadOfDroppingWhereTheSenderKnowsEcn) {
 // Waits of `breaths` breaths in a queue that CoDel has had enough of; the packets that came out.
 std::vector<Shaped::Out> standing_queue(Shaped& net, const Bytes& bytes, unsigned breaths) {
   std::vector<Shaped::Out> all;
-  for (unsigned breath = 0; breath < breaths; ++breath) {
-    net.offer(0, bytes);
+  for (unsigned breath = 0; breath < breaths || net.shaper().held() > 0; ++breath) {
+    if (breath < breaths) {
+      EXPECT_NE(net.offer(0, bytes), Shaped::Went::delayed) << "marked instead";
+    }
     for (auto& out : net.breathe()) all.push_back(std::move(out));
   }
   return all;
@@ -339,7 +353,6 @@ TEST(Shaper, MarksBothFamiliesAndLeavesTheirChecksumsRight) {
     }
     EXPECT_GT(marked, 5U);
     EXPECT_EQ(v4.counts(0).out_marked.value(), marked);
-    EXPECT_EQ(v4.drops(DropReason::ipsec_queue_delay), 0U);
     Shaped v6(1, with_default_burst(5'120));
     marked = 0;
     for (const auto& out : standing_queue(v6, packet6(940, 0xb8 | ect), 2'000)) {
@@ -405,48 +418,74 @@ TEST(Shaper, TwoThousandFloodedTunnelsEachHaveTheirRateOfOneWorkersPlaces) {
       << "there is a place for it";
 }
 
-TEST(Shaper, AnotherRateTakesEffectWithWhatWaits) {
+TEST(Shaper, WhatWaitsKeepsItsTimeWhenTheRateChangesAndNothingOvertakesIt) {
   Shaped net(1, TunnelRate(64, 2'000));  // a packet of 1,000 bytes in 125 ms
   for (uint16_t id = 1; id <= 12; ++id) net.offer(0, packet(1'000, id));
   EXPECT_EQ(net.shaper().held(), 10U);
-  EXPECT_EQ(net.way(0).waiting_bytes.load(), 10'000U);
-  EXPECT_TRUE(net.breathe(milliseconds(50)).empty());
+  EXPECT_EQ(net.way(0).delay(net.now()), milliseconds(1'250));
   net.put_tunnel(0, 1, TunnelRate(8'000, 2'000));  // in a millisecond
   net.publish();
-  unsigned came = 0;
-  for (unsigned breath = 0; breath < 26; ++breath) {
-    came += static_cast<unsigned>(net.breathe().size());
+  EXPECT_EQ(net.offer(0, packet(1'000, 13)), Shaped::Went::waits);
+  EXPECT_EQ(net.offer(0, packet(1'000, 14)), Shaped::Went::waits);
+  uint16_t next = 3;
+  for (unsigned breath = 0; breath < 2'502; ++breath) {  // 1,251 ms
+    for (const auto& out : net.breathe()) EXPECT_EQ(out.id, next++);
   }
-  EXPECT_EQ(came, 10U);
-  EXPECT_EQ(net.way(0).waiting_bytes.load(), 0U);
-  EXPECT_EQ(net.way(0).queue, ShapedWay::kNone);
+  EXPECT_EQ(next, 15U);
+  EXPECT_EQ(net.way(0).delay(net.now()), Duration::zero());
+  // The new rate from there on.
+  net.breathe(milliseconds(10));
+  EXPECT_EQ(net.offer(0, packet(1'000, 15)), Shaped::Went::on);
+  EXPECT_EQ(net.offer(0, packet(1'000, 16)), Shaped::Went::on);
+  EXPECT_EQ(net.offer(0, packet(1'000, 17)), Shaped::Went::waits);
+  EXPECT_EQ(net.way(0).delay(net.now()), milliseconds(1));
 }
 
 TEST(Shaper, WithoutALimitEverythingLeavesInItsOrder) {
   Shaped net(1, TunnelRate(64, 2'000));
-  for (uint16_t id = 1; id <= 12; ++id) net.offer(0, packet(1'000, id));
+  for (uint16_t id = 1; id <= 4; ++id) net.offer(0, packet(1'000, id));
   net.put_tunnel(0, 1, TunnelRate());
   net.publish();
-  EXPECT_EQ(net.offer(0, packet(1'000, 13)), Shaped::Went::waits) << "it must not overtake";
-  const auto out = net.breathe();
-  ASSERT_EQ(out.size(), 11U);
-  for (uint16_t i = 0; i < 11; ++i) EXPECT_EQ(out[i].id, 3 + i);
-  EXPECT_EQ(net.offer(0, packet(1'000, 14)), Shaped::Went::on);
+  EXPECT_EQ(net.offer(0, packet(1'000, 5)), Shaped::Went::waits) << "it must not overtake";
+  const auto out = net.breathe(milliseconds(251));
+  ASSERT_EQ(out.size(), 3U);
+  for (uint16_t i = 0; i < 3; ++i) EXPECT_EQ(out[i].id, 3 + i);
+  EXPECT_EQ(net.offer(0, packet(1'000, 6)), Shaped::Went::on);
 }
 
-TEST(Shaper, EndsWithItsTunnelAndKnowsAnotherOneByItsUid) {
-  Shaped net(2, TunnelRate(64, 2'000));
-  for (unsigned t = 0; t < 2; ++t) {
-    for (uint16_t id = 1; id <= 12; ++id) net.offer(t, packet(1'000, id));
+TEST(Shaper, NothingOvertakesWhatIsDueButHasHadNoRoomYet) {
+  Shaped net(1, TunnelRate(8'000, 2'000));
+  for (uint16_t id = 1; id <= 12; ++id) net.offer(0, packet(1'000, id));
+  EXPECT_EQ(net.breathe(milliseconds(20), 1).size(), 1U);  // all ten are due
+  EXPECT_EQ(net.offer(0, packet(1'000, 13)), Shaped::Went::waits);
+  uint16_t next = 4;
+  for (const auto& out : net.breathe()) EXPECT_EQ(out.id, next++);
+  EXPECT_EQ(next, 14U);
+}
+
+TEST(Shaper, EndsWithItsTunnelAndItsDomain) {
+  Shaped net(3, TunnelRate(64, 2'000));
+  for (unsigned t = 0; t < 3; ++t) {
+    for (uint16_t id = 1; id <= 4; ++id) net.offer(t, packet(1'000, id));
   }
   net.remove_tunnel(0);
-  net.put_tunnel(1, 77, TunnelRate(64, 2'000));
+  net.put_tunnel(1, 77, TunnelRate(64, 2'000), 5);  // another domain's
   net.publish();
-  EXPECT_TRUE(net.breathe().empty());
-  EXPECT_EQ(net.drops(DropReason::ipsec_tunnel_gone), 20U);
+  for (const auto& out : net.breathe(milliseconds(300))) EXPECT_EQ(out.tunnel, 2U);
+  EXPECT_EQ(net.gone(), 4U);
   EXPECT_EQ(net.shaper().held(), 0U);
   EXPECT_EQ(net.counts(1).out_dropped.value(), 0U) << "the new one's";
   EXPECT_EQ(net.offer(1, packet(1'000, 1)), Shaped::Went::on);
+}
+
+TEST(Shaper, FromTunnelToTunnelItLeavesAsTheSlowerOneSays) {
+  Shaped net(2, TunnelRate(64, 2'000));
+  net.put_tunnel(1, 2, TunnelRate(8'000, 2'000));
+  net.publish();
+  for (uint16_t id = 1; id <= 3; ++id) net.offer_through({0, 1}, packet(1'000, id));
+  EXPECT_EQ(net.shaper().held(), 1U);
+  EXPECT_TRUE(net.breathe(milliseconds(124)).empty());
+  EXPECT_EQ(net.breathe(milliseconds(2)).size(), 1U);
 }
 
 TEST(Shaper, HasAQueueForEachDirection) {
