@@ -14,9 +14,9 @@
 namespace hnv {
 namespace {
 
-// A step must not keep the control thread: some 1,400 routes, or as many buckets of a sweep.
+// A step must not keep the control thread: some 1,400 routes, or as many places of a sweep.
 constexpr size_t kBytesAtOnce = size_t{64} * 1024;
-constexpr size_t kBucketsAtOnce = 4'096;
+constexpr size_t kPlacesAtOnce = 4'096;
 // After End-of-RIB, and after every stale route that is told again then.
 constexpr Duration kQuiet = std::chrono::seconds(3);
 constexpr size_t kMostConnections = 8;  // bgpd opens two
@@ -30,16 +30,6 @@ bool link_local(const BgpAddress& address) {
 }
 
 }  // namespace
-
-size_t ZservServer::PrefixHash::operator()(const BgpPrefix& prefix) const {
-  uint64_t high = 0;
-  uint64_t low = 0;
-  std::memcpy(&high, prefix.address().bytes().data(), sizeof high);
-  std::memcpy(&low, prefix.address().bytes().data() + sizeof high, sizeof low);
-  uint64_t mixed = (high ^ (low * 0x9e3779b97f4a7c15U)) + prefix.length();
-  mixed = (mixed ^ (mixed >> 32)) * 0xd6e8feb86659fd93U;
-  return mixed ^ (mixed >> 32);
-}
 
 // What a message of bgpd's main connection leads to.
 struct ZservServer::Handler {
@@ -272,16 +262,16 @@ void ZservServer::take_route(uint32_t number, Domain& domain, const ZapiRoute& r
   change.domain = number;
   change.prefix = route.prefix;
   if (route.change == ZapiSwitch::off) {
-    const auto at = routes.generations.find(route.prefix);
-    if (at == routes.generations.end()) return;
-    if (at->second != routes.generation) --routes.stale;
-    routes.generations.erase(at);
+    const uint32_t generation = routes.generations.find(route.prefix);
+    if (generation == 0) return;
+    if (generation != routes.generation) --routes.stale;
+    routes.generations.erase(route.prefix);
     change.kind = RouteChange::Kind::withdrawn;
     return events_.route(std::move(change));
   }
-  const auto [at, fresh] = routes.generations.try_emplace(route.prefix, routes.generation);
-  if (!fresh && at->second != routes.generation) {
-    at->second = routes.generation;
+  uint32_t& generation = routes.generations.put(route.prefix, routes.generation);
+  if (generation != routes.generation) {
+    generation = routes.generation;
     --routes.stale;
     if (routes.told) routes.sweep_at = now_ + kQuiet;
   }
@@ -305,7 +295,7 @@ ZservServer::Count ZservServer::count(uint32_t number) const {
 void ZservServer::age(Routes& routes, Instant sweep_at) {
   ++routes.generation;
   routes.stale = routes.generations.size();
-  routes.bucket = 0;
+  routes.place = 0;
   routes.told = false;
   if (routes.stale != 0) routes.sweep_at = sweep_at;
 }
@@ -313,15 +303,14 @@ void ZservServer::age(Routes& routes, Instant sweep_at) {
 bool ZservServer::sweep(uint32_t number, Routes& routes, size_t& budget) {
   if (routes.stale == 0) routes.sweep_at.reset();
   if (!routes.sweep_at || now_ < *routes.sweep_at) return false;
-  auto& table = routes.generations;
-  // Buckets that moved are looked at from the first one on.
-  if (routes.buckets != table.bucket_count()) routes.bucket = 0;
-  routes.buckets = table.bucket_count();
+  RouteAges& table = routes.generations;
+  // What moved is looked at from the first place on.
+  if (routes.places != table.places().size()) routes.place = 0;
+  routes.places = table.places().size();
   std::vector<BgpPrefix> gone;
-  for (; routes.bucket < routes.buckets && budget != 0; ++routes.bucket, --budget) {
-    for (auto at = table.begin(routes.bucket); at != table.end(routes.bucket); ++at) {
-      if (at->second != routes.generation) gone.push_back(at->first);
-    }
+  for (; routes.place < routes.places && budget != 0; ++routes.place, --budget) {
+    const RouteAges::Place& at = table.places()[routes.place];
+    if (at.generation != 0 && at.generation != routes.generation) gone.push_back(at.prefix);
   }
   for (const BgpPrefix& prefix : gone) {
     table.erase(prefix);
@@ -332,12 +321,12 @@ bool ZservServer::sweep(uint32_t number, Routes& routes, size_t& budget) {
     change.prefix = prefix;
     events_.route(std::move(change));
   }
-  if (routes.bucket == routes.buckets) routes.bucket = 0;
+  if (routes.place >= routes.places) routes.place = 0;
   return routes.stale != 0;
 }
 
 void ZservServer::sweep() {
-  size_t budget = kBucketsAtOnce;
+  size_t budget = kPlacesAtOnce;
   sweeping_ = false;
   for (auto at = domains_.begin(); at != domains_.end();) {
     bool more = false;

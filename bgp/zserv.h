@@ -32,6 +32,7 @@
 #include <utility>
 #include <vector>
 
+#include "bgp/route_ages.h"
 #include "bgp/zapi_codec.h"
 #include "compartments/clock.h"
 #include "compartments/owned_fd.h"
@@ -144,17 +145,14 @@ class ZservServer {
   [[nodiscard]] Count count(uint32_t domain) const;
 
  private:
-  struct PrefixHash {
-    size_t operator()(const BgpPrefix& prefix) const;
-  };
   struct Routes {  // of one family
-    std::unordered_map<BgpPrefix, uint32_t, PrefixHash> generations{};
+    RouteAges generations{};
     uint32_t generation = 1;
     size_t stale = 0;  // of older generations
     std::optional<Instant> sweep_at{};
     bool told = false;  // bgpd says that it told all
-    size_t bucket = 0;  // how far a sweep has come
-    size_t buckets = 0;
+    size_t place = 0;   // how far a sweep has come
+    size_t places = 0;
   };
   struct Domain {
     std::optional<ZservDomain> wanted{};
