@@ -231,6 +231,11 @@ class Control {
   // nullopt: no such peer.
   [[nodiscard]] virtual std::optional<BgpPeerStatus> bgp_peer_state(
       const BgpPeerKey& key) const = 0;
+  // A page of what bgpd has of a domain (`advertised` needs a peer); waits for bgpd. not_found: no
+  // such domain, or no BGP router in it. unfit: no such peer. limit_reached: more than can be
+  // listed. unavailable: bgpd does not work, or is too slow.
+  [[nodiscard]] virtual Result<BgpRouteList> bgp_routes(std::string_view domain,
+                                                        const BgpRouteQuestion& question) const = 0;
   // What an operator does to a tunnel by hand. The error: no such connection (not_found), not of
   // type IPSec or disabled (unfit), or IPsec is off (unavailable).
   [[nodiscard]] virtual Result<void> act_on_tunnel(const NetworkConnectionKey& key,

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "api/batch.h"
+#include "api/bgp_routes.h"
 #include "api/metrics.h"
 #include "api/nat_sessions.h"
 #include "api/record_handlers.h"
@@ -110,6 +111,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/routingDomains/{domain}/bgpPeers/{name}", get_resource},
     {"PUT", "/v1/routingDomains/{domain}/bgpPeers/{name}", put_resource},
     {"DELETE", "/v1/routingDomains/{domain}/bgpPeers/{name}", delete_resource},
+    {"GET", "/v1/routingDomains/{domain}/bgpRoutes", get_bgp_routes},
     {"GET", "/v1/routingDomains/{domain}/policyMaps", get_collection<Collection::policy_maps>},
     {"GET", "/v1/routingDomains/{domain}/policyMaps/{name}", get_resource},
     {"PUT", "/v1/routingDomains/{domain}/policyMaps/{name}", put_resource},

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "bgp/bgp_table.h"
 #include "bgp/peer_state.h"
 #include "compartments/address.h"
 #include "compartments/ids.h"
@@ -49,6 +50,26 @@ struct BgpPeerStatus {
   std::string why;                        // there can be no session; empty: there can
   std::string note;                       // what the operator may not expect of one
   std::optional<BgpPeerState> session{};  // as bgpd said last; nothing: it has not yet
+};
+
+struct BgpRouteQuestion {
+  BgpRouteType type = BgpRouteType::all;
+  std::string peer{};                                 // its name, or its address; empty: any
+  std::optional<Prefix<Space::customer>> within{};    // it, and what lies in it
+  std::optional<Prefix<Space::customer>> after{};     // begin behind it; it need not exist
+  size_t limit = std::numeric_limits<size_t>::max();  // prefixes
+};
+
+struct BgpRouteState {
+  BgpRoute route{};
+  std::string peer{};                   // its name; empty: we told it, or the peer is gone
+  std::optional<double> age_seconds{};  // since it changed last
+};
+
+struct BgpRouteList {
+  std::vector<BgpRouteState> routes{};            // by prefix, every path of one
+  std::optional<Prefix<Space::customer>> next{};  // there may be more behind it
+  bool complete = true;  // else prefixes of which no path can be used may be missing
 };
 
 struct PortState {

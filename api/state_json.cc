@@ -289,6 +289,32 @@ Json state_json(const BgpPeerStatus& state) {
   return json;
 }
 
+Json state_json(const BgpRouteState& state) {
+  const BgpRoute& route = state.route;
+  Json json{{"prefix", route.prefix.to_string()},
+            {"nextHop", route.next_hop},
+            {"peer", state.peer},
+            {"peerIpAddress", route.peer ? route.peer->to_string() : std::string()},
+            {"asPath", route.as_path},
+            {"origin", route.origin},
+            {"weight", route.weight},
+            {"communities", route.communities},
+            {"valid", route.valid},
+            {"best", route.best},
+            {"stale", route.stale},
+            {"reason", route.reason}};
+  if (route.local_pref) json["localPref"] = *route.local_pref;
+  if (route.med) json["med"] = *route.med;
+  if (state.age_seconds) json["age"] = *state.age_seconds;
+  return json;
+}
+
+Json state_json(const BgpRouteList& state) {
+  Json json{{"value", state_list(state.routes)}, {"complete", state.complete}};
+  if (state.next) json["nextAfter"] = state.next->to_string();
+  return json;
+}
+
 Json state_json(const NatSessionState& state) {
   return {{"protocol", state.protocol},
           {"insideAddress", state.inside_address.to_string()},

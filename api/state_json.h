@@ -20,6 +20,8 @@ namespace hnv {
 [[nodiscard]] Json state_json(const ConfigurationState& state);
 [[nodiscard]] Json state_json(const ConnectionState& state);
 [[nodiscard]] Json state_json(const BgpPeerStatus& state);
+[[nodiscard]] Json state_json(const BgpRouteState& state);
+[[nodiscard]] Json state_json(const BgpRouteList& state);
 [[nodiscard]] Json state_json(const NatSessionState& state);
 [[nodiscard]] Json state_json(const NatSessionList& state);
 [[nodiscard]] Json state_json(const NatDomainState& state);

@@ -62,7 +62,8 @@ BgpControl::BgpControl(BgpdLauncher launcher, const ZservServer::Options& zserv,
                 },
                 [this](uint32_t domain, unsigned here, unsigned limbo) {
                   listeners(domain, here, limbo);
-                }}) {}
+                },
+                [this](OwnedFd reader) { take_reader(std::move(reader)); }}) {}
 
 void BgpControl::connected(OwnedFd commands, OwnedFd reads) {
   if (vty_.attached()) vty_.detach(Error{ErrorCode::unavailable, "bgpd connected anew", {}, {}});
@@ -233,6 +234,19 @@ void BgpControl::fail_domain(uint32_t number, Domain& domain, std::string why) {
     vty_.apply(gone.remove(number), {});
   }
   zserv_.remove(number);
+}
+
+void BgpControl::open_reader(std::function<void(Result<OwnedFd>)> done) {
+  readers_.push_back(std::move(done));
+  process_.connect_reader();
+}
+
+void BgpControl::take_reader(OwnedFd reader) {
+  if (readers_.empty()) return;
+  const auto done = std::move(readers_.front());
+  readers_.pop_front();
+  if (reader) return done(std::move(reader));
+  done(fail(ErrorCode::unavailable, "bgpd does not answer: it may be starting; try again later"));
 }
 
 void BgpControl::clear(uint32_t number, const IpAddress<Space::customer>& peer) {

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -94,6 +95,8 @@ class BgpControl {
   void read(std::string command, VtyClient::Read done) {
     vty_.read(std::move(command), std::move(done));
   }
+  // One more connection to bgpd, for a VtyReader; the answer comes in a step to come.
+  void open_reader(std::function<void(Result<OwnedFd>)> done);
   // Asks the peer for all of its routes again, or tells it all of ours (RFC 2918).
   void clear(uint32_t domain, const IpAddress<Space::customer>& peer);
 
@@ -135,6 +138,7 @@ class BgpControl {
   void take_version(const std::string& text);
   void domain_added(uint32_t number, OwnedFd tun, unsigned interface);
   void listeners(uint32_t number, unsigned here, unsigned limbo);
+  void take_reader(OwnedFd reader);
   void refuse(std::string why);
   void announce(uint32_t number, const Domain& domain);
   void tell(uint32_t number, Domain& domain);
@@ -155,6 +159,7 @@ class BgpControl {
   Instant now_;
   Instant next_read_;
   uint32_t last_read_ = 0;
+  std::deque<std::function<void(Result<OwnedFd>)>> readers_;  // asked for, in this order
   // Last: their callbacks use what stands above.
   ZservServer zserv_;
   VtyClient vty_;

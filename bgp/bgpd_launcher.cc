@@ -206,6 +206,8 @@ class LauncherProcess {
         return change_address(request);
       case Ask::look:
         return look(request);
+      case Ask::connect_reader:
+        return connect_reader(request);
     }
   }
 
@@ -289,6 +291,15 @@ class LauncherProcess {
     setfsuid(0);
     if (!commands || !reads) return report_failure(request, why);
     report({Kind::connected, request.kind, 0, 0, 0}, {commands->get(), reads->get()});
+  }
+
+  void connect_reader(const BgpdRequest& request) {
+    setfsuid(place_.user);
+    const auto reader = connect_vty(vty_socket_of(place_));
+    const int why = errno;
+    setfsuid(0);
+    if (!reader) return report_failure(request, why);
+    report({Kind::reader, request.kind, 0, 0, 0}, {reader->get()});
   }
 
   void start(const BgpdRequest& request) {

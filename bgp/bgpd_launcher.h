@@ -55,6 +55,7 @@ struct BgpdRequest {
     add_address,
     remove_address,
     look,  // who listens where
+    connect_reader,
   };
   Kind kind = Kind::start;
   uint32_t domain = 0;
@@ -70,6 +71,7 @@ struct BgpdReport {
     domain_added,  // with its TUN; value: the TUN's index
     listeners,     // value: in the domain's namespace; other: in bgpd's own
     failed,        // value: an errno; `request` failed
+    reader,        // with a vty connection
   };
   Kind kind = Kind::failed;
   BgpdRequest::Kind request = BgpdRequest::Kind::start;

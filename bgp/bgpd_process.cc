@@ -60,6 +60,8 @@ void BgpdProcess::remove_domain(uint32_t domain) {
 
 void BgpdProcess::look(uint32_t domain) { ask({Ask::look, domain}); }
 
+void BgpdProcess::connect_reader() { ask({Ask::connect_reader}); }
+
 void BgpdProcess::set_addresses(uint32_t domain,
                                 std::vector<IpAddress<Space::customer>> addresses) {
   std::sort(addresses.begin(), addresses.end());
@@ -143,6 +145,9 @@ void BgpdProcess::take(const BgpdReport& report, FdMessage& message, Instant now
         events_.listeners(report.domain, static_cast<unsigned>(report.value), report.other);
       }
       return;
+    case Said::reader:
+      if (events_.reader) events_.reader(std::move(message.fds[0]));
+      return;
     case Said::failed:
       return take_failure(report, now);
   }
@@ -166,6 +171,10 @@ void BgpdProcess::take_end(int status, Instant now) {
 
 void BgpdProcess::take_failure(const BgpdReport& report, Instant now) {
   if (report.request == Ask::connect) return;  // not there yet
+  if (report.request == Ask::connect_reader) {
+    if (events_.reader) events_.reader(OwnedFd());
+    return;
+  }
   if (report.request == Ask::start) {
     asked_ = false;
     next_start_ = now + kLongestPause;

@@ -35,6 +35,8 @@ class BgpdProcess {
     std::function<void(uint32_t domain, int why)> domain_failed;
     // How many sockets listen on BGP's port: in the domain's namespace, and in bgpd's own.
     std::function<void(uint32_t domain, unsigned here, unsigned limbo)> listeners;
+    // One more connection, as connect_reader() asked; none: bgpd does not answer.
+    std::function<void(OwnedFd reader)> reader;
   };
 
   // Takes the launcher's control socket and the launcher (-1: it is nobody's child).
@@ -59,6 +61,7 @@ class BgpdProcess {
   // The addresses of the domain's TUN, as /32 and /128; only differences go to the launcher.
   void set_addresses(uint32_t domain, std::vector<IpAddress<Space::customer>> addresses);
   void look(uint32_t domain);
+  void connect_reader();
 
   void add_to(std::vector<pollfd>& fds) const;
   void step(Instant now);

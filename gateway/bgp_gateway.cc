@@ -274,6 +274,7 @@ void BgpGateway::step(Instant now) {
     control->step(now);
   }
   bfd_.step(now);
+  readers_.step(now);
   if (waiting_ == 0 && gone_ != 0) forget_gone();
 }
 
@@ -374,6 +375,17 @@ std::optional<ConfigurationState> BgpGateway::state(std::string_view name) const
     out.detailed_info.push_back({source, "bgpRefused", "bgpd refuses " + line});
   }
   return out;
+}
+
+void BgpGateway::open_reader(std::string_view name, BgpReaders::Done done) {
+  const Domain* domain = find(name);
+  if (domain == nullptr) {
+    return done(fail(ErrorCode::not_found, "the routing domain has no bgpRouter"));
+  }
+  if (std::string why = why_not(*domain); !why.empty()) {
+    return done(fail(ErrorCode::unavailable, std::move(why)));
+  }
+  readers_.add(*domain->control, bgpd_name(numbers_.find(name)->second), std::move(done));
 }
 
 // Ours, not what bgpd remembers of what it was told.

@@ -28,6 +28,7 @@
 #include "api/control.h"
 #include "bgp/bgp_control.h"
 #include "gateway/bgp_bfd.h"
+#include "gateway/bgp_readers.h"
 #include "gateway/compile.h"
 #include "gateway/learned_queue.h"
 
@@ -80,6 +81,9 @@ class BgpGateway final : private RouteKnowledge {
   [[nodiscard]] std::optional<BgpPeerStatus> peer(std::string_view domain,
                                                   const std::string& name) const;
   void describe(SystemState& out) const;
+  // A connection to the domain's bgpd for whoever may wait, when its turn comes. not_found: it has
+  // no BGP router. unavailable: bgpd does not work.
+  void open_reader(std::string_view domain, BgpReaders::Done done);
 
  private:
   struct Domain {
@@ -124,6 +128,7 @@ class BgpGateway final : private RouteKnowledge {
   bool started_ = false;
   Instant now_;
   BgpBfd bfd_;
+  BgpReaders readers_;
   std::vector<std::unique_ptr<BgpControl>> controls_;  // last: their callbacks use what is above
 };
 

@@ -92,6 +92,8 @@ class ControlLoop final : public Control {
   [[nodiscard]] std::optional<ConnectionState> connection_state(
       const NetworkConnectionKey& key) const override;
   [[nodiscard]] std::optional<BgpPeerStatus> bgp_peer_state(const BgpPeerKey& key) const override;
+  [[nodiscard]] Result<BgpRouteList> bgp_routes(std::string_view domain,
+                                                const BgpRouteQuestion& question) const override;
   [[nodiscard]] Result<void> act_on_tunnel(const NetworkConnectionKey& key,
                                            TunnelAction action) override;
   [[nodiscard]] Result<TunnelDoctorState> tunnel_doctor(

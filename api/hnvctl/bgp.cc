@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/hnvctl/bgp.h"
 
+#include <algorithm>
+#include <iostream>
+#include <iterator>
+
 #include <fmt/format.h>
 
 #include "api/hnvctl/table.h"
 
 namespace hnv::ctl {
 namespace {
+
+constexpr size_t kPage = 1'000;
 
 std::string path_of(const std::string& domain, const std::string& what) {
   return fmt::format("/v1/routingDomains/{}/{}", domain, what);
@@ -26,6 +32,17 @@ std::string prefixes(const Json& list) {
     if (one.contains("maxLength")) text += " le " + cell(one["maxLength"]);
   }
   return text;
+}
+
+// Routes of one prefix stand together.
+size_t prefixes_of(const Json& routes) {
+  size_t count = 0;
+  const Json* last = nullptr;
+  for (const Json& route : routes) {
+    count += last == nullptr || (*last)["prefix"] != route["prefix"] ? 1 : 0;
+    last = &route;
+  }
+  return count;
 }
 
 // Every list of a match or set that has something in it, by name.
@@ -54,19 +71,41 @@ void bgp_peer(Client& client, Output output, const std::string& domain, const st
   print(output, client.get(path_of(domain, "bgpPeers/" + name)), view_bgp_peer);
 }
 
-void bgp_routes(Client& client, Output output, const std::string& domain) {
-  const Json table = client.get(path_of(domain, "routes"));
-  Json learned = Json::array();
-  for (const Json& route : table["value"]) {
-    Json kept = route;
-    kept["candidates"] = Json::array();
-    for (const Json& candidate : route["candidates"]) {
-      const std::string source = candidate.value("source", "");
-      if (source == "ebgp" || source == "ibgp") kept["candidates"].push_back(candidate);
-    }
-    if (!kept["candidates"].empty()) learned.push_back(std::move(kept));
+void bgp_routes(Client& client, Output output, const BgpRouteFilter& filter, size_t limit) {
+  std::string query;
+  const auto add = [&](const char* name, const std::optional<std::string>& value) {
+    if (value) query += fmt::format("&{}={}", name, *value);
+  };
+  add("type", filter.type);
+  add("peer", filter.peer);
+  add("prefix", filter.prefix);
+  Json all{{"value", Json::array()}, {"complete", true}};
+  auto& routes = all["value"].get_ref<Json::array_t&>();
+  std::string after;
+  size_t prefixes = 0;
+  do {
+    const size_t wanted = std::min(kPage, limit - prefixes);
+    Json page = client.get(
+        fmt::format("{}?limit={}{}{}", path_of(filter.domain, "bgpRoutes"), wanted, query, after));
+    prefixes += prefixes_of(page["value"]);
+    auto& more = page["value"].get_ref<Json::array_t&>();
+    std::move(more.begin(), more.end(), std::back_inserter(routes));
+    all["complete"] = all["complete"] == true && page["complete"] == true;
+    all["nextAfter"] = page.value("nextAfter", Json());
+    if (!all["nextAfter"].is_null()) after = "&after=" + all["nextAfter"].get<std::string>();
+  } while (!all["nextAfter"].is_null() && prefixes < limit);
+  const bool more = !all["nextAfter"].is_null();
+  if (!more) all.erase("nextAfter");
+  print(output, all, view_bgp_routes);
+  if (output == Output::json) return;
+  if (more) {
+    std::cerr << fmt::format("hnvctl: there are more than {} prefixes: give --limit, or a filter\n",
+                             limit);
   }
-  print(output, Json{{"value", std::move(learned)}}, view_bgp_routes);
+  if (all["complete"] == false) {
+    std::cerr << "hnvctl: the table is large: prefixes that cannot be used are shown only with "
+                 "--prefix\n";
+  }
 }
 
 void bgp_policy(Client& client, Output output, const std::string& domain, const std::string& name) {
@@ -135,21 +174,22 @@ std::string view_bgp_peer(const Json& json) {
 std::string view_bgp_routes(const Json& json) {
   Json rows = Json::array();
   for (const Json& route : at(json, "/value")) {
-    for (const Json& candidate : at(route, "/candidates")) {
-      rows.push_back({{"prefix", at(route, "/destinationPrefix")},
-                      {"source", at(candidate, "/source")},
-                      {"nextHop", at(candidate, "/nextHop")},
-                      {"metric", at(candidate, "/metric")},
-                      {"best", candidate.value("best", false) ? "yes" : "no"},
-                      {"age", at(candidate, "/age")},
-                      {"reason", at(candidate, "/reason")}});
-    }
+    Json row = route;
+    const bool best = route.value("best", false);
+    row["state"] = best ? "best" : route.value("valid", false) ? "valid" : "unusable";
+    if (cell(row["peer"]).empty()) row["peer"] = row["peerIpAddress"];
+    rows.push_back(std::move(row));
   }
   return table({{"PREFIX", "prefix"},
-                {"SOURCE", "source"},
                 {"NEXT HOP", "nextHop"},
-                {"METRIC", "metric"},
-                {"BEST", "best"},
+                {"PEER", "peer"},
+                {"STATE", "state"},
+                {"PREF", "localPref"},
+                {"MED", "med"},
+                {"WEIGHT", "weight"},
+                {"AS PATH", "asPath"},
+                {"ORIGIN", "origin"},
+                {"COMMUNITIES", "communities"},
                 {"AGE", "age"},
                 {"REASON", "reason"}},
                rows);

@@ -28,6 +28,7 @@ struct Arguments {
   double interval = 2;
   TraceRequest trace;
   SessionFilter sessions;
+  BgpRouteFilter bgp_routes;
   size_t limit = 1000;
   bool all = false;
 };
@@ -227,6 +228,26 @@ void add_vpn_verbs(CLI::App& app, Arguments& args, Action& action) {
   }
 }
 
+constexpr const char* kNameCharacters =
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-:";
+
+void add_bgp_routes_verb(CLI::App& bgp, Arguments& args, Action& action) {
+  auto* routes = bgp.add_subcommand("routes", "A domain's BGP routes, as bgpd has them");
+  routes->add_option("domain", args.bgp_routes.domain)->required();
+  routes->add_option("--type", args.bgp_routes.type, "all, best, received, advertised")
+      ->check(CLI::IsMember({"all", "best", "received", "advertised"}));
+  routes->add_option("--peer", args.bgp_routes.peer, "A peer's name or address")
+      ->check(made_of(kNameCharacters, "a name or an IP address"));
+  routes->add_option("--prefix", args.bgp_routes.prefix, "This prefix and what lies in it")
+      ->check(made_of("0123456789abcdefABCDEF.:/", "a prefix or an IP address"));
+  routes->add_option("--limit", args.limit, "At most so many prefixes")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  routes->callback([&] {
+    action = [&](Client& c) { bgp_routes(c, args.output, args.bgp_routes, args.limit); };
+  });
+}
+
 void add_bgp_verbs(CLI::App& app, Arguments& args, Action& action) {
   auto* bgp = app.add_subcommand("bgp", "BGP of a routing domain");
   bgp->require_subcommand(1);
@@ -239,7 +260,6 @@ void add_bgp_verbs(CLI::App& app, Arguments& args, Action& action) {
     });
   };
   add("summary", "The router, and a line for each peer", bgp_summary);
-  add("routes", "What BGP brought into the domain's table, and what became of it", bgp_routes);
   using ShowOne = void (*)(Client&, Output, const std::string&, const std::string&);
   const auto add_one = [&](const char* name, const char* what, ShowOne show_it) {
     auto* verb = bgp->add_subcommand(name, what);
@@ -249,6 +269,7 @@ void add_bgp_verbs(CLI::App& app, Arguments& args, Action& action) {
       action = [&, show_it](Client& c) { show_it(c, args.output, args.domain, args.connection); };
     });
   };
+  add_bgp_routes_verb(*bgp, args, action);
   add_one("peers", "One peer, with its messages", bgp_peer);
   add_one("policy", "A policy map", bgp_policy);
 }

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "api/hnvctl/bgp.h"
 #include "api/hnvctl/nat.h"
 #include "api/hnvctl/table.h"
 
@@ -40,6 +41,7 @@ View view_of(std::string_view path) {
       {"/v1/statistics", view_statistics},
       {"/v1/publicIPAddresses", view_pools},
       {"/v1/routingDomains/*/natSessions", view_sessions},
+      {"/v1/routingDomains/*/bgpRoutes", view_bgp_routes},
       {"/v1/routingDomains/*/routes", view_routes},
       {"/v1/routingDomains/*/lookup", view_lookup},
       {"/v1/routingDomains/*/neighbors", view_neighbors},

@@ -314,6 +314,51 @@ std::optional<BgpPeerStatus> FakeControl::bgp_peer_state(const BgpPeerKey& key) 
   return status;
 }
 
+Result<BgpRouteList> FakeControl::bgp_routes(std::string_view domain,
+                                             const BgpRouteQuestion& question) const {
+  if (!config()->find(BgpRouterKey{std::string(domain)})) {
+    return fail(ErrorCode::not_found, "there is no bgpRouter",
+                resource_path(BgpRouterKey{std::string(domain)}));
+  }
+  const auto route = [](const char* prefix, const char* peer, const char* name) {
+    BgpRouteState out;
+    out.route.prefix = Prefix<Space::customer>::parse(prefix).value();
+    out.route.peer = IpAddress<Space::customer>::parse(peer);
+    out.route.next_hop = peer;
+    out.route.origin = "IGP";
+    out.route.valid = true;
+    out.peer = name;
+    return out;
+  };
+  std::vector<BgpRouteState> all = {
+      route("10.1.0.0/16", "172.16.0.1", "site"), route("10.1.0.0/16", "172.16.0.9", ""),
+      route("10.2.0.0/16", "", ""), route("2001:db8::/48", "172.16.0.1", "site")};
+  all[0].route.best = all[2].route.best = all[3].route.best = true;
+  all[0].route.as_path = "65010 65020";
+  all[0].route.communities = {"65010:7", "no-export"};
+  all[0].route.local_pref = 200;
+  all[0].route.med = 30;
+  all[0].age_seconds = 5;
+  BgpRouteList out;
+  std::optional<Prefix<Space::customer>> last;
+  size_t prefixes = 0;
+  for (const BgpRouteState& one : all) {
+    const auto& prefix = one.route.prefix;
+    if (question.type == BgpRouteType::best && !one.route.best) continue;
+    if (!question.peer.empty() && one.peer != question.peer) continue;
+    if (question.within && !question.within->overlaps(prefix)) continue;
+    if (question.after && prefix <= *question.after) continue;
+    if (prefix != last && prefixes == question.limit) {
+      out.next = last;
+      break;
+    }
+    prefixes += prefix != last ? 1 : 0;
+    last = prefix;
+    out.routes.push_back(one);
+  }
+  return out;
+}
+
 Result<void> FakeControl::act_on_tunnel(const NetworkConnectionKey& key, TunnelAction /*action*/) {
   const auto found = config()->find(key);
   if (!found) {

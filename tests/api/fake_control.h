@@ -42,6 +42,10 @@ class FakeControl : public Control {
   [[nodiscard]] std::optional<ConnectionState> connection_state(
       const NetworkConnectionKey& key) const override;
   [[nodiscard]] std::optional<BgpPeerStatus> bgp_peer_state(const BgpPeerKey& key) const override;
+  // Of a domain with a router: what the peers "site" (172.16.0.1) and 172.16.0.9 told, and one of
+  // its own.
+  [[nodiscard]] Result<BgpRouteList> bgp_routes(std::string_view domain,
+                                                const BgpRouteQuestion& question) const override;
   [[nodiscard]] Result<void> act_on_tunnel(const NetworkConnectionKey& key,
                                            TunnelAction action) override;
   [[nodiscard]] Result<TunnelDoctorState> tunnel_doctor(

@@ -26,6 +26,7 @@ RESOURCES = {"resources": [
     {"path": "routingDomains/contoso/virtualSubnets/web/lookupRecords/10.0.0.4",
      "body": {"customerAddress": "10.0.0.4", "providerAddress": "192.0.2.11",
               "macAddress": "02:00:00:00:00:04"}},
+    {"path": "routingDomains/contoso/bgpRouter", "body": {"asNumber": 65001, "routerId": "10.0.0.1"}},
     {"path": "publicIPAddresses/shared",
      "body": {"externalNetwork": "inet", "publicIPAddresses": ["203.0.113.4/31"],
               "portRange": {"first": 2000, "last": 3023}}},
@@ -88,6 +89,7 @@ class Hnvctl(unittest.TestCase):
                 (("get", "metrics"), "hnv_drops_total"),
                 (("nat", "sessions", "contoso"), "10.0.0.2:1002"),
                 (("get", "routingDomains/contoso/natSessions"), "10.0.0.2:1002"),
+                (("bgp", "routes", "contoso"), "65010:7"), (("get", "routingDomains/contoso/bgpRoutes"), "65010 65020"),
                 (("nat", "mappings", "contoso"), "203.0.113.7:443"),
                 (("nat", "pools"), "203.0.113.4/31"), (("get", "publicIPAddresses"), "2000-3023"),
                 (("trace", "contoso", "--seconds", "0.1", "--protocol", "tcp"), "enter_nvgre")]:
@@ -125,6 +127,22 @@ class Hnvctl(unittest.TestCase):
         for args in (("sessions",), ("sessions", "contoso", "--inside", "10.0.0.4&all=true"), (),
                      ("end", "contoso", "--protocol", "TCP&x"), ("sessions", "contoso", "--limit", "0")):
             self.assertNotEqual(nat(*args)[0], 0, args)
+
+    def test_bgp_routes_by_filter_and_page(self):
+        def prefixes(*args):
+            done = self.run_ctl("bgp", "routes", "contoso", *args)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return [line.split()[0] for line in done.stdout.splitlines()[1:]], done.stderr
+        everything = ["10.1.0.0/16", "10.1.0.0/16", "10.2.0.0/16", "2001:db8::/48"]
+        self.assertEqual(prefixes(), (everything, ""))
+        self.assertEqual(prefixes("--type", "best")[0], ["10.1.0.0/16", "10.2.0.0/16", "2001:db8::/48"])
+        self.assertEqual(prefixes("--type", "received", "--peer", "site")[0], ["10.1.0.0/16", "2001:db8::/48"])
+        self.assertEqual(prefixes("--prefix", "10.2.0.0/16")[0], ["10.2.0.0/16"])
+        some, errors = prefixes("--limit", "2")
+        self.assertEqual(some, everything[:3])
+        self.assertIn("more than 2 prefixes", errors)
+        for args in (("--type", "worst"), ("--type", "advertised"), ("--peer", "a&b"), ("--prefix", "x")):
+            self.assertNotEqual(self.run_ctl("bgp", "routes", "contoso", *args).returncode, 0, args)
 
     def test_nat_mappings_and_pools(self):
         lines = self.run_ok("nat", "mappings", "contoso").splitlines()

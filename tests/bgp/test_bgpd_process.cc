@@ -43,7 +43,8 @@ struct BgpdProcessTest : testing::Test {
                             [this](uint32_t domain, int why) { failed.emplace_back(domain, why); },
                             [this](uint32_t domain, unsigned here, unsigned limbo) {
                               seen.push_back({domain, here, limbo});
-                            }});
+                            },
+                            [this](const OwnedFd& reader) { readers.push_back(bool{reader}); }});
   }
   void step() { process->step(clock.now()); }
   std::vector<BgpdRequest> requests() {
@@ -87,6 +88,7 @@ struct BgpdProcessTest : testing::Test {
   std::vector<std::pair<uint32_t, unsigned>> added;
   std::vector<std::pair<uint32_t, int>> failed;
   std::vector<std::array<unsigned, 3>> seen;
+  std::vector<bool> readers;
   std::optional<BgpdProcess> process;
 };
 
@@ -149,6 +151,16 @@ TEST_F(BgpdProcessTest, OnlyOneThatRunsIsKilled) {
   process->kill();
   step();
   EXPECT_EQ(asked(), std::vector{Asked::kill});
+}
+
+TEST_F(BgpdProcessTest, WhoAsksForAReaderHearsOfItEitherWay) {
+  process->connect_reader();
+  process->connect_reader();
+  step();
+  EXPECT_EQ(asked(), (std::vector{Asked::connect_reader, Asked::connect_reader}));
+  say({Said::failed, Asked::connect_reader, 0, ECONNREFUSED, 0});
+  say({Said::reader, Asked::connect_reader, 0, 0, 0}, {launcher.get()});
+  EXPECT_EQ(readers, (std::vector{false, true}));
 }
 
 TEST_F(BgpdProcessTest, DomainsHaveTheirOwnAddresses) {

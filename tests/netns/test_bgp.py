@@ -105,6 +105,15 @@ class Made(Topology):
         routes = self.api.get(path(domain, "routes"))["value"]
         return [c for r in routes if r["destinationPrefix"] == prefix for c in r["candidates"]]
 
+    def bgp_routes(self, domain, query="", key="prefix"):
+        """Every page of bgpd's table, by prefix."""
+        routes, after = [], ""
+        while after is not None:
+            page = self.api.get(path(domain, f"bgpRoutes?{query}{after}"))
+            routes += page["value"]
+            after = f"&after={page['nextAfter']}" if "nextAfter" in page else None
+        return {route[key]: route for route in routes}
+
     def wait_established(self, domain):
         wait_for(lambda: self.status(domain)["connectionState"] == "Established", 60, f"{domain}: a session",
                  tell=lambda: self.status(domain))
@@ -151,6 +160,42 @@ def prove(checks, made):
         made.gobgp.add("10.67.0.0/16")
         made.wait_learned("contoso", "10.67.0.0/16")
         expect_equal(made.candidates("contoso", "10.66.0.0/16"), [], "what is denied")
+
+    with checks.check("bgpd's table can be read: all, best, received, told, by prefix and page"):
+        made.gobgp.add("10.68.0.0/16", "nexthop", "203.0.113.9")
+        made.gobgp.add("10.69.0.0/16", "community", "65010:7,no-export", "med", "30")
+        made.wait_learned("contoso", "10.69.0.0/16")
+        wait_for(lambda: "10.68.0.0/16" in made.bgp_routes("contoso"), 20, "a route whose next hop is nowhere",
+                 tell=lambda: made.bgp_routes("contoso"))
+        everything = made.bgp_routes("contoso")
+        expect_equal({p for p, r in everything.items() if r["peer"] == "site"},
+                     {PREFIX, "10.67.0.0/16", "10.68.0.0/16", "10.69.0.0/16"}, "what the site told")
+        kept = everything["10.69.0.0/16"]
+        expect_equal((kept["communities"], kept["med"], kept["asPath"], kept["nextHop"], kept["peerIpAddress"], kept["best"]),
+                     (["65010:7", "no-export"], 30, str(SITE_AS), SITE, SITE, True), "a route")
+        expect(0 <= kept["age"] < 600, kept["age"])
+        lost = everything["10.68.0.0/16"]
+        expect_equal((lost["valid"], lost["best"]), (False, False), "a next hop that cannot be reached")
+        expect("203.0.113.9 cannot be reached" in lost["reason"], lost["reason"])
+        expect_equal(list(made.bgp_routes("contoso", "limit=1")), list(everything), "page by page")
+        expect_equal(set(everything) - set(made.bgp_routes("contoso", "type=best")), {"10.68.0.0/16"}, "not best")
+        expect_equal(set(made.bgp_routes("contoso", f"type=received&peer={SITE}")), set(made.bgp_routes("contoso", "type=received&peer=site")), "a peer")
+        expect_equal(set(made.bgp_routes("contoso", "prefix=10.68.0.0/15")), {"10.68.0.0/16", "10.69.0.0/16"}, "within a prefix")
+        told = made.bgp_routes("contoso", "type=advertised&peer=site")
+        expect({"10.0.0.0/24", "10.0.1.0/24"} <= set(told) and PREFIX not in told, told)
+        text = made.gateway.ctl("bgp", "routes", "contoso", "--type", "received", "--peer", "site").stdout
+        expect("10.69.0.0/16" in text and "65010:7" in text, text)
+        made.gobgp.delete("10.68.0.0/16")
+        made.gobgp.delete("10.69.0.0/16")
+        made.wait_learned("contoso", "10.69.0.0/16", there=False)
+
+    with checks.check("each tenant sees its own of bgpd's routes only"):
+        expect_equal({p for p, r in made.bgp_routes("fabrikam").items() if r["peer"]}, {PREFIX}, "fabrikam's")
+        for domain in TENANTS:
+            one = made.bgp_routes(domain, f"prefix={PREFIX}")
+            expect_equal((list(one), one[PREFIX]["peer"]), ([PREFIX], "site"), domain)
+        reply = made.api.request("GET", path("fabrikam", "bgpRoutes?peer=192.168.50.99"))
+        expect_equal(reply.status, 422, "no peer of this domain")
 
     with checks.check("a customer route beats what BGP learned, and gives way again"):
         made.api.put(path("contoso", "customerRoutes/own"), {"destinationPrefix": PREFIX, "nextHop": "10.0.1.11"})
