@@ -14,6 +14,8 @@
 namespace hnv {
 namespace {
 
+constexpr unsigned kPatchTries = 10;  // while others change the same resource
+
 // Lookup records and customer routes come by the thousand and have no state of their own.
 bool has_state(const ResourceKey& key) {
   return !std::holds_alternative<LookupRecordKey>(key) &&
@@ -23,6 +25,31 @@ bool has_state(const ResourceKey& key) {
 HttpAnswer not_found(std::string_view path) {
   return error_answer(
       {ErrorCode::not_found, "this resource does not exist", std::string(path), {}});
+}
+
+// RFC 7396, but that a null for what is not shown stays: it takes a secret away.
+Json merged(Json target, const Json& patch) {
+  if (!target.is_object()) target = Json::object();
+  for (const auto& [name, value] : patch.items()) {
+    const auto shown = target.find(name);
+    if (value.is_null() && shown != target.end()) {
+      target.erase(shown);
+    } else if (value.is_object()) {
+      target[name] = merged(shown == target.end() ? Json() : *shown, value);
+    } else {
+      target[name] = value;
+    }
+  }
+  return target;
+}
+
+// The body of a PUT that does what the PATCH wants of the resource as it is.
+Json patched(const Resource& resource, const Json& patch) {
+  Json now = resource_json(resource);
+  if (patch.contains("extAsNumber")) now.erase("asNumber");  // the same by another name
+  // Of the answer, and no longer true.
+  for (const char* name : {"etag", "provisioningState"}) now.erase(name);
+  return merged(std::move(now), patch);
 }
 
 }  // namespace
@@ -127,6 +154,51 @@ HttpAnswer put_resource(const Call& call) {
   answer.headers["ETag"] = etag_header(item.resource->etag);
   if (item.outcome == Outcome::created) answer.headers["Location"] = resource_path(*key);
   return answer;
+}
+
+HttpAnswer patch_resource(const Call& call) {
+  const auto key = resource_key(call.request.path);
+  if (!key) return error_answer(key.error());
+  const auto precondition = parse_precondition(call.request.if_match, call.request.if_none_match);
+  if (!precondition) return error_answer(precondition.error());
+  const auto patch = parse_json(call.request.body);
+  if (!patch) return error_answer(patch.error());
+  if (!patch->is_object()) {
+    return error_answer({ErrorCode::invalid_value,
+                         "must be an object with the properties that change; null takes one away",
+                         "",
+                         {}});
+  }
+  for (unsigned tries = 1;; ++tries) {
+    const auto resource = call.control.config()->find(*key);
+    if (!resource) return not_found(call.request.path);
+    if (evaluate(*precondition, resource->etag) != Match::go_on) {
+      return error_answer(
+          {ErrorCode::precondition_failed,
+           fmt::format("does not hold: its ETag is {}; read it again", etag_header(resource->etag)),
+           call.request.path,
+           {}});
+    }
+    Faults faults;
+    ResourceSpec spec = decode_resource(*key, Place{}, patched(*resource, *patch), faults);
+    if (!faults.empty()) return error_answer(std::move(faults).to_error());
+    Change change;
+    // Of the resource as it was read: what others change meanwhile is not taken back.
+    Precondition unchanged;
+    unchanged.if_match = std::vector<uint64_t>{resource->etag};
+    change.operations.emplace_back(Put{*key, std::move(spec), std::move(unchanged)});
+    const auto applied = call.control.apply(std::move(change));
+    if (applied) {
+      const Resource& now = *applied->items.front().resource;
+      HttpAnswer answer = json_answer(200, resource_with_state(now, call.control));
+      answer.headers["ETag"] = etag_header(now.etag);
+      return answer;
+    }
+    const Error& error = applied.error().error;
+    if (error.code != ErrorCode::precondition_failed || tries == kPatchTries) {
+      return error_answer(error);
+    }
+  }
 }
 
 HttpAnswer delete_resource(const Call& call) {

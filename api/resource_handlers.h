@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// GET, PUT and DELETE of one resource, and GET of a collection: the same for every kind.
+// GET, PUT, PATCH and DELETE of one resource, and GET of a collection: the same for every kind.
 #pragma once
 
 #include "api/routes.h"
@@ -10,6 +10,9 @@ namespace hnv {
 HttpAnswer get_resource(const Call& call);
 HttpAnswer put_resource(const Call& call);
 HttpAnswer delete_resource(const Call& call);
+// A merge patch (RFC 7396): members that are given are set, null takes one away, lists are replaced
+// as a whole. Secrets that are not named stay.
+HttpAnswer patch_resource(const Call& call);
 
 HttpAnswer list_collection(const Call& call, Collection collection);
 template <Collection C>

@@ -222,6 +222,14 @@ def prove(checks, made):
         made.wait_learned("contoso", "10.0.1.0/25", there=False)
         own_page(made, "contoso")
 
+    with checks.check("a PATCH changes what it names: the password stays, and the session"):
+        made.api.patch(path("contoso", "bgpPeers/site"), {"maxAllowedPrefix": 500, "weight": 7})
+        peer = made.api.get(path("contoso", "bgpPeers/site"))
+        expect_equal((peer["maxAllowedPrefix"], peer["passwordSet"], peer["policyMapIn"]), (500, True, "all"), "the peer")
+        wait_for(lambda: made.bgp_routes("contoso", f"prefix={PREFIX}")[PREFIX]["weight"] == 7, 20, "the weight of its routes",
+                 tell=lambda: made.bgp_routes("contoso", f"prefix={PREFIX}"))
+        expect_equal(peer["status"]["timesEstablished"], 1, "sessions")
+
     with checks.check("kill -9 of bgpd loses no packet") as note:
         receiver = Receiver(made.gobgp.space, 7001, "kept")
         sender = Sender(made.vms["contoso"].space, BEHIND, 7001, "kept", rate=500).start()
