@@ -35,6 +35,7 @@
 #include "compartments/clock.h"
 #include "compartments/cow_map.h"
 #include "compartments/ids.h"
+#include "compartments/prefix_order.h"
 #include "compartments/spec.h"
 
 namespace hnv {
@@ -269,7 +270,14 @@ class RouteTable {
     Prefix<Space::customer> prefix;
     RouteSource source = RouteSource::local;
     RouteOrigin origin{0};
-    friend auto operator<=>(const Key&, const Key&) = default;
+    friend bool operator==(const Key&, const Key&) = default;
+    friend std::strong_ordering operator<=>(const Key& a, const Key& b) {
+      if (const auto by_prefix = order(a.prefix, b.prefix); std::is_neq(by_prefix)) {
+        return by_prefix;
+      }
+      if (a.source != b.source) return a.source <=> b.source;
+      return a.origin <=> b.origin;
+    }
   };
   using Candidates = CowMap<Key, RouteCandidate>;
   struct Group {  // the candidates of one prefix

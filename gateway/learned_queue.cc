@@ -5,6 +5,8 @@
 #include <iterator>
 #include <utility>
 
+#include "compartments/prefix_order.h"
+
 namespace hnv {
 namespace {
 
@@ -18,8 +20,9 @@ uint32_t part_of(const Prefix<Space::customer>& prefix) {
 
 // Each prefix once; the last of those that are alike stays.
 void keep_last_words(std::vector<LearnedRoute>& routes) {
-  std::stable_sort(routes.begin(), routes.end(),
-                   [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
+  std::stable_sort(routes.begin(), routes.end(), [](const auto& a, const auto& b) {
+    return std::is_lt(order(a.prefix, b.prefix));
+  });
   size_t kept = 0;
   for (size_t i = 0; i < routes.size(); ++i) {
     if (i + 1 < routes.size() && routes[i].prefix == routes[i + 1].prefix) continue;
