@@ -35,7 +35,7 @@ TEST(VtyReader, ReadsALongAnswerInPieces) {
 }
 
 TEST(VtyReader, LetsGoWhenThereIsEnough) {
-  FakeBgpd bgpd({{"show table", {std::string(10'000'000, 'x'), 0}}});
+  FakeBgpd bgpd({{"show table", {std::string(8'000'000, 'x'), 0}}});
   {
     VtyReader reader(bgpd.connection(), soon());
     size_t pieces = 0;
