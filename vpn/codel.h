@@ -4,8 +4,8 @@
 // queue that bursts is left alone; one in which every packet of a tenth of a second has waited
 // longer than 5 ms loses a packet, and then more, ever faster, until the delay is gone.
 //
-// A value without a clock and without a queue: whoever owns the queue asks `drops` for each packet
-// that it takes from the front, and says what came of it. Owner: one worker.
+// A value without a clock and without a queue: whoever owns the queue asks `drops` for each packet,
+// in order, at its end (its rate says how long the packet will wait). Owner: one worker.
 #pragma once
 
 #include <cmath>
@@ -23,9 +23,9 @@ class Codel {
   // MAXPACKET).
   static constexpr uint32_t kPacket = 1'500;
 
-  // For the packet that has just left the front: how long it waited, and how many bytes are behind
-  // it. True: it goes, and the next one is asked for at the same `now`; where it is marked instead,
-  // `marked` must follow.
+  // For the packet that has just come: how long it will wait, and how many bytes there are until it
+  // has left. True: it has to be dropped, or, where its sender understands that, marked: `marked`
+  // must follow then.
   [[nodiscard]] bool drops(Duration waited, uint32_t bytes_behind, Instant now) {
     const bool too_long = stands(waited, bytes_behind, now);
     const Step before = step_;
