@@ -23,6 +23,7 @@ Customer random_prefix(Random& random) {
 TEST(PrefixOrder, IsThatOfPrefixes) {
   Random random(11);
   std::vector<Customer> prefixes;
+  prefixes.reserve(600);
   for (int i = 0; i < 600; ++i) prefixes.push_back(random_prefix(random));
   for (const Customer& a : prefixes) {
     for (const Customer& b : prefixes) ASSERT_EQ(order(a, b), a <=> b);
